@@ -1,0 +1,37 @@
+"""Errors that users see as one message.
+
+Every error that is the data's, the configuration's or the disk's fault derives from `MelovError`.
+Commands print it and exit with code 1; anything else is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class MelovError(Exception):
+    """What came, what was expected and the command that mends it.
+
+    Parameters
+    ----------
+    message: names the file, the record and what is wrong.
+    hint: what to run or change; printed on a line of its own.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+class StoreError(MelovError):
+    """The feature store is missing, half built, damaged or made from something else."""
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` for the nearest of `known`, or an empty string."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,249 @@
+"""Configuration: one frozen section a stage, with the keys of `params.yaml`.
+
+A data set may override any key under `overrides.<dataset>.<section>`; `--set section.key=value`
+beats both. An unknown key raises and names the nearest one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cache.errors import MelovError, nearest
+
+Variant = Literal["melov", "no-inter", "no-intra", "no-tau", "filter", "mimic"]
+Unit = Literal["text", "vision", "cross", "lexical"]
+
+
+class ConfigError(MelovError):
+    """A parameter file or `--set` that cannot be used."""
+
+
+class Section(BaseModel):
+    """A stage's parameters: frozen, typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoConfig(Section):
+    """The embedded data set."""
+
+    entities: int = Field(1500, ge=50)
+    mentions: int = Field(4000, ge=100)
+    captions: int = Field(6000, ge=100)
+    """Captioned pictures for the demo's encoder; none of them is an entity's or a mention's."""
+    seed: int = 0
+
+
+class DemoEncoderConfig(Section):
+    """The demo's small CLIP, trained on the demo's captions."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    seed: int = 0
+
+
+class PrepareConfig(Section):
+    """From a source's own format to the canonical records."""
+
+    source: Literal["mimic", "melbench", "jsonl"] = "mimic"
+    seed: int = 0
+    """Of the split, where the source has none."""
+    missing_answer: Literal["error", "drop"] = "error"
+    """What a mention whose answer is not in the knowledge base does."""
+
+
+class ExtractConfig(Section):
+    """Frozen encoders, run once."""
+
+    text_encoder: str = "openai/clip-vit-base-patch32"
+    """A hub name or a local folder: CLIP, or any BERT-like model."""
+    image_encoder: str = "same"
+    """`same` (CLIP), `none` (text only), or a hub name or a local folder of a ViT."""
+    revision: str | None = None
+    """Of a hub name; a local folder is its own revision."""
+    max_tokens: int = Field(40, ge=4)
+    """Of a text, special tokens included (section 4.2)."""
+    text_pooling: Literal["auto", "cls", "mean"] = "auto"
+    """Of a BERT-like model: what its folder says, else [CLS] (section 3.1). CLIP has its own."""
+    resize: Literal["squash", "crop"] = "squash"
+    """`squash`: straight to the encoder's square, as the peers do; `crop`: shortest side, centre."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Of the forward pass; the store is float16 always."""
+    device: str = "auto"
+    batch_texts: int = Field(128, ge=1)
+    batch_images: int = Field(64, ge=1)
+    decode_threads: int = Field(2, ge=1)
+    lexical_ngrams: tuple[int, int] = (2, 4)
+    """Character n-grams of the lexical unit's TF-IDF, bounded by words."""
+
+
+class GraphConfig(Section):
+    """Similarity of mentions (section 3.2.2)."""
+
+    metric: Literal["kernel", "euclidean", "cosine", "dot"] = "kernel"
+    bandwidth_fraction: float = Field(0.35, gt=0)
+    """b of eq. 3 as a fraction of the mean pairwise distance."""
+    floor: float = Field(0.1, ge=0, lt=1)
+    """Entries at or below it are not stored; τ starts well above."""
+    max_neighbors: int = Field(32, ge=1)
+    """Of a mention, itself not counted."""
+    exclude_same_image: bool = False
+    """Leave out neighbours that carry the very same picture."""
+    transductive: bool = False
+    """Ablation: mentions of validation and test see each other within their split."""
+    block_rows: int = Field(1024, ge=1)
+
+
+class TrainConfig(Section):
+    """The heads: VAE, GCN, fusion, matcher (sections 3.2 and 3.3)."""
+
+    units: tuple[Unit, ...] = ("text", "vision", "cross")
+    d_v: int = Field(96, ge=1)
+    """Width of the projected visual features."""
+    d_h: int = Field(96, ge=1)
+    """Width inside the matcher."""
+    d_z: int = Field(64, ge=1)
+    """Latent width of the VAE."""
+    gcn_layers: int = Field(2, ge=1)
+    neighbor_limit: int = Field(8, ge=0)
+    """Nearest neighbours that a GCN layer reads; 0 reads every stored one."""
+    normalization: Literal["none", "row", "sym"] = "row"
+    """Of the thresholded similarity matrix; eq. 5 writes none."""
+    tau_init: float = Field(0.5, gt=0, lt=1)
+    """Where τ starts, as a similarity; must lie above `graph.floor`."""
+    lambda_g: float = Field(1e-3, ge=0)
+    """Weight of the generation loss (eq. 8)."""
+    adapter: Literal["none", "mlp"] = "none"
+    """A residual two-layer adapter on the cached text features; not in the paper."""
+    adapter_width: int = Field(256, ge=1)
+    filter_quantile: float = Field(0.3, gt=0, lt=1)
+    """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
+    logit_scale: float = Field(20.0, gt=0)
+    """Score scale that the layer norms of the global texts start from."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    patience: int = Field(4, ge=1)
+    """Validations without a better MRR before training stops."""
+    valid_mentions: int = Field(1000, ge=0)
+    """A seeded sample of validation mentions for early stopping, over the full KB; 0 takes all."""
+    device: str = "auto"
+
+
+class EvaluateConfig(Section):
+    """Exact ranking over the whole knowledge base."""
+
+    mention_rows: int = Field(32, ge=1)
+    entity_rows: int = Field(256, ge=1)
+    """Block of mentions and of entities scored at once; bounds memory, changes no rank."""
+    device: str = "auto"
+
+
+class ReportConfig(Section):
+    """Tables and cases."""
+
+    cases: int = Field(12, ge=0)
+
+
+class Params(Section):
+    """Everything tunable, resolved for one data set."""
+
+    datasets: tuple[str, ...] = ("demo",)
+    variants: tuple[Variant, ...] = ("melov", "mimic")
+    seeds: tuple[int, ...] = (0,)
+    demo: DemoConfig = DemoConfig()
+    demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    extract: ExtractConfig = ExtractConfig()
+    graph: GraphConfig = GraphConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+    overrides: dict[str, dict[str, dict[str, Any] | None] | None] = {}
+
+
+SECTIONS = tuple(
+    name
+    for name, field in Params.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+)
+
+
+def load_params(
+    path: str | Path = "params.yaml", dataset: str | None = None, assignments: tuple[str, ...] = ()
+) -> Params:
+    """Read `path`, apply the overrides of `dataset`, then each `section.key=value`.
+
+    Raises
+    ------
+    ConfigError: the file is missing or is no YAML mapping, a key is unknown (the nearest is
+        named), a value has the wrong type or range.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such parameter file", "run from the project's folder, or pass --params"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
+
+    for name, sections in (raw.get("overrides") or {}).items():
+        for section in sections or {}:
+            _known(f"{path}: overrides.{name}.{section}", section, SECTIONS)
+    for section, values in ((raw.get("overrides") or {}).get(dataset) or {}).items():
+        raw[section] = {**(raw.get(section) or {}), **(values or {})}
+    for assignment in assignments:
+        _assign(raw, assignment)
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, item) for item in error.errors())) from None
+
+
+def _known(where: str, key: str, known: tuple[str, ...]) -> None:
+    if key not in known:
+        raise ConfigError(f"{where}: unknown key{nearest(key, list(known))}")
+
+
+def _assign(raw: dict[str, Any], assignment: str) -> None:
+    key, sign, value = assignment.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {assignment}: expected key=value, such as train.gcn_layers=1")
+    *sections, leaf = key.strip().split(".")
+    place = raw
+    for name in sections:
+        if not isinstance(place.setdefault(name, {}), dict):
+            raise ConfigError(f"--set {assignment}: '{name}' is no section")
+        place = place[name]
+    try:
+        place[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
+
+
+def _explain(path: Path, item: Any) -> str:
+    location = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{path}: {location}: {item['msg']} (found {item['input']!r})"
+    model: type[BaseModel] = Params
+    for part in item["loc"][:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    known = list(model.model_fields)
+    return f"{path}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"

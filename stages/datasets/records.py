@@ -1,0 +1,204 @@
+"""Canonical records: what every later step reads, whatever the source was.
+
+`data/<dataset>/records/` holds
+
+    entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
+    mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind
+    pictures.parquet        path, key, bytes, status               one row a distinct path
+    records.json            source, image_root, counts, findings, digest
+
+`picture` columns hold rows of pictures.parquet, -1 where there is none; `gold` holds rows of
+entities.parquet. `digest` is a hash of the content, so a store or a graph can tell which records
+it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cache.errors import MelovError
+from stages.paths import SPLITS, atomic_path
+
+ENTITY_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("text", pa.string()),
+        ("picture", pa.int32()),
+        ("pictures", pa.list_(pa.int32())),
+    ]
+)
+MENTION_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("words", pa.string()),
+        ("sentence", pa.string()),
+        ("picture", pa.int32()),
+        ("answer", pa.string()),
+        ("gold", pa.int32()),
+        ("image_kind", pa.string()),
+    ]
+)
+PICTURE_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("key", pa.string()),
+        ("bytes", pa.int64()),
+        ("status", pa.string()),
+    ]
+)
+
+
+class RecordsError(MelovError):
+    """A source or a folder of records that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quirk met while reading a source.
+
+    Parameters
+    ----------
+    code: stable name, such as `nil-mention`.
+    what: one line for the reader of the report.
+    count: how often it was met.
+    examples: the first few places (file, record).
+    dropped: whether the records concerned were left out.
+    """
+
+    code: str
+    what: str
+    count: int
+    examples: tuple[str, ...] = ()
+    dropped: bool = False
+
+
+@dataclass
+class Findings:
+    """Collects quirks; keeps every count and the first few examples."""
+
+    keep: int = 5
+    _met: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, code: str, what: str, example: str, dropped: bool = False) -> None:
+        entry = self._met.setdefault(
+            code, {"what": what, "count": 0, "examples": [], "dropped": dropped}
+        )
+        entry["count"] += 1
+        if len(entry["examples"]) < self.keep:
+            entry["examples"].append(example)
+
+    def listed(self) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(code, m["what"], m["count"], tuple(m["examples"]), m["dropped"])
+            for code, m in sorted(self._met.items())
+        )
+
+
+@dataclass(frozen=True)
+class Records:
+    """The canonical records of one data set, as Arrow tables.
+
+    Raises on construction nothing; `save` and `load` check the schemas.
+    """
+
+    dataset: str
+    source: str
+    image_root: str
+    """Folder that picture paths are relative to; itself relative to the project's folder if inside."""
+    text_field: str
+    """Which field of the source became the entities' text, such as `attr` or `desc`."""
+    entities: pa.Table
+    mentions: dict[str, pa.Table]
+    pictures: pa.Table
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that an encoder or a gold rank depends on (hex, 128 bits)."""
+        state = hashlib.blake2b(digest_size=16)
+        for table in (self.entities, *(self.mentions[s] for s in SPLITS), self.pictures):
+            for name in table.column_names:
+                state.update(json.dumps([name, table[name].to_pylist()]).encode())
+        return state.hexdigest()
+
+    def gold(self, split: str) -> np.ndarray:
+        """Rows of the gold entities, int32 (mentions,)."""
+        return self.mentions[split]["gold"].to_numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; records.json last, so its presence means that all is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        index = folder / "records.json"
+        index.unlink(missing_ok=True)
+        tables = {
+            "entities": (self.entities, ENTITY_SCHEMA),
+            "pictures": (self.pictures, PICTURE_SCHEMA),
+            **{f"mentions-{s}": (self.mentions[s], MENTION_SCHEMA) for s in SPLITS},
+        }
+        for name, (table, schema) in tables.items():
+            with atomic_path(folder / f"{name}.parquet") as path:
+                pq.write_table(table.cast(schema), path)
+        with atomic_path(index) as path:
+            path.write_text(json.dumps(self._index(), indent=1, ensure_ascii=False) + "\n")
+
+    def _index(self) -> dict[str, Any]:
+        return {
+            "layout": 1,
+            "dataset": self.dataset,
+            "source": self.source,
+            "image_root": self.image_root,
+            "text_field": self.text_field,
+            "counts": {
+                "entities": self.entities.num_rows,
+                **{split: self.mentions[split].num_rows for split in SPLITS},
+                "pictures": self.pictures.num_rows,
+            },
+            "findings": [asdict(finding) for finding in self.findings],
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> Records:
+        """Read a folder that `save` wrote.
+
+        Raises
+        ------
+        RecordsError: a file is missing or holds another schema.
+        """
+        try:
+            index = json.loads((folder / "records.json").read_text())
+            entities = pq.read_table(folder / "entities.parquet")
+            pictures = pq.read_table(folder / "pictures.parquet")
+            mentions = {s: pq.read_table(folder / f"mentions-{s}.parquet") for s in SPLITS}
+        except (FileNotFoundError, json.JSONDecodeError, pa.ArrowInvalid) as error:
+            raise RecordsError(
+                f"{folder}: no complete records: {error}", "run python -m pipeline.prepare again"
+            ) from None
+        findings = tuple(
+            Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
+        )
+        return cls(
+            index["dataset"], index["source"], index["image_root"], index["text_field"],
+            entities, mentions, pictures, findings,
+        )
+
+
+def read_digest(folder: Path) -> str:
+    """The digest alone, without reading the tables."""
+    digest: str = json.loads((folder / "records.json").read_text())["digest"]
+    return digest
+
+
+def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """An Arrow table in the order of `rows`."""
+    return pa.Table.from_pylist(list(rows), schema=schema)

@@ -1,0 +1,96 @@
+"""Where each data set's files and each run's files lie (the layout that dvc.yaml declares)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.errors import MelovError, nearest
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """Files of one data set, relative to the project's folder."""
+
+    dataset: str
+    root: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "data" / self.dataset
+
+    @property
+    def raw(self) -> Path:
+        return self.folder / "raw"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "features.zarr"
+
+    @property
+    def partial(self) -> Path:
+        """Unfinished work; no DVC stage declares it, so DVC never deletes it."""
+        return self.folder / ".partial"
+
+    @property
+    def extract(self) -> Path:
+        """Extraction's summary, beside the store."""
+        return self.folder / "extract"
+
+    @property
+    def graph(self) -> Path:
+        return self.folder / "graph"
+
+    def run(self, variant: str, seed: int) -> Path:
+        return self.root / "runs" / self.dataset / f"{variant}-s{seed}"
+
+    def require_records(self) -> Path:
+        """The folder of records.
+
+        Raises
+        ------
+        MelovError: the data set is unknown or not prepared yet.
+        """
+        if not (self.records / "records.json").exists():
+            data = self.root / "data"
+            known = sorted(p.parent.parent.name for p in data.glob("*/records/records.json"))
+            if self.folder.exists():
+                state = "has no records yet"
+            else:
+                state = f"is unknown{nearest(self.dataset, known)} Prepared here: "
+                state += ", ".join(known) or "none"
+            raise MelovError(
+                f"data set '{self.dataset}' {state}",
+                f"python -m pipeline.prepare --dataset {self.dataset} --source mimic --input PATH",
+            )
+        return self.records
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed onto it when the block ends without an error.
+
+    The file's bytes reach the disk before the name does, so a kill leaves the old file or the new.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
