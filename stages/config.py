@@ -130,7 +130,6 @@ class TrainConfig(Section):
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(4, ge=1)
     """Validations without a better MRR before training stops."""
     valid_mentions: int = Field(1000, ge=0)

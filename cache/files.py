@@ -1,0 +1,111 @@
+"""File operations that survive a kill and a full disk."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a disk, or a quota, that is used up."""
+_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+def full_error(path: Path) -> OSError:
+    """What the system raises on a full disk."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make `path` a file of `size` bytes, zeros where it is new, with its space reserved.
+
+    Raises
+    ------
+    OSError: with ENOSPC if the space is not there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if os.fstat(handle).st_size == size:
+            return
+        os.truncate(handle, 0)
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except (AttributeError, OSError) as error:
+            # macOS has no such call and some network disks refuse it: reserve nothing there.
+            if isinstance(error, OSError) and error.errno not in _CANNOT_ALLOCATE:
+                raise
+            os.truncate(handle, size)
+    finally:
+        os.close(handle)
+
+
+def write_at(path: Path, data: np.ndarray, offset: int) -> None:
+    """Write all of `data` (uint8) into an existing file, down to the disk.
+
+    Raises
+    ------
+    OSError: with ENOSPC if the disk is full, also when it says so by writing nothing.
+    """
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(handle, view, offset)
+            if count == 0:
+                raise full_error(path)
+            view, offset = view[count:], offset + count
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_text(path: Path, text: str, scratch: Path) -> None:
+    """Put `text` into `path` at once, by way of a file in the folder `scratch` of the same disk."""
+    temporary = scratch / f"{path.name}.new"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """An open file or folder that one thread of one process has at a time."""
+    flags = os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    handle = os.open(path, flags, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed onto it when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    sync_folder(path.parent)

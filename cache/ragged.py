@@ -1,0 +1,105 @@
+"""Items of different lengths, stored end to end: no padding on the disk."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cache.errors import StoreError
+from cache.rows import RowArray
+
+
+class RaggedArray:
+    """Item i is `values[offsets[i]:offsets[i + 1]]`.
+
+    Parameters
+    ----------
+    values: shape: (total, *trailing shape).
+    offsets: int64, ascending from 0 to total, shape: (n + 1,).
+
+    Raises
+    ------
+    StoreError: the offsets do not fit the values.
+    """
+
+    def __init__(self, values: RowArray, offsets: np.ndarray) -> None:
+        offsets = np.asarray(offsets, dtype=np.int64)
+        if (
+            offsets.ndim != 1
+            or len(offsets) == 0
+            or offsets[0] != 0
+            or offsets[-1] != len(values)
+            or (np.diff(offsets) < 0).any()
+        ):
+            raise StoreError(
+                f"{values.name}: the offsets do not ascend from 0 to its {len(values)} rows"
+            )
+        self.values = values
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self, rows: ArrayLike) -> np.ndarray:
+        """Length of each item asked for, int64, shape: (n,).
+
+        Raises
+        ------
+        IndexError: a row is negative or past the end.
+        """
+        return self._bounds(rows)[1]
+
+    def gather(self, rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The items end to end, shape: (total, *trailing shape), and their lengths, shape: (n,).
+
+        Raises
+        ------
+        IndexError: a row is negative or past the end.
+        """
+        starts, lengths = self._bounds(rows)
+        return self._gather(starts, lengths), lengths
+
+    def gather_padded(
+        self, rows: ArrayLike, max_length: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The items side by side, zeros after each one's end.
+
+        Parameters
+        ----------
+        rows: integers, shape: (n,).
+        max_length: longer items lose their end.
+
+        Returns
+        -------
+        items, shape: (n, longest, *trailing shape), and a mask that is True on real values,
+        shape: (n, longest).
+
+        Raises
+        ------
+        IndexError: a row is negative or past the end.
+        """
+        starts, lengths = self._bounds(rows)
+        if max_length is not None:
+            lengths = np.minimum(lengths, max_length)
+        longest = int(lengths.max(initial=0))
+        mask = np.arange(longest) < lengths[:, None]  # (n, longest)
+        padded = np.zeros((len(lengths), longest, *self.values.shape[1:]), self.values.dtype)
+        padded[mask] = self._gather(starts, lengths)
+        return padded, mask
+
+    def _bounds(self, rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.asarray(rows)
+        if rows.size == 0:
+            rows = rows.astype(np.intp)
+        wrong = (rows < 0) | (rows >= len(self))
+        if wrong.any():
+            raise IndexError(
+                f"{self.values.name}: item {rows[wrong.argmax()]} is out of range for {len(self)}"
+            )
+        starts = self.offsets[rows]
+        return starts, self.offsets[rows + 1] - starts
+
+    def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        before = np.cumsum(lengths) - lengths  # where each item begins in the result
+        positions = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+        return self.values.gather(positions)

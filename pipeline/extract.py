@@ -1,0 +1,51 @@
+"""Frozen features into the store:  python -m pipeline.extract --dataset wikimel"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cache.reader import FeatureStore
+from pipeline.cli import command
+from stages.config import Params
+from stages.datasets.records import Records
+from stages.encode.extract import extract
+from stages.encode.summary import write_summary
+from stages.paths import DatasetPaths, atomic_path
+
+
+@command("Run the frozen encoders once; write global and local features to the store.")
+@click.option("--force", is_flag=True, help="Replace a store that was made from something else.")
+def main(params: Params, dataset: str, force: bool) -> None:
+    paths = DatasetPaths(dataset)
+    extraction = extract(paths, params.extract, force)
+    timings = paths.extract / "timings.json"
+    summary_file = paths.extract / "summary.json"
+    if extraction.did_work or not timings.exists():
+        with atomic_path(timings) as path:
+            path.write_text(json.dumps(extraction.timings, indent=1) + "\n")
+    if extraction.did_work or not summary_file.exists():
+        summary = write_summary(
+            paths.extract, FeatureStore.open(paths.store), Records.load(paths.records)
+        )
+    else:
+        summary = json.loads(summary_file.read_text())
+    if not extraction.did_work:
+        click.echo(f"{paths.store}: finished already, nothing to do")
+    texts, pictures = summary["texts"], summary["pictures"]
+    click.echo(
+        f"texts: {texts['records']} records, {texts['distinct']} distinct, {texts['tokens']} tokens"
+        f" ({summary['texts_at_max_tokens']} at the limit of tokens)"
+    )
+    click.echo(f"pictures: {pictures['distinct']} distinct, {pictures['failed']} failed")
+    for reason, count in pictures["failed_by_reason"].items():
+        click.echo(f"  {count} x {reason}")
+    if pictures["failed"]:
+        click.echo(f"  each with its reason: {paths.extract / 'failed_pictures.csv'}")
+    for group, count in summary["without_picture"].items():
+        click.echo(f"without a picture: {count} of {group}")
+
+
+if __name__ == "__main__":
+    main()

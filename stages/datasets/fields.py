@@ -1,0 +1,159 @@
+"""JSON files and the fields of their records, with errors that name file, record and field."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from stages.datasets.records import Findings, RecordsError
+
+ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+KINDS = {str: "a string", int: "an integer", list: "a list", dict: "an object", float: "a number"}
+
+
+def decode(data: bytes, where: str) -> str:
+    """UTF-8, with or without a byte order mark.
+
+    Raises
+    ------
+    RecordsError: the bytes are something else. Guessing an encoding would turn names into other
+        names, so the file has to be converted.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordsError(
+            f"{where}: not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            "if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
+        ) from None
+
+
+def read_text(path: Path) -> str:
+    """A whole file as text.
+
+    Raises
+    ------
+    RecordsError: it is missing, unreadable, or not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise RecordsError(f"{path}: no such file") from None
+    except OSError as error:
+        raise RecordsError(f"{path}: {error.strerror}") from None
+    return decode(data, str(path))
+
+
+def parse_json(text: str, where: str, unique_keys: bool = False) -> Any:
+    """JSON, saying line and column where it breaks; `unique_keys` refuses a repeated key.
+
+    Raises
+    ------
+    RecordsError: `text` is not JSON, or repeats a key that must be unique.
+    """
+
+    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) != len(pairs):
+            seen: dict[str, Any] = {}
+            for key, value in pairs:
+                if key in seen:
+                    raise RecordsError(
+                        f"{where}: duplicate key '{key}': first {_short(seen[key])}, "
+                        f"then {_short(value)}"
+                    )
+                seen[key] = value
+        return values
+
+    try:
+        return json.loads(text, object_pairs_hook=refuse_repeats if unique_keys else None)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise RecordsError(f"{where}: not JSON at {place}: {error.msg}") from None
+    except RecursionError:
+        raise RecordsError(f"{where}: not usable JSON: nested too deeply") from None
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of an error message."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return KINDS.get(type(value), type(value).__name__)
+
+
+def require(record: dict[str, Any], field: str, kind: type, where: str) -> Any:
+    """`record[field]`, which must be a `kind`.
+
+    Raises
+    ------
+    RecordsError: the field is missing (the keys present are named) or holds another kind.
+    """
+    if field not in record:
+        present = ", ".join(sorted(record)) or "none"
+        raise RecordsError(f"{where}: no field '{field}'; keys present: {present}")
+    value = record[field]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise RecordsError(
+            f"{where}: field '{field}' is {kind_of(value)} ({_short(value)}), expected {KINDS[kind]}"
+        )
+    return value
+
+
+def require_object(value: Any, where: str) -> dict[str, Any]:
+    """A record, which must be a JSON object."""
+    if not isinstance(value, dict):
+        raise RecordsError(f"{where}: expected an object, found {kind_of(value)}")
+    return value
+
+
+def optional_text(record: dict[str, Any], field: str, where: str) -> str | None:
+    """`record[field]` as a string; None where it is absent or null."""
+    return None if record.get(field) is None else require(record, field, str, where)
+
+
+def well_formed(text: str, where: str, findings: Findings) -> str:
+    """`text` without lone surrogates, which JSON can spell but no UTF-8 file can hold; counted."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        what = "lone surrogates in a text, replaced by U+FFFD"
+        findings.add("lone-surrogate", what, where)
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return text
+
+
+def percent_decode(text: str) -> tuple[str, bool]:
+    """`text` decoded, and whether it holds a sequence that is not percent-encoded UTF-8.
+
+    Such a sequence stays as it stands: `100%` and the Latin-1 `%E9` are kept.
+    """
+    if "%" not in text:
+        return text, False
+    bad = STRAY_PERCENT.search(text) is not None
+
+    def decoded(match: re.Match[str]) -> str:
+        nonlocal bad
+        try:
+            return bytes.fromhex(match[0].replace("%", "")).decode()
+        except UnicodeDecodeError:
+            bad = True
+            return match[0]
+
+    return ESCAPES.sub(decoded, text), bad
+
+
+def decoded_text(text: str, where: str, findings: Findings) -> str:
+    """Percent-decoded and well-formed; what cannot be decoded is kept and counted."""
+    result, bad = percent_decode(text)
+    if bad:
+        what = "names with a bad percent sequence, which is kept as it stands"
+        findings.add("bad-percent-sequence", what, f"{where}: {_short(text)}")
+    return well_formed(result, where, findings)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,53 @@
+"""Which device and which precision a step runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cache.errors import MelovError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    MelovError: the device asked for is not here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise MelovError(f"device '{name}' cannot be used: {first}", "use device: auto") from None
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> str:
+    """`auto` takes bfloat16 where the hardware multiplies it, float16 on other GPUs.
+
+    A CPU without bfloat16 instructions would emulate it, several times slower than float32.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if device.type == "mps":
+        return "float16"
+    return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux: float32 is right everywhere
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

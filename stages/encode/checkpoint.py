@@ -1,0 +1,115 @@
+"""A checkpoint: a local folder, or a hub name resolved to one. Imports no torch, so asking whether
+a store is finished stays quick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cache.errors import MelovError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+# What decides a text's or a picture's features; read-me files and other formats do not.
+IDENTITY = (
+    "config.json", "*.safetensors", "pytorch_model*.bin", "tokenizer*.json", "vocab.*",
+    "merges.txt", "special_tokens_map.json", *PREPROCESSORS, "1_Pooling/config.json",
+)
+
+
+class CheckpointError(MelovError):
+    """A folder or a hub name that gives no usable encoder."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder in transformers' own format."""
+
+    name: str
+    folder: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
+        return loaded
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type", "unknown"))
+
+    @property
+    def preprocessor(self) -> dict[str, Any]:
+        """Mean, standard deviation and scale of pixels; an empty mapping where it says none."""
+        for name in PREPROCESSORS:
+            path = self.folder / name
+            if path.exists():
+                loaded: dict[str, Any] = json.loads(path.read_text())
+                return loaded.get("image_processor", loaded)
+        return {}
+
+    def identity(self) -> str:
+        """Hash of weights, configuration, tokenizer and preprocessing (hex, 128 bits)."""
+        state = hashlib.blake2b(digest_size=16)
+        for path in sorted({p for pattern in IDENTITY for p in self.folder.glob(pattern)}):
+            state.update(path.relative_to(self.folder).as_posix().encode())
+            with path.open("rb") as file:
+                state.update(hashlib.file_digest(file, "blake2b").digest())
+        return state.hexdigest()
+
+    def require_tokenizer(self) -> None:
+        if not any((self.folder / name).exists() for name in TOKENIZERS):
+            raise CheckpointError(
+                f"{self.folder}: holds no tokenizer (looked for {', '.join(TOKENIZERS)})",
+                "save it there: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
+            )
+
+
+def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
+    """A local folder as it stands; else the hub's snapshot, from its cache where it is there.
+
+    Raises
+    ------
+    CheckpointError: no such folder and no such model, no network, or files are missing.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        if name.startswith((".", "/", "~")) or name.count("/") != 1:
+            raise CheckpointError(
+                f"{name}: no such checkpoint folder",
+                "give a folder in transformers' format, or a hub name such as "
+                "openai/clip-vit-base-patch32",
+            )
+        folder = _snapshot(name, revision)
+    if not (folder / "config.json").exists():
+        raise CheckpointError(f"{folder}: no checkpoint: config.json is missing")
+    if not any((folder / weights).exists() for weights in WEIGHTS):
+        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
+    return Checkpoint(name, folder)
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.safetensors", "1_Pooling/*"]
+    try:
+        try:
+            return Path(snapshot_download(name, revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            pass
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        if not any((folder / weights).exists() for weights in WEIGHTS):
+            patterns.append("pytorch_model*.bin")
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        return folder
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{name}: neither a local folder nor to be had from the hub: {first}",
+            "download it where there is a network and give its folder: "
+            "--set extract.text_encoder=FOLDER",
+        ) from None

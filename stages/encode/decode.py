@@ -1,0 +1,89 @@
+"""From a picture's bytes to the square of pixels that the encoder takes.
+
+Every failure is a `PictureError` with a short reason: extraction marks the row, counts and lists
+it. No picture is ever replaced by a black one.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from stages.encode.encoder import Pixels
+
+# Decoded pixels at most; Pillow's own limit warns at this size and raises at twice of it.
+MAX_PIXELS = 89_478_485
+
+
+class PictureError(Exception):
+    """Why a picture cannot be encoded: corrupt, truncated, too large, empty."""
+
+
+def decode(data: bytes, size: int, resize: str) -> np.ndarray:
+    """RGB pixels, uint8 (size, size, 3).
+
+    Animated pictures give their first frame; transparency is laid on white; 16-bit grey is scaled
+    to 8 bits; CMYK and palettes are converted.
+
+    Parameters
+    ----------
+    resize: `squash` ignores the aspect ratio, as the peers do; `crop` takes the centre square.
+
+    Raises
+    ------
+    PictureError: with the reason.
+    """
+    if not data:
+        raise PictureError("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # EXIF and ICC oddities that do not touch the pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
+                # JPEG alone: decodes at a fraction of the size, never below the target.
+                picture.draft("RGB", (2 * size, 2 * size))
+                return np.asarray(_square(_rgb(picture), size, resize))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise PictureError("too large: a decompression bomb") from None
+    except UnidentifiedImageError:
+        raise PictureError("corrupt: no known picture format") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        # What Pillow's decoders raise on damaged files, by format.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        kind = "truncated" if "truncated" in reason else "corrupt"
+        raise PictureError(f"{kind}: {reason}") from None
+
+
+def normalised(pictures: np.ndarray, pixels: Pixels, device: torch.device) -> Tensor:
+    """uint8 (n, size, size, 3) -> float32 (n, 3, size, size), by the encoder's mean and std."""
+    x = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(pixels.mean, device=device).view(3, 1, 1)
+    std = torch.tensor(pixels.std, device=device).view(3, 1, 1)
+    return (x - mean) / std
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
+        # Pillow's own conversion clips at 255; the high byte is what the eye would see.
+        wide = np.asarray(picture.convert("I"), dtype=np.int64)
+        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8), "L").convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layered = picture.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _square(picture: Image.Image, size: int, resize: str) -> Image.Image:
+    if resize == "crop":
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    return picture.resize((size, size), Image.Resampling.LANCZOS)

@@ -1,0 +1,88 @@
+"""Runs units so that loading, the forward pass and writing overlap.
+
+Loading of the next unit and writing of the last one happen in threads while the main thread
+computes: decoding, matrix products and file writes all release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tqdm import tqdm
+
+from stages.encode.units import Encoded, Unit
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Timing:
+    """Seconds that the main thread spent, by what it did."""
+
+    waiting: float = 0.0
+    forward: float = 0.0
+    writing: float = 0.0
+    rows: int = 0
+
+    def rates(self) -> dict[str, float]:
+        total = self.waiting + self.forward + self.writing
+        return {
+            "rows": self.rows,
+            "seconds_waiting_for_input": round(self.waiting, 3),
+            "seconds_forward": round(self.forward, 3),
+            "seconds_waiting_for_writer": round(self.writing, 3),
+            "rows_per_second": round(self.rows / total, 2) if total else 0.0,
+        }
+
+
+@dataclass(frozen=True)
+class Work(Generic[Item]):
+    """One kind of unit: how an item is loaded, a unit computed, its result written."""
+
+    load: Callable[[int], Item] | None
+    compute: Callable[[Unit, Sequence[Item]], Encoded]
+    write: Callable[[Unit, Encoded], None]
+
+
+def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[Any]) -> Timing:
+    """Compute and write every unit, in order; the first error stops all and is raised."""
+    timing = Timing()
+    loaders = ThreadPoolExecutor(threads, thread_name_prefix="load")
+    writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+    try:
+        ahead = _submit(loaders, work, units[0]) if units else []
+        writing: Future[None] | None = None
+        for index, unit in enumerate(units):
+            begun = time.perf_counter()
+            items = [future.result() for future in ahead]
+            if index + 1 < len(units):
+                ahead = _submit(loaders, work, units[index + 1])
+            loaded = time.perf_counter()
+            encoded = work.compute(unit, items)
+            computed = time.perf_counter()
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(work.write, unit, encoded)
+            timing.waiting += loaded - begun
+            timing.forward += computed - loaded
+            timing.writing += time.perf_counter() - computed
+            timing.rows += unit.hi - unit.lo
+            bar.update(unit.hi - unit.lo)
+        if writing is not None:
+            last = time.perf_counter()
+            writing.result()
+            timing.writing += time.perf_counter() - last
+    finally:
+        loaders.shutdown(cancel_futures=True)
+        writer.shutdown()
+    return timing
+
+
+def _submit(loaders: ThreadPoolExecutor, work: Work[Any], unit: Unit) -> list[Future[Any]]:
+    if work.load is None:
+        return []
+    return [loaders.submit(work.load, row) for row in range(unit.lo, unit.hi)]

@@ -1,0 +1,97 @@
+"""What extraction did, and every picture that failed with its reason.
+
+    extract/summary.json          counts; the same for the same store
+    extract/failed_pictures.csv   path, reason, records, first_record
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.reader import FeatureStore
+from stages.datasets.records import Records
+from stages.encode.plan import GROUPS
+from stages.paths import SPLITS, atomic_path
+
+STATUS_REASON = {
+    "missing": "missing file",
+    "empty": "empty file",
+    "unreadable": "unreadable file",
+}
+
+
+@dataclass(frozen=True)
+class FailedPicture:
+    """A picture without features, and the records that lose theirs by it."""
+
+    path: str
+    reason: str
+    records: int
+    first_record: str
+
+
+def failed_pictures(store: FeatureStore, records: Records) -> list[FailedPicture]:
+    """Every picture that a record names first and that has no features, by path."""
+    decoding: dict[str, str] = store.attributes["failed_pictures"]
+    paths = records.pictures["path"].to_pylist()
+    status = records.pictures["status"].to_pylist()
+    owners: dict[int, list[str]] = {}
+    for kind, table in (("entity", records.entities), *_mentions(records)):
+        for owner, picture in zip(
+            table["id"].to_pylist(), table["picture"].to_pylist(), strict=True
+        ):
+            if picture >= 0:
+                owners.setdefault(picture, []).append(f"{kind} {owner}")
+    # One file under two names is decoded once, under the first: both names fail with it.
+    keys = records.pictures["key"].to_pylist()
+    by_key = {k: decoding[p] for p, k in zip(paths, keys, strict=True) if p in decoding}
+    found = []
+    for picture, named in owners.items():
+        reason = STATUS_REASON.get(status[picture]) or by_key.get(keys[picture])
+        if reason is not None:
+            found.append(FailedPicture(paths[picture], reason, len(named), named[0]))
+    return sorted(found, key=lambda failed: failed.path)
+
+
+def _mentions(records: Records) -> list[tuple[str, Any]]:
+    return [("mention", records.mentions[split]) for split in SPLITS]
+
+
+def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[str, Any]:
+    """Write both files of `folder`; returns the summary."""
+    has_images = "images/global" in store
+    failed = failed_pictures(store, records) if has_images else []
+    texts = store["texts/global"].shape[0]
+    asked = sum(len(store[f"{group}/text"]) for group in GROUPS)
+    summary: dict[str, Any] = {
+        "texts": {"records": asked, "distinct": texts, "tokens": store["texts/local"].shape[0]},
+        "texts_at_max_tokens": store.attributes["texts_at_max_tokens"],
+        "pictures": {
+            "distinct": store["images/global"].shape[0] if has_images else 0,
+            "failed": len(failed),
+            "failed_by_reason": dict(sorted(Counter(_kind(f.reason) for f in failed).items())),
+        },
+        "without_picture": {
+            group: int(np.sum(store[f"{group}/image"].slice(0, len(store[f"{group}/image"])) < 0))
+            for group in GROUPS
+        },
+    }
+    with atomic_path(folder / "failed_pictures.csv") as path, path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "reason", "records", "first_record"])
+        writer.writerows([f.path, f.reason, f.records, f.first_record] for f in failed)
+    with atomic_path(folder / "summary.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def _kind(reason: str) -> str:
+    """The reason up to its details, so that like failures are counted together."""
+    return reason.split(":")[0]

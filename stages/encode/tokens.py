@@ -1,0 +1,51 @@
+"""From texts to token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stages.encode.checkpoint import Checkpoint, CheckpointError
+
+SEPARATOR = " [SEP] "
+
+
+def joined(words: str, text: str) -> str:
+    """`words [SEP] text` (section 3.1); the words alone where there is no text."""
+    return f"{words}{SEPARATOR}{text}" if text else words
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer, cutting at `max_tokens` and keeping the special tokens at both ends.
+
+    [SEP] is BERT's own token; CLIP's tokenizer splits it into byte pairs, as in the peers.
+
+    Raises
+    ------
+    CheckpointError: the folder holds no tokenizer, or one that transformers cannot load.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, max_tokens: int) -> None:
+        from transformers import AutoTokenizer
+
+        checkpoint.require_tokenizer()
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{checkpoint.folder}: tokenizer: {error}") from None
+        self.max_tokens = max_tokens
+        self.pad = self._tokenizer.pad_token_id or 0
+
+    def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 ids of each text, specials included, at most `max_tokens` long."""
+        if not texts:
+            return []
+        ids = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.max_tokens,
+            padding=False,
+            return_attention_mask=False,
+        )["input_ids"]
+        return [np.asarray(row, dtype=np.int32) for row in ids]

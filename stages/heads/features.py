@@ -1,0 +1,42 @@
+"""What a batch of mentions or entities carries into the heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n mentions or n entities, padded to the batch's longest text.
+
+    Parameters
+    ----------
+    text_global: shape: (n, d_t). Global text t.
+    text_local: shape: (n, n_t, d_t'). Text tokens T; rows past a text's end are zero.
+    text_mask: shape: (n, n_t), bool. True on real tokens.
+    image_global: shape: (n, d) or None without a vision unit. Global image v; zero where absent.
+    image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
+    has_image: shape: (n,), bool.
+    lexical: SciPy CSR of shape (n, vocabulary), rows of unit length, or None.
+    """
+
+    text_global: Tensor
+    text_local: Tensor
+    text_mask: Tensor
+    has_image: Tensor
+    image_global: Tensor | None = None
+    image_local: Tensor | None = None
+    lexical: sp.csr_array | None = None
+
+    def __len__(self) -> int:
+        return self.text_global.shape[0]
+
+    def with_images(self, image_global: Tensor, image_local: Tensor) -> Features:
+        return replace(self, image_global=image_global, image_local=image_local)
+
+    def with_texts(self, text_global: Tensor, text_local: Tensor) -> Features:
+        return replace(self, text_global=text_global, text_local=text_local)

@@ -1,0 +1,163 @@
+"""The matcher: the multi-grained interaction of section 3.3, after MIMIC (Luo et al., 2023).
+
+One implementation serves training and full-KB ranking: each side's terms once
+(`mention_side`, `entity_side`), then all pairs (`pairs`). With full-length inputs and equal
+weights the scores are MIMIC's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from stages.heads.cross_unit import CrossUnit
+from stages.heads.features import Features
+from stages.heads.text_unit import EntityText, MentionText, TextUnit
+from stages.heads.vision_unit import VisionSide, VisionUnit
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of all pairs, each of shape (mentions, entities)."""
+
+    total: Tensor
+    """S, the mean of the units in use."""
+    units: dict[str, Tensor]
+    """S_T, S_V, S_C, S_L by unit name."""
+
+
+@dataclass(frozen=True)
+class MentionSide:
+    """A batch of mentions as the pairs need it."""
+
+    text: MentionText | None = None
+    vision: VisionSide | None = None
+    cross: Tensor | None = None
+    lexical: sp.csr_array | None = None
+
+
+@dataclass(frozen=True)
+class EntitySide:
+    """A batch of entities as the pairs need it."""
+
+    text: EntityText | None = None
+    vision: VisionSide | None = None
+    cross: Tensor | None = None
+    lexical: sp.csr_array | None = None
+
+
+class Matcher(nn.Module):
+    """S and each unit's score for all pairs of a batch of mentions and a batch of entities.
+
+    Parameters
+    ----------
+    d_t: width of the global text features.
+    d_local: width of the text tokens (CLIP and BERT: the hidden width).
+    d_v: width of the projected image features, global and local.
+    d_h: width inside the units.
+    units: any of text, vision, cross, lexical.
+    logit_scale: the largest G2G score at the start. Layer norm alone would start with d_t, a
+        softmax so sharp that frozen features cannot recover from it.
+
+    Shapes
+    ------
+    Inputs are `Features` whose images are already projected to d_v.
+    """
+
+    def __init__(
+        self,
+        d_t: int,
+        d_local: int,
+        d_v: int,
+        d_h: int = 96,
+        units: Sequence[str] = ("text", "vision", "cross"),
+        logit_scale: float = 20.0,
+    ) -> None:
+        super().__init__()
+        known = {"text", "vision", "cross", "lexical"}
+        if not units or not set(units) <= known:
+            raise ValueError(f"Matcher: units {list(units)}: choose one or more of {sorted(known)}")
+        self.units = tuple(units)
+        self.logit_scale = logit_scale
+        self.ln_t = nn.LayerNorm(d_t)
+        if "text" in units:
+            self.ln_T = nn.LayerNorm(d_local)
+            self.text = TextUnit(d_t, d_local, d_h)
+        if {"vision", "cross"} & set(units):
+            self.ln_V = nn.LayerNorm(d_v)
+        if "vision" in units:
+            self.ln_v = nn.LayerNorm(d_v)
+            self.vision = VisionUnit(d_v, d_h)
+        if "cross" in units:
+            self.cross = CrossUnit(d_t, d_v, d_h)
+        if "lexical" in units:
+            self.s = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.LayerNorm):
+                module.reset_parameters()
+        with torch.no_grad():
+            self.ln_t.weight.fill_((self.logit_scale / self.ln_t.weight.numel()) ** 0.5)
+            if "lexical" in self.units:
+                self.s.fill_(torch.tensor(self.logit_scale).log())
+
+    def mention_side(self, mentions: Features) -> MentionSide:
+        x = self._normed(mentions)
+        return MentionSide(
+            text=self.text.mention_side(x) if "text" in self.units else None,
+            vision=self.vision.mention_side(x) if "vision" in self.units else None,
+            cross=self.cross.side(x) if "cross" in self.units else None,
+            lexical=_lexical(x) if "lexical" in self.units else None,
+        )
+
+    def entity_side(self, entities: Features) -> EntitySide:
+        x = self._normed(entities)
+        return EntitySide(
+            text=self.text.entity_side(x) if "text" in self.units else None,
+            vision=self.vision.entity_side(x) if "vision" in self.units else None,
+            cross=self.cross.side(x) if "cross" in self.units else None,
+            lexical=_lexical(x) if "lexical" in self.units else None,
+        )
+
+    def pairs(self, mentions: MentionSide, entities: EntitySide) -> Scores:
+        scores: dict[str, Tensor] = {}
+        if mentions.text is not None and entities.text is not None:
+            scores["text"] = self.text(mentions.text, entities.text)
+        if mentions.vision is not None and entities.vision is not None:
+            scores["vision"] = self.vision(mentions.vision, entities.vision)
+        if mentions.cross is not None and entities.cross is not None:
+            scores["cross"] = self.cross(mentions.cross, entities.cross)
+        if mentions.lexical is not None and entities.lexical is not None:
+            cosine = torch.from_numpy((mentions.lexical @ entities.lexical.T).toarray())
+            scores["lexical"] = self.s.exp() * cosine.to(self.s)
+        total = torch.stack(list(scores.values())).mean(0)
+        return Scores(total, scores)
+
+    def forward(self, mentions: Features, entities: Features) -> Scores:
+        return self.pairs(self.mention_side(mentions), self.entity_side(entities))
+
+    def _normed(self, x: Features) -> Features:
+        """LN_t, LN_T, LN_v, LN_V; padded tokens stay out of every unit by their mask."""
+        local = self.ln_T(x.text_local) if "text" in self.units else x.text_local
+        y = x.with_texts(self.ln_t(x.text_global), local)
+        if not {"vision", "cross"} & set(self.units):
+            return y
+        if x.image_global is None or x.image_local is None:
+            raise ValueError(
+                f"Matcher: units {list(self.units)} need image features and the batch has none; "
+                "for data without pictures use units: [text]"
+            )
+        v = self.ln_v(x.image_global) if "vision" in self.units else x.image_global
+        return y.with_images(v, self.ln_V(x.image_local))
+
+
+def _lexical(x: Features) -> sp.csr_array:
+    if x.lexical is None:
+        raise ValueError("Matcher: the lexical unit needs the features' TF-IDF rows")
+    return x.lexical
