@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from cache.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a disk, or a quota, that is used up."""
@@ -20,6 +23,35 @@ _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 def full_error(path: Path) -> OSError:
     """What the system raises on a full disk."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@contextmanager
+def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterator[None]:
+    """Turn a full disk into a message.
+
+    Parameters
+    ----------
+    folder: an existing one on that disk.
+    doing: such as `writing rows:0`.
+    needed: bytes that are still to be written.
+
+    Raises
+    ------
+    StoreError: an OSError in the block said that the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        wanted, free = needed(), shutil.disk_usage(folder).free
+        # A quota or a reserve for root may be what is full: then the disk's own figure says little.
+        short = wanted - free if wanted > free else wanted
+        raise StoreError(
+            f"{folder}: disk full while {doing}: {wanted:,} bytes more are needed, "
+            f"{free:,} are free",
+            f"free {short:,} bytes and run the same command again",
+        ) from error
 
 
 def allocate(path: Path, size: int) -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cache.fingerprint import canonical
 from cache.files import locked
+from cache.fingerprint import canonical
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Opens a finished store, and refuses any other.
 
-    store = FeatureStore.open(paths.store, expect=fingerprint, hint="python -m pipeline.extract …")
-    batch = store["images/local"].gather(rows)
-    tokens, mask = store.ragged("texts/local", "texts/offsets").gather_padded(rows)
+store = FeatureStore.open(paths.store, expect=fingerprint, hint="python -m pipeline.extract …")
+batch = store["images/local"].gather(rows)
+tokens, mask = store.ragged("texts/local", "texts/offsets").gather_padded(rows)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zarr
 from cache.checksum import crc32
 from cache.errors import StoreError, nearest
 from cache.fingerprint import Fingerprint
-from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY
+from cache.layout import LAYOUT_VERSION, LEDGER_KEY
 from cache.ragged import RaggedArray
 from cache.rows import RowArray
 
@@ -120,10 +120,10 @@ class FeatureStore:
         return RaggedArray(self[values], bounds.slice(0, len(bounds)))
 
     def blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
-        """One array in order, as (first row, rows), at most 64 MiB or one chunk at a time."""
+        """One array in order, chunk by chunk, as (first row, rows)."""
         rows = self[name]
-        for lo in range(0, len(rows), step := block_rows(rows)):
-            yield lo, rows.slice(lo, min(lo + step, len(rows)))
+        for lo in range(0, len(rows), rows.chunk_rows):
+            yield lo, rows.slice(lo, min(lo + rows.chunk_rows, len(rows)))
 
     def nbytes(self) -> int:
         """Of all arrays together."""

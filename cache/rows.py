@@ -135,6 +135,12 @@ class RowArray:
         order = np.argsort(chunks, kind="stable")
         ordered = chunks[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        if len(starts) == 1:
+            chunk = int(ordered[0])
+            np.take(
+                self._chunk(chunk), rows - chunk * self.chunk_rows, axis=0, out=out, mode="clip"
+            )
+            return
         for places in np.split(order, starts[1:]):
             chunk = int(chunks[places[0]])
             out[places] = self._chunk(chunk)[rows[places] - chunk * self.chunk_rows]

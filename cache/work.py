@@ -20,8 +20,7 @@ import zarr
 from zarr.codecs import BytesCodec
 
 from cache.checksum import crc32
-from cache.errors import StoreError
-from cache.files import FULL, allocate, full_error, locked, replace_text, write_at
+from cache.files import allocate, full_error, locked, replace_text, telling_full, write_at
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import GROUP, LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
 from cache.ledger import Entry, Ledger, Part
@@ -51,17 +50,18 @@ class WorkFolder:
         StoreError: the disk has no room for all arrays.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path):
+        needed = self._absent_bytes
+        with locked(self.path), telling_full(self.path, "laying out the store", needed):
             if self._resumable():
                 self._allocate()
                 self._check_units()
-            else:
-                self._clear()
-                try:
-                    self._create()
-                except StoreError:
-                    self._clear()  # nothing is lost, and the disk has its room back
-                    raise
+                return
+            self._clear()
+            try:
+                self._create()
+            except OSError:
+                self._clear()  # nothing is lost, and the disk has its room back
+                raise
 
     def place(self, name: str, start: int, rows: int, data: np.ndarray) -> None:
         """Write `data`, the bytes (uint8) of that many rows, down to the disk."""
@@ -125,28 +125,24 @@ class WorkFolder:
         self._allocate()
         replace_text(self.path / _PLAN, self._plan(), self.path)
 
-    def _allocate(self) -> None:
-        """Reserve the space of every chunk file, so that a full disk is told before the work."""
+    def _absent(self) -> list[tuple[Path, int]]:
+        """Chunk files that are not there in full, and their sizes."""
         files = [
             (spec.chunk_file(self.group, chunk), spec.chunk_bytes)
             for spec in self.specs.values()
             for chunk in range(spec.n_chunks)
         ]
-        absent = [(path, size) for path, size in files if not _has_size(path, size)]
-        needed = sum(size for _, size in absent)
-        free = shutil.disk_usage(self.path).free
-        try:
-            if needed > free:
-                raise full_error(self.path)
-            for path, size in absent:
-                allocate(path, size)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise StoreError(
-                f"{self.path}: disk full: the store needs {needed:,} bytes more, {free:,} are free",
-                f"free {max(needed - free, 1):,} bytes and run the same command again",
-            ) from error
+        return [(path, size) for path, size in files if not _has_size(path, size)]
+
+    def _absent_bytes(self) -> int:
+        return sum(size for _, size in self._absent())
+
+    def _allocate(self) -> None:
+        """Reserve the space of every chunk file, so that a full disk is told before the work."""
+        if self._absent_bytes() > shutil.disk_usage(self.path).free:
+            raise full_error(self.path)
+        for path, size in self._absent():
+            allocate(path, size)
 
     def _check_units(self) -> None:
         """Read finished units back; those that differ from their checksum leave the ledger."""

@@ -1,10 +1,10 @@
 """Writes a store unit by unit, so that a kill loses the units in flight and nothing else.
 
-    writer = StoreWriter.open(work / fingerprint.digest, fingerprint, specs)
-    for unit in units:
-        if not writer.done(unit):
-            writer.write(unit, [("texts/global", first_row, features)])
-    writer.finish(target, units, attributes={})
+writer = StoreWriter.open(work / fingerprint.digest, fingerprint, specs)
+for unit in units:
+    if not writer.done(unit):
+        writer.write(unit, [("texts/global", first_row, features)])
+writer.finish(target, units, attributes={})
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from cache.checksum import combine, crc32, flat_bytes
 from cache.errors import StoreError
-from cache.files import FULL, sync_folder
+from cache.files import sync_folder, telling_full
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import ArraySpec
 from cache.ledger import Entry, Part
@@ -92,19 +92,12 @@ class StoreWriter:
         for name, start, rows in parts:
             self._check(unit, name, start, rows)
         written: list[Part] = []
-        try:
+        with telling_full(self.work, f"writing {unit}", self._bytes_left):
             for name, start, rows in parts:
                 data = flat_bytes(rows)
                 self._folder.place(name, start, len(rows), data)
                 written.append(Part(name, int(start), len(rows), crc32(data)))
             self._ledger.append(Entry(unit, tuple(written), note))
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise StoreError(
-                f"{self.work}: disk full while writing {unit}",
-                f"free {self._bytes_left():,} bytes and run the same command again",
-            ) from error
 
     def checksums(self, units: Sequence[str]) -> dict[str, int]:
         """CRC-32 of each whole array, from those of its units.
@@ -144,7 +137,8 @@ class StoreWriter:
         StoreError: as `checksums` does.
         """
         checksums = {name: f"{crc:08x}" for name, crc in self.checksums(units).items()}
-        self._folder.write_attributes(finished=True, arrays=checksums, attributes=attributes)
+        with telling_full(self.work, "finishing", lambda: 2**20):
+            self._folder.write_attributes(finished=True, arrays=checksums, attributes=attributes)
         target = Path(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         replaced = self.work / "replaced"

@@ -97,7 +97,8 @@ def require(record: dict[str, Any], field: str, kind: type, where: str) -> Any:
     value = record[field]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise RecordsError(
-            f"{where}: field '{field}' is {kind_of(value)} ({_short(value)}), expected {KINDS[kind]}"
+            f"{where}: field '{field}' is {kind_of(value)} ({_short(value)}), "
+            f"expected {KINDS[kind]}"
         )
     return value
 

@@ -1,4 +1,4 @@
-"""The MIMIC release (WikiMEL, RichpediaMEL, WikiDiverse), with every quirk of `formats.md`.
+"""The MIMIC release (WikiMEL, RichpediaMEL, WikiDiverse), with its quirks.
 
     kb_entity.json          [{id, entity_name, attr | desc, image_list}, ...]
     qid2id.json             {QID: id}
@@ -19,22 +19,32 @@ from stages.datasets.fields import (
     decoded_text,
     kind_of,
     optional_text,
-    parse_json,
-    read_text,
     require,
     require_object,
     well_formed,
+)
+from stages.datasets.mimic_ids import (
+    KB_FILE,
+    QID_FILE,
+    first_qids,
+    list_of,
+    order_by_id,
+    read_qids,
 )
 from stages.datasets.mimic_images import MentionImages, list_names
 from stages.datasets.pictures import KeyCache, PictureTable, image_root, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 
-PATTERNS = {"train": ("*train.json",), "valid": ("*dev.json", "*valid.json"), "test": ("*test.json",)}
+PATTERNS = {
+    "train": ("*train.json",),
+    "valid": ("*dev.json", "*valid.json"),
+    "test": ("*test.json",),
+}
 TEXT_FIELDS = ("attr", "desc")
 """The release's field, then the one that later papers ship."""
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "svg", "gif", "webp", "tif", "tiff", "bmp")
-KB_FILE, QID_FILE, KB_IMAGES = "kb_entity.json", "qid2id.json", "kb_image"
+KB_IMAGES = "kb_image"
 
 
 def read_mimic(
@@ -64,12 +74,12 @@ def read_mimic(
         )
     files = find_mention_files(folder)
     findings, pictures = Findings(), PictureTable()
-    knowledge = _list_of(folder / KB_FILE, "entities")
+    knowledge = list_of(folder / KB_FILE, "entities")
     if not knowledge:
         raise RecordsError(f"{folder / KB_FILE}: the knowledge base is empty: no mention can link")
-    places = _order_by_id(folder / KB_FILE, knowledge)
-    rows = _read_qids(folder / QID_FILE, len(places))
-    ids = _first_qids(folder, rows, places, findings)
+    places = order_by_id(folder / KB_FILE, knowledge)
+    rows = read_qids(folder / QID_FILE, len(places))
+    ids = first_qids(folder, rows, places, findings)
 
     text_field = next((f for f in TEXT_FIELDS if f in knowledge[0]), TEXT_FIELDS[0])
     entities, present = EntityRows(findings), list_names(folder / KB_IMAGES)
@@ -85,7 +95,7 @@ def read_mimic(
 
     mentions, finder = MentionRows(findings), MentionImages(folder, findings)
     for split, file in files.items():
-        for number, record in enumerate(_list_of(file, "mentions")):
+        for number, record in enumerate(list_of(file, "mentions")):
             where = f"{file.name} record {number}"
             require_object(record, where)
             answer = require(record, "answer", str, where)
@@ -103,8 +113,8 @@ def read_mimic(
                 findings.add("answer-not-in-kb", what, f"{where}: {answer}", dropped=True)
                 continue
             # A null imgPath is as blank as an empty one.
-            image = "" if record.get("imgPath", "") is None else require(
-                record, "imgPath", str, where
+            image = (
+                "" if record.get("imgPath", "") is None else require(record, "imgPath", str, where)
             )
             path = finder.path(well_formed(image, where, findings), where)
             kind = optional_text(record, "image_kind", where)
@@ -114,7 +124,7 @@ def read_mimic(
                 words=decoded_text(require(record, "mentions", str, where), where, findings),
                 sentence=well_formed(require(record, "sentence", str, where), where, findings),
                 picture=-1 if path is None else pictures.row(path, where),
-                answer=answer,
+                answer=well_formed(answer, where, findings),
                 gold=rows[answer],
                 image_kind=None if kind is None else well_formed(kind, where, findings),
                 where=where,
@@ -154,66 +164,6 @@ def find_mention_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _list_of(path: Path, what: str) -> list[Any]:
-    records = parse_json(read_text(path), str(path))
-    if not isinstance(records, list):
-        raise RecordsError(f"{path}: expected a list of {what}, found {kind_of(records)}")
-    return records
-
-
-def _order_by_id(path: Path, knowledge: list[Any]) -> list[int]:
-    """Record numbers sorted by id; the gold rank is read at column `qid2id[answer]` (quirk 1)."""
-    ids = []
-    for number, record in enumerate(knowledge):
-        where = f"{path}: record {number}"
-        ids.append(require(require_object(record, where), "id", int, where))
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    for row, number in enumerate(order):
-        if row and ids[number] == ids[order[row - 1]]:
-            raise RecordsError(
-                f"{path}: records {order[row - 1]} and {number}: duplicate id {ids[number]}"
-            )
-        if ids[number] != row:
-            raise RecordsError(
-                f"{path}: record {number}: id {ids[number]} where id {row} is due: sorted ids must "
-                f"be 0..{len(ids) - 1} without a gap"
-            )
-    return order
-
-
-def _read_qids(path: Path, n: int) -> dict[str, int]:
-    """QID to entity row, each within 0..n-1."""
-    rows = parse_json(read_text(path), str(path), unique_keys=True)
-    if not isinstance(rows, dict):
-        raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(rows)}")
-    for qid in rows:
-        if not 0 <= require(rows, qid, int, str(path)) < n:
-            raise RecordsError(
-                f"{path}: '{qid}' has id {rows[qid]}, but the ids of {KB_FILE} are 0..{n - 1}"
-            )
-    return rows
-
-
-def _first_qids(
-    folder: Path, rows: dict[str, int], places: list[int], findings: Findings
-) -> list[str]:
-    """The QID of each row; an alias (a redirect) still resolves answers, and is counted."""
-    ids: list[str | None] = [None] * len(places)
-    for qid, row in rows.items():
-        first = ids[row]
-        if first is None:
-            ids[row] = well_formed(qid, QID_FILE, findings)
-        else:
-            what = "QIDs that share an entity with an earlier QID, which names it"
-            findings.add("qid-alias", what, f"{QID_FILE}: {qid} and {first} have id {row}")
-    for row, id in enumerate(ids):
-        if id is None:
-            raise RecordsError(
-                f"{folder / QID_FILE}: no QID for id {row} ({KB_FILE} record {places[row]})"
-            )
-    return [id for id in ids if id is not None]
-
-
 def _entity_text(record: dict[str, Any], field: str, where: str, findings: Findings) -> str:
     if all(name in record for name in TEXT_FIELDS):
         what = f"entities with both {' and '.join(TEXT_FIELDS)}; {field} is read"
@@ -228,7 +178,7 @@ def _entity_text(record: dict[str, Any], field: str, where: str, findings: Findi
 def _entity_images(
     record: dict[str, Any], present: frozenset[str], where: str, findings: Findings
 ) -> list[str]:
-    """Paths below the root; the names are used as they stand (quirk 3)."""
+    """Paths below the root; the names are used as they stand, unlike those of mentions."""
     paths = []
     for name in require(record, "image_list", list, where):
         if not isinstance(name, str):

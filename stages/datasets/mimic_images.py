@@ -1,4 +1,7 @@
-"""From a mention's `imgPath` to a file of the MIMIC release (`formats.md`, quirks 3 and 4)."""
+"""From a mention's `imgPath` to a file of the MIMIC release.
+
+All pictures of mentions were converted to .jpg, and their base names cut at the first dot; so names
+with more dots are truncated, can collide, and are not always the names in the archive."""
 
 from __future__ import annotations
 
@@ -27,8 +30,7 @@ def list_names(folder: Path) -> frozenset[str] | None:
 
 def candidates(name: str) -> tuple[str, str, str]:
     """File names that a base name can lead to, in the order of RULES."""
-    # Before a leading dot there is nothing to cut at: rpartition would give an empty stem too.
-    last = name.rpartition(".")[0] if "." in name else name
+    last = name.rpartition(".")[0] if "." in name else name  # rpartition without a dot: ""
     return f"{name.partition('.')[0]}.jpg", f"{last}.jpg", name
 
 

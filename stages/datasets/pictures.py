@@ -66,7 +66,12 @@ class KeyCache:
     """
 
     SCHEMA = pa.schema(
-        [("path", pa.string()), ("size", pa.int64()), ("mtime_ns", pa.int64()), ("key", pa.string())]
+        [
+            ("path", pa.string()),
+            ("size", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("key", pa.string()),
+        ]
     )
 
     def __init__(self, path: Path | None = None) -> None:
@@ -138,7 +143,9 @@ class PictureTable:
         measured: list[tuple[str, int, str]] = []
         with (
             ThreadPoolExecutor(THREADS) as pool,
-            tqdm(total=len(paths), desc="hashing pictures", unit="file", delay=2) as bar,
+            tqdm(
+                total=len(paths), desc="hashing pictures", unit="file", delay=2, mininterval=1
+            ) as bar,
         ):
             for result in pool.map(measure_group, groups):
                 measured += result

@@ -33,7 +33,7 @@ def check_features(x: np.ndarray, what: str) -> np.ndarray:
     if x.ndim != 2:
         raise GraphError(f"{what}: expected features of shape (n, d), found {x.shape}")
     largest = float(np.abs(x).max(initial=0))
-    if not 8 * x.shape[1] * largest**2 < np.finfo(np.float32).max:  # NaN fails this too
+    if not 8 * x.shape[1] * largest**2 < float(np.finfo(np.float32).max):  # NaN fails this too
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         found = f"row {bad[0]} holds NaN or infinity" if len(bad) else f"an entry is {largest:g}"
         raise GraphError(f"{what}: {found}", "run python -m pipeline.extract again")
@@ -81,7 +81,7 @@ def mean_distance(x: np.ndarray) -> float:
     if (x == x[0]).all():
         raise GraphError(
             f"all {n} training mentions have equal text features: the bandwidth would be zero",
-            "check the mentions' texts and extract.text_encoder, then run python -m pipeline.extract",
+            "check their texts and extract.text_encoder, then run python -m pipeline.extract",
         )
     centred = x - x.mean(axis=0, dtype=np.float64)  # float64 (n, d)
     square = row_sums(centred * centred).astype(np.float32)[:, None]

@@ -62,6 +62,10 @@ class Neighborhood:
     nodes: np.ndarray
     blocks: tuple[Block, ...]
 
+    def to(self, device: torch.device) -> Neighborhood:
+        blocks = (Block(b.edges.to(device), b.weights.to(device), b.degree) for b in self.blocks)
+        return Neighborhood(self.nodes, tuple(blocks))
+
 
 def neighborhood(
     graph: sp.csr_array, batch: np.ndarray, layers: int, degrees: bool = False

@@ -23,6 +23,9 @@ from stages.heads.features import Features
 # Attention logits held at once outside training; a few MB stay in the second-level cache.
 LOGITS_AT_ONCE = 1 << 20
 
+PADDED = -1e9
+"""Logit of a padded token; e to this power is 0 in every precision."""
+
 
 @dataclass(frozen=True)
 class MentionText:
@@ -32,7 +35,7 @@ class MentionText:
     key: Tensor  # (m, n_t, h), divided by √h
     value: Tensor  # (m, n_t, h), centred
     gram: Tensor  # (m, n_t, n_t)
-    mask: Tensor  # (m, n_t)
+    bias: Tensor  # (m n_t,): 0 on real tokens, PADDED on padding
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ class TextUnit(nn.Module):
         value = self.w_u(mentions.text_local)
         value = value - value.mean(-1, keepdim=True)  # LN of a mixture centres each part
         key = self.w_k(mentions.text_local) / math.sqrt(self.h)
+        bias = torch.zeros_like(key[..., 0]).masked_fill(~mentions.text_mask, PADDED)
         return MentionText(
-            mentions.text_global, key, value, value @ value.mT, mentions.text_mask
+            mentions.text_global, key, value, value @ value.mT, bias.reshape(-1)
         )
 
     def entity_side(self, entities: Features) -> EntityText:
@@ -72,7 +76,7 @@ class TextUnit(nn.Module):
         return EntityText(
             t=entities.text_global,
             query=self.w_q(entities.text_local),
-            share=mask / mask.sum(-1, keepdim=True),
+            share=mask.to(f) / mask.sum(-1, keepdim=True),
             direction=self.ln_c.weight * f,
             offset=f @ self.ln_c.bias,
         )
@@ -83,7 +87,7 @@ class TextUnit(nn.Module):
     def _global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
         if torch.is_grad_enabled():
             return self._block(mentions, entities, slice(None))
-        per_entity = mentions.mask.numel() * entities.share.shape[1]
+        per_entity = mentions.bias.numel() * entities.share.shape[1]
         step = max(1, LOGITS_AT_ONCE // per_entity)
         blocks = [
             self._block(mentions, entities, slice(lo, lo + step))
@@ -95,9 +99,10 @@ class TextUnit(nn.Module):
         query, share = entities.query[rows], entities.share[rows]
         e, n_e, h = query.shape
         m, n_m, _ = mentions.key.shape
-        logits = query.reshape(e * n_e, h) @ mentions.key.reshape(m * n_m, h).T
-        logits = logits.view(e, n_e, m, n_m).masked_fill(~mentions.mask, -math.inf)
-        attention = logits.softmax(-1).view(e, n_e, m * n_m)
+        # The mask rides on the product: what is added to a padded token makes its weight exactly 0.
+        key = mentions.key.reshape(m * n_m, h)
+        logits = torch.addmm(mentions.bias, query.reshape(e * n_e, h), key.T)
+        attention = logits.view(-1, n_m).softmax(-1).view(e, n_e, m * n_m)
         mixed = (share.unsqueeze(1) @ attention).view(e, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
         variance = ((mixed @ mentions.gram) * mixed).sum(-1) / self.h
         along = mentions.value @ entities.direction[rows].T  # (m, n_m, e): Ũ (γ W_c t_e)

@@ -57,7 +57,7 @@ KINDS: tuple[Kind, ...] = (
         ("painter", "artist", "portraitist", "watercolourist"),
         ("in a studio", "beside an easel", "among canvases"),
         ("the portraitist", "that artist with the easel", "the old watercolourist",
-         "the man or woman of the brush"),
+         "the one with the brushes"),
         ("finished another canvas", "mixed the oils for hours", "hung the new portraits",
          "opened the studio to visitors", "left wet brushes everywhere", "sketched the bridge"),
         ("river landscapes", "large murals", "still lifes", "portraits of farmers", "icons"),

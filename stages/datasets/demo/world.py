@@ -21,7 +21,9 @@ SPLIT_SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 UNSEEN_SHARE = 0.2
 """Of dev and test mentions: gold entity without a training mention."""
 _WITHHELD_SHARE = 0.15  # of the entities: never mentioned in training
-_ZIPF = 0.6  # mild: the most mentioned entity has some twenty training mentions, most have one to four
+# Zipf's law with a flattened head: the most mentioned entities have some twenty training mentions,
+# most have one to four.
+_ZIPF_EXPONENT, _ZIPF_HEAD = 0.7, 12
 _LOOKS = 200
 
 
@@ -93,9 +95,9 @@ def build_world(entities: int, seed: int) -> World:
 
 
 def _group_kinds(random: Random) -> list[Kind]:
-    """Kinds of one name's entities: 6 to 10 of them, most kinds two or three times."""
+    """Kinds of one name's entities: 6 to 10 of them, each kind two or three times."""
     kinds = random.sample(KINDS, random.choice((2, 3, 3, 4)))
-    size = random.randint(max(6, 2 * len(kinds)), min(10, 4 * len(kinds)))
+    size = random.randint(max(6, 2 * len(kinds)), min(10, 3 * len(kinds)))
     return [kinds[i % len(kinds)] for i in range(size)]
 
 
@@ -110,7 +112,7 @@ def draw_golds(entities: Sequence[Entity], mentions: int, seed: int) -> dict[str
     random.shuffle(order)
     withheld = max(1, round(_WITHHELD_SHARE * len(order)))
     known = order[withheld:]
-    bounds = list(accumulate((rank + 1) ** -_ZIPF for rank in range(len(known))))
+    bounds = list(accumulate((rank + _ZIPF_HEAD) ** -_ZIPF_EXPONENT for rank in range(len(known))))
 
     def draw() -> Entity:
         return known[min(bisect(bounds, random.random() * bounds[-1]), len(known) - 1)]

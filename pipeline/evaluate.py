@@ -1,0 +1,35 @@
+"""Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov --seed 0"""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.device import resolve_device
+from stages.heads.model import OPTIMIZED
+from stages.paths import DatasetPaths
+from stages.ranking.evaluate import evaluate, write_evaluation
+from stages.training.data import open_dataset, open_run
+
+
+@command("Rank every mention of validation and test over the whole knowledge base.")
+@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def main(params: Params, dataset: str, variant: str, seed: int) -> None:
+    paths = DatasetPaths(dataset)
+    opened = open_dataset(paths)
+    model, data = open_run(paths, opened, variant, seed, resolve_device(params.evaluate.device))
+    found, ranks = evaluate(model, data.inputs, data.views, opened.records, params.evaluate)
+    run = paths.run(variant, seed)
+    write_evaluation(run, {"dataset": dataset, "variant": variant, "seed": seed}, found, ranks)
+    for part, values in found.items():
+        click.echo(
+            f"{part:<26} n {values['mentions']:>5}  "
+            + "  ".join(f"H@{k} {values[f'hits@{k}']:.4f}" for k in (1, 3, 5))
+            + f"  MRR {values['mrr']:.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

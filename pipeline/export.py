@@ -1,0 +1,39 @@
+"""Write a data set's feature store to one HDF5 file.
+
+python -m pipeline.export --dataset demo --output demo.h5
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from cache.exchange import export_hdf5
+from cache.reader import FeatureStore
+from pipeline.cli import command
+from stages.config import Params
+from stages.paths import DatasetPaths
+
+
+@command("Write the feature store of a data set to one HDF5 file, for exchange and archives.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.h5",
+    help="The file to write; an older one is replaced when the new one is complete.",
+)  # fmt: skip
+def main(params: Params, dataset: str, output: Path) -> None:
+    store = DatasetPaths(dataset).store
+    FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {dataset}")
+    with tqdm(desc="export", unit="B", unit_scale=True, delay=2) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        export_hdf5(store, output, show)
+    click.echo(f"{store} -> {output}: {output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Make a data set's feature store from a file that `pipeline.export` wrote.
+
+python -m pipeline.load --dataset demo --input demo.h5
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from cache.errors import StoreError
+from cache.exchange import load_hdf5
+from pipeline.cli import command
+from stages.config import Params
+from stages.paths import DatasetPaths
+
+
+@command("Make the feature store of a data set from an HDF5 file that pipeline.export wrote.")
+@click.option(
+    "--input", "source", required=True, type=click.Path(path_type=Path), metavar="FILE.h5",
+    help="The file to read; its checksums are verified.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the data set's store if there is one.")
+def main(params: Params, dataset: str, source: Path, force: bool) -> None:
+    store = DatasetPaths(dataset).store
+    if store.exists() and not force:
+        raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
+    with tqdm(desc="load", unit="B", unit_scale=True, delay=2) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        load_hdf5(source, store, show)
+    click.echo(f"{source} -> {store}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.device import resolve_device
+from stages.heads.model import OPTIMIZED
+from stages.heads.saved import RunInfo, save_heads
+from stages.paths import DatasetPaths, atomic_path
+from stages.training.data import open_dataset, run_data
+from stages.training.history import plot_history, write_history
+from stages.training.train import forget, train
+
+
+@command("Train the heads over the cached features.")
+@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def main(params: Params, dataset: str, variant: str, seed: int) -> None:
+    paths = DatasetPaths(dataset)
+    opened = open_dataset(paths)
+    data, heads = run_data(opened, params.train, variant, resolve_device(params.train.device))
+    run = paths.run(variant, seed)
+    work = run.parent / ".partial" / run.name
+
+    def show(row: dict[str, float]) -> None:
+        tau = f"  tau {row['tau']:.3f}" if "tau" in row else ""
+        click.echo(
+            f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  "
+            f"valid MRR {row['valid_mrr']:.4f}  H@1 {row['valid_hits@1']:.4f}"
+        )
+
+    trained = train(data, heads, params.train, params.evaluate, seed, work, show)
+    run.mkdir(parents=True, exist_ok=True)
+    write_history(run, trained.history)
+    plot_history(
+        run / "history.png", trained.history, trained.best_epoch, f"{dataset}: {variant}, seed {seed}"
+    )
+    with atomic_path(run / "timings.json") as path:
+        timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}
+        path.write_text(json.dumps(timings) + "\n")
+    settings = params.train.model_dump(mode="json")
+    save_heads(run, trained.state, RunInfo(dataset, seed, heads, settings, opened.provenance))
+    forget(work)
+    click.echo(f"{run}: best epoch {trained.best_epoch} of {len(trained.history)}")
+
+
+if __name__ == "__main__":
+    main()

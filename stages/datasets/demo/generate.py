@@ -1,0 +1,191 @@
+"""Write the demo in the layout of the MIMIC release, with that release's quirks.
+
+    kb_entity.json  qid2id.json  DEMO_{train,dev,test}.json  kb_image/  mention_image/
+    captions.json   caption_image/        for the demo's encoder: no entity's, no mention's picture
+
+Beside what the release has, a mention carries `image_kind`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+from tqdm import tqdm
+
+from stages.config import DemoConfig
+from stages.datasets.demo.kinds import KINDS
+from stages.datasets.demo.looks import random_look
+from stages.datasets.demo.names import unknown_name
+from stages.datasets.demo.pictures import (
+    beside_the_point,
+    crowd,
+    graphic,
+    portrait,
+    snapshot,
+    spoilt,
+)
+from stages.datasets.demo.sentences import (
+    attributes,
+    look_caption,
+    mention_sentence,
+    occasion_caption,
+    value_caption,
+)
+from stages.datasets.demo.world import Entity, World, build_world, draw_golds
+
+IMAGE_KINDS = {
+    "good": 0.4,
+    "low_quality": 0.15,
+    "low_value": 0.15,
+    "low_relevance": 0.15,
+    "missing": 0.15,
+}
+_FULL_TITLE_SHARE = 0.1
+_JPEG_QUALITY = 85
+_MENTIONS_PER_GRAPHIC = 60  # social media reuse their graphics: the same bytes under many names
+# How imgPath is written; the file on disk is always `<base name up to its first dot>.jpg`.
+_PATHS = ("{}.jpg",) * 8 + ("photos/2016/{}.png", "{}.svg", "feed/{}.v2.final.png", "a.b/{}.jpeg")
+_CAPTION_KINDS = {"look": 0.8, "occasion": 0.13, "graphic": 0.07}
+_SPOILT_CAPTIONS = 0.1  # of the look captions: the web's pictures are not all good either
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written: counts of records and pictures."""
+
+    entities: int
+    mentions: int
+    captions: int
+    pictures: int
+
+
+def generate(config: DemoConfig, folder: Path) -> Summary:
+    """Write the whole data set into the empty `folder`; the same `config` gives the same bytes."""
+    world = build_world(config.entities, config.seed)
+    for name in ("kb_image", "mention_image", "caption_image"):
+        (folder / name).mkdir(parents=True)
+    pictures = _write_entities(world, config, folder)
+    golds = draw_golds(world.entities, config.mentions, config.seed)
+    for split in golds:
+        pictures += _write_mentions(split, golds[split], config, folder)
+    pictures += _write_captions(world, config, folder)
+    return Summary(config.entities, config.mentions, config.captions, pictures)
+
+
+def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
+    records: list[dict[str, Any]] = []
+    pictures = 0
+    for entity in tqdm(world.entities, desc="entities", unit="entity"):
+        random = Random(f"{config.seed}/entity/{entity.row}")
+        draw = random.random()
+        count = 0 if draw < 0.04 else 2 if draw > 0.88 else 1
+        # A dot inside is kept: names of the knowledge base's pictures are used as they stand.
+        stem = f"{entity.qid}.view" if entity.row % 9 == 4 else entity.qid
+        names = [f"{stem}_{i}.jpg" for i in range(count)]
+        for name in names:
+            _save(portrait(entity.kind, entity.look, random), folder / "kb_image" / name)
+        pictures += count
+        records.append(
+            {
+                "id": entity.row,
+                "type": "entity",
+                "entity_name": quote(entity.title),
+                "attr": attributes(entity, random),
+                "image_list": names,
+            }
+        )
+    first = next(record["image_list"][0] for record in records if record["image_list"])
+    (folder / "kb_image" / first).write_bytes(b"")  # corrupt: zero bytes
+    _dump(records, folder / "kb_entity.json")
+    _dump({entity.qid: entity.row for entity in world.entities}, folder / "qid2id.json")
+    return pictures
+
+
+def _write_mentions(
+    split: str, golds: Sequence[Entity], config: DemoConfig, folder: Path
+) -> int:
+    draws = Random(f"{config.seed}/{split}")
+    nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
+    kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))
+    # The first picture of training is there, but cut off: as good as missing. The next two missing
+    # ones show both ways of being missing, however few mentions there are.
+    kinds[:3] = ["missing"] * 3
+    records = []
+    pictures = 0
+    for index, entity in enumerate(tqdm(golds, desc=split, unit="mention")):
+        random = Random(f"{config.seed}/{split}/{index}")
+        stem = f"{split}{index:05d}"
+        path = _PATHS[index % len(_PATHS)].format(stem)
+        target = folder / "mention_image" / f"{stem}.jpg"
+        words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
+        if index in nil:
+            words = unknown_name(random)
+        sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
+        look = random_look(random) if index in nil else entity.look
+        if kinds[index] == "missing":
+            if index == 0 and split == "train":
+                _save(snapshot(entity.kind, look, random), target)
+                target.write_bytes(target.read_bytes()[:600])
+            elif index % 2:
+                path = ""
+        else:
+            pictures += 1
+            if kinds[index] == "low_relevance":
+                image = beside_the_point(entity.kind, look, occasion, random)
+            elif kinds[index] == "low_value":
+                pool = max(4, config.mentions // _MENTIONS_PER_GRAPHIC)
+                image = graphic(Random(f"{config.seed}/graphic/{random.randrange(pool)}"))
+            else:
+                image = snapshot(entity.kind, look, random)
+                if kinds[index] == "low_quality":
+                    image = spoilt(image, random)
+            _save(image, target)
+        records.append(
+            {
+                "mentions": quote(words),
+                "sentence": sentence,
+                "imgPath": path,
+                "answer": "nil" if index in nil else entity.qid,
+                "entities": "" if index in nil else entity.title,
+                "image_kind": kinds[index],
+            }
+        )
+    _dump(records, folder / f"DEMO_{split}.json")
+    return pictures
+
+
+def _write_captions(world: World, config: DemoConfig, folder: Path) -> int:
+    records = []
+    for index in tqdm(range(config.captions), desc="captions", unit="caption"):
+        random = Random(f"{config.seed}/caption/{index}")
+        shows = random.choices(list(_CAPTION_KINDS), list(_CAPTION_KINDS.values()))[0]
+        if shows == "look":
+            kind, look = random.choice(KINDS), random_look(random)
+            caption, image = look_caption(kind, look, random), snapshot(kind, look, random)
+            if random.random() < _SPOILT_CAPTIONS:
+                shows, image = "spoilt look", spoilt(image, random)
+        elif shows == "occasion":
+            occasion = random.choice(world.occasions)
+            caption, image = occasion_caption(occasion, random), crowd(occasion, random)
+        else:
+            caption, image = value_caption(random), graphic(random)
+        name = f"{index:06d}.jpg"
+        _save(image, folder / "caption_image" / name)
+        records.append({"image": name, "caption": caption, "shows": shows})
+    _dump(records, folder / "captions.json")
+    return len(records)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    image.save(path, "JPEG", quality=_JPEG_QUALITY)
+
+
+def _dump(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

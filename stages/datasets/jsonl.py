@@ -1,0 +1,228 @@
+"""A knowledge base of one's own.
+
+    entities.jsonl | entities.csv   {id, name, description?, image?}
+    mentions.jsonl                  {mention, sentence?, image?, answer, id?, split?, image_kind?}
+    | mentions-train.jsonl, mentions-valid.jsonl, mentions-test.jsonl
+
+One JSON object a line; blank lines are skipped. `image` of an entity is a path or a list of paths
+(in CSV: separated by `|`). Entity row = order in the file. Mentions without any split get a seeded
+one (`splits.py`).
+
+A relative image path lies below the folder of these files, and must not climb out of it. An
+absolute one is allowed, since the pictures may be a collection kept elsewhere: it is stored as it
+stands (joined to the image root it stays itself), and ties the records to this machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from cache.errors import nearest
+from stages.datasets.fields import (
+    kind_of,
+    optional_text,
+    require,
+    well_formed,
+)
+from stages.datasets.lines import csv_lines, json_lines
+from stages.datasets.pictures import KeyCache, PictureTable, image_root, inner_path
+from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.rows import EntityRows, MentionRows
+from stages.datasets.splits import seeded_split
+from stages.paths import SPLITS
+
+ENTITY_FIELDS = ("id", "name", "description", "image")
+MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
+SPLIT_NAMES = {**{split: split for split in SPLITS}, "dev": "valid", "validation": "valid"}
+
+
+def read_jsonl(
+    folder: Path,
+    dataset: str,
+    seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error",
+    key_cache: KeyCache | None = None,
+) -> Records:
+    """Read a folder of JSON Lines (entities also as CSV).
+
+    A mention without `id` is called `<split or "mention">-<position in its file>`; `nil` mentions
+    are dropped and counted.
+
+    Parameters
+    ----------
+    seed: of the split, where the files have none.
+    missing_answer: a mention whose answer is no entity's id raises, or is dropped and counted.
+    key_cache: picture digests of an earlier run.
+
+    Raises
+    ------
+    RecordsError: with file:line of whatever cannot be read.
+    """
+    if not folder.is_dir():
+        raise RecordsError(
+            f"{folder}: no such folder", "expected entities.jsonl (or .csv) and mentions.jsonl"
+        )
+    findings, pictures = Findings(), PictureTable()
+    entities, rows = _read_entities(folder, pictures, findings)
+    mentions: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
+    for split, file in _mention_files(folder).items():
+        for position, (where, record) in enumerate(json_lines(file)):
+            _count_unknown(record, MENTION_FIELDS, where, findings)
+            mention = _read_mention(record, split, position, where, findings)
+            if mention["id"] in seen:
+                first = seen[mention["id"]]
+                raise RecordsError(f"{where}: duplicate id '{mention['id']}', first in {first}")
+            seen[mention["id"]] = where
+            answer = mention["answer"]
+            if answer.lower() == "nil" and answer not in rows:
+                findings.add("nil-mention", "mentions whose answer is nil", where, dropped=True)
+                continue
+            if answer not in rows:
+                if missing_answer == "error":
+                    raise RecordsError(
+                        f"{where}: answer '{answer}' is no entity's id{nearest(answer, [*rows])}",
+                        "--set prepare.missing_answer=drop leaves such mentions out, counted",
+                    )
+                what = "mentions whose answer is no entity's id"
+                findings.add("answer-not-in-kb", what, f"{where}: {answer}", dropped=True)
+                continue
+            image = mention.pop("image")
+            mention["picture"] = -1
+            if image:
+                mention["picture"] = pictures.row(_own_path(image, folder, where), where)
+            mentions.append({**mention, "gold": rows[answer], "where": where})
+
+    table = MentionRows(findings)
+    splits = _splits_of(mentions, seed)
+    for split, mention in zip(splits, mentions, strict=True):
+        table.add(split, **{name: mention[name] for name in mention if name != "split"})
+    tables = table.tables()
+    return Records(
+        dataset, "jsonl", image_root(folder), "description", entities.table(), tables,
+        pictures.build(folder, findings, key_cache), findings.listed(),
+    )  # fmt: skip
+
+
+def _read_entities(
+    folder: Path, pictures: PictureTable, findings: Findings
+) -> tuple[EntityRows, dict[str, int]]:
+    file = _one_of(folder, ("entities.jsonl", "entities.csv"))
+    records = json_lines(file) if file.suffix == ".jsonl" else csv_lines(file)
+    entities, rows, lines = EntityRows(findings), {}, []
+    for where, record in records:
+        _count_unknown(record, ENTITY_FIELDS, where, findings)
+        id = _identifier(record, where, findings)
+        if id in rows:
+            raise RecordsError(f"{where}: duplicate id '{id}', first in {lines[rows[id]]}")
+        rows[id] = len(rows)
+        lines.append(where)
+        name = well_formed(require(record, "name", str, where), where, findings)
+        text = well_formed(optional_text(record, "description", where) or "", where, findings)
+        paths = [_own_path(path, folder, where) for path in _images(record, where, findings)]
+        entities.add(id, name, text, [pictures.row(path, where) for path in paths], where)
+    if not rows:
+        raise RecordsError(f"{file}: the knowledge base is empty: no mention can link")
+    return entities, rows
+
+
+def _read_mention(
+    record: dict[str, Any], split: str, position: int, where: str, findings: Findings
+) -> dict[str, Any]:
+    """A mention's values; `split` is "" where neither the file nor the record says it."""
+    own = optional_text(record, "split", where)
+    if own and own not in SPLIT_NAMES:
+        raise RecordsError(f"{where}: split '{own}', expected one of {', '.join(SPLITS)}")
+    own = SPLIT_NAMES[own] if own else ""
+    if own and split and own != split:
+        raise RecordsError(f"{where}: split '{own}' in the file of the split '{split}'")
+    id = f"{split or 'mention'}-{position}"
+    if record.get("id") is not None:
+        id = _identifier(record, where, findings)
+    kind = optional_text(record, "image_kind", where)
+    return {
+        "id": id,
+        "words": well_formed(require(record, "mention", str, where), where, findings),
+        "sentence": well_formed(optional_text(record, "sentence", where) or "", where, findings),
+        "image": well_formed(optional_text(record, "image", where) or "", where, findings),
+        "answer": _identifier(record, where, findings, "answer"),
+        "image_kind": None if kind is None else well_formed(kind, where, findings),
+        "split": own or split,
+    }
+
+
+def _splits_of(mentions: list[dict[str, Any]], seed: int) -> list[str]:
+    """Each mention's split: as the source says, or seeded; some with and some without raises."""
+    without = [mention for mention in mentions if not mention["split"]]
+    if not without:
+        return [mention["split"] for mention in mentions]
+    if len(without) < len(mentions):
+        raise RecordsError(
+            f"{without[0]['where']}: no field 'split', but other mentions have one",
+            "give every mention a split, or none",
+        )
+    ids, sentences = ([mention[name] for mention in mentions] for name in ("id", "sentence"))
+    return seeded_split(ids, sentences, seed)
+
+
+def _mention_files(folder: Path) -> dict[str, Path]:
+    """Files by split; the split is "" for one file of all mentions."""
+    files = {split: folder / f"mentions-{split}.jsonl" for split in SPLITS}
+    there = [file.name for file in files.values() if file.exists()]
+    whole = folder / "mentions.jsonl"
+    if whole.exists() and not there:
+        return {"": whole}
+    if not whole.exists() and len(there) == len(SPLITS):
+        return files
+    found = ", ".join([whole.name] * whole.exists() + there) or "neither"
+    expected = f"{whole.name}, or {', '.join(file.name for file in files.values())}"
+    raise RecordsError(f"{folder}: expected {expected}; found {found}")
+
+
+def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
+    found = [folder / name for name in names if (folder / name).exists()]
+    if len(found) != 1:
+        listed = "both" if found else "neither"
+        raise RecordsError(f"{folder}: expected one of {' and '.join(names)}, found {listed}")
+    return found[0]
+
+
+def _identifier(record: dict[str, Any], where: str, findings: Findings, field: str = "id") -> str:
+    """An id as text; a number is as good as its digits."""
+    value = record.get(field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = well_formed(require(record, field, str, where), where, findings)
+    if not text.strip():
+        raise RecordsError(f"{where}: field '{field}' is blank")
+    return text
+
+
+def _images(record: dict[str, Any], where: str, findings: Findings) -> list[str]:
+    """The paths in `image`: none, one, a list, or a CSV cell with `|` between them."""
+    value = record.get("image")
+    if value is None:
+        return []
+    if isinstance(value, str):
+        value = value.split("|") if where.rpartition(":")[0].endswith(".csv") else [value]
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        raise RecordsError(f"{where}: field 'image' is {kind_of(value)}, expected a path or paths")
+    return [well_formed(path, where, findings) for path in value if path.strip()]
+
+
+def _own_path(path: str, folder: Path, where: str) -> str:
+    """Relative to `folder` where it lies below it; another absolute path stays as it stands."""
+    if not Path(path).is_absolute():
+        return inner_path(path, where)
+    root = folder.absolute()
+    return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
+
+
+def _count_unknown(
+    record: dict[str, Any], known: tuple[str, ...], where: str, findings: Findings
+) -> None:
+    for name in record:
+        if name not in known:
+            what = "fields that the reader does not know, ignored"
+            findings.add("field-ignored", what, f"{where}: '{name}'{nearest(name, [*known])}")

@@ -1,0 +1,181 @@
+"""MELBench's raw files: one JSON object keyed by id, as .json or as a .zip that holds one.
+
+    Richpedia-MEL   {id: {id, sentence, mentions: str, entities: str, answer: QID}}
+    Wikidata-MEL    the same keys with parallel lists in mentions, entities, answer
+
+There is no knowledge base, no split, no attribute and no picture: the gold titles become the
+entities, and a seeded split is made (`splits.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.datasets.fields import (
+    decode,
+    kind_of,
+    parse_json,
+    read_text,
+    require,
+    require_object,
+    well_formed,
+)
+from stages.datasets.pictures import PictureTable, image_root
+from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.rows import EntityRows, MentionRows
+from stages.datasets.splits import seeded_split
+
+PARALLEL = ("mentions", "entities", "answer")
+IMAGE_FIELD = re.compile("img|image", re.IGNORECASE)
+QID = re.compile(r"Q(\d+)", re.ASCII)
+
+
+def read_melbench(
+    path: Path, dataset: str, seed: int = 0, missing_answer: Literal["error", "drop"] = "error"
+) -> Records:
+    """Read a .json or .zip file, or a folder that holds exactly one of them.
+
+    Entities are sorted by QID number. Mentions keep the file's order within their split; the id
+    is the record's key, with `#k` behind it for the k-th mention of a record with lists.
+
+    Parameters
+    ----------
+    seed: of the split.
+    missing_answer: a mention with a blank answer raises, or is dropped and counted.
+
+    Raises
+    ------
+    RecordsError: no file or several, no JSON object, a field is missing, or parallel lists differ
+        in length.
+    """
+    file = find_file(path)
+    where = str(file)
+    records = parse_json(_text_of(file), where, unique_keys=True)
+    if not isinstance(records, dict):
+        raise RecordsError(f"{where}: expected an object keyed by id, found {kind_of(records)}")
+
+    findings = Findings()
+    titles: dict[str, dict[str, None]] = {}
+    mentions: list[dict[str, Any]] = []
+    for key, record in records.items():
+        where = f"{file.name} record '{key}'"
+        sentence = well_formed(
+            require(require_object(record, where), "sentence", str, where), where, findings
+        )
+        if any(IMAGE_FIELD.search(name) for name in record):
+            what = "records with image fields, which this reader ignores"
+            findings.add("image-field-ignored", what, where)
+        for id, words, title, answer in _mentions_of(key, record, where):
+            if answer.lower() == "nil":
+                findings.add("nil-mention", "mentions whose answer is nil", where, dropped=True)
+                continue
+            if not answer.strip():
+                if missing_answer == "error":
+                    hint = "--set prepare.missing_answer=drop leaves such mentions out, counted"
+                    raise RecordsError(f"{file}: record '{key}': the answer is blank", hint)
+                findings.add("answer-blank", "mentions with a blank answer", where, dropped=True)
+                continue
+            answer = well_formed(answer, where, findings)
+            titles.setdefault(answer, {})[well_formed(title, where, findings)] = None
+            mentions.append(
+                {
+                    "id": well_formed(id, where, findings),
+                    "words": well_formed(words, where, findings),
+                    "sentence": sentence,
+                    "answer": answer,
+                    "where": where,
+                }
+            )
+    if not titles:
+        raise RecordsError(f"{file}: the knowledge base is empty: no mention has an answer")
+
+    entities = EntityRows(findings)
+    gold = {qid: row for row, qid in enumerate(sorted(titles, key=qid_order))}
+    for qid in gold:
+        first, *others = titles[qid]
+        if others:
+            what = "QIDs with several titles; the first one met names the entity"
+            findings.add("entity-several-titles", what, f"{qid}: {', '.join(titles[qid])}")
+        entities.add(qid, first, "", (), f"{file.name} answer {qid}")
+
+    rows = MentionRows(findings)
+    splits = _split(file, mentions, seed)
+    for split, mention in zip(splits, mentions, strict=True):
+        rows.add(split, **mention, picture=-1, gold=gold[mention["answer"]], image_kind=None)
+    tables = rows.tables()
+    return Records(
+        dataset, "melbench", image_root(file.parent), "none", entities.table(), tables,
+        PictureTable().build(file.parent, findings), findings.listed(),
+    )  # fmt: skip
+
+
+def qid_order(qid: str) -> tuple[bool, int, str]:
+    """Sort key: QIDs by number, then anything else by spelling."""
+    match = QID.fullmatch(qid)
+    return (match is None, int(match[1]) if match else 0, qid)
+
+
+def find_file(path: Path) -> Path:
+    """`path` itself, or the one .json or .zip of the folder `path`."""
+    if not path.exists():
+        raise RecordsError(f"{path}: no such file or folder", "expected a .json or a .zip")
+    if not path.is_dir():
+        return path
+    found = sorted(
+        file for file in path.iterdir()
+        if file.suffix.lower() in (".json", ".zip") and not file.name.startswith(".")
+    )  # fmt: skip
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise RecordsError(
+            f"{path}: expected exactly one .json or .zip, found {names}",
+            "pass the file itself as --input",
+        )
+    return found[0]
+
+
+def _text_of(file: Path) -> str:
+    if file.suffix.lower() != ".zip":
+        return read_text(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [
+                name for name in archive.namelist()
+                if name.lower().endswith(".json") and not name.startswith("__MACOSX/")
+            ]  # fmt: skip
+            if len(names) != 1:
+                listed = ", ".join(names) or "none"
+                raise RecordsError(f"{file}: expected exactly one .json inside, found {listed}")
+            return decode(archive.read(names[0]), f"{file}: {names[0]}")
+    # zlib.error is no subclass of BadZipFile; RuntimeError: a password is asked for.
+    except (zipfile.BadZipFile, zipfile.zlib.error, RuntimeError, NotImplementedError) as error:
+        raise RecordsError(f"{file}: not a readable zip file: {error}") from None
+
+
+def _mentions_of(key: str, record: dict[str, Any], where: str) -> list[tuple[str, str, str, str]]:
+    """Id, words, title and answer of each mention in a record."""
+    kind = list if isinstance(record.get("mentions"), list) else str
+    columns = [require(record, name, kind, where) for name in PARALLEL]
+    if kind is str:
+        return [(key, *columns)]
+    if len({len(column) for column in columns}) > 1:
+        pairs = zip(PARALLEL, columns, strict=True)
+        lengths = ", ".join(f"{name} has {len(column)}" for name, column in pairs)
+        raise RecordsError(f"{where}: parallel lists of different lengths: {lengths}")
+    for name, column in zip(PARALLEL, columns, strict=True):
+        for value in column:
+            if not isinstance(value, str):
+                raise RecordsError(
+                    f"{where}: field '{name}' holds {kind_of(value)}, expected strings"
+                )
+    return [(f"{key}#{k}", *values) for k, values in enumerate(zip(*columns, strict=True))]
+
+
+def _split(file: Path, mentions: list[dict[str, Any]], seed: int) -> list[str]:
+    ids = [mention["id"] for mention in mentions]
+    if len(set(ids)) != len(ids):
+        raise RecordsError(f"{file}: two mentions have one id; is a record's key like 'x#0'?")
+    return seeded_split(ids, [mention["sentence"] for mention in mentions], seed)

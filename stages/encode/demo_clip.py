@@ -1,0 +1,242 @@
+"""The demo's encoder: a small CLIP in transformers' own format, trained without a hub.
+
+It plays the part of web pre-training. It learns from captions whose pictures belong to no entity
+and no mention, and from the training mentions' own pairs of text and picture, poor pictures
+included, as the web has them. It never sees a mention beside its gold entity, no picture of the
+knowledge base, nothing of the validation and test splits.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from stages.config import DemoEncoderConfig
+from stages.encode.decode import normalised
+from stages.encode.demo_pairs import Pairs, read_pairs
+from stages.encode.demo_tokenizer import train_tokenizer
+from stages.encode.encoder import Pixels
+
+IMAGE_SIZE = 64
+PATCH_SIZE = 16  # 16 patches and CLS
+WIDTH = 128  # of both towers and of the projection
+VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 3, 4
+MAX_POSITIONS = 77
+_TRAIN_TOKENS = 40  # what extraction reads of a text
+_SHIFT = 4  # pixels: pictures are moved by at most so much in training
+_WARM_UP = 0.05  # of the steps
+_WEIGHT_DECAY = 0.1
+_MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
+
+_PIXELS = Pixels(IMAGE_SIZE, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedClip:
+    """The model and what is known of its training.
+
+    Parameters
+    ----------
+    model, tokenizer: in evaluation mode, on the CPU.
+    losses: mean contrastive loss of each epoch.
+    retrieval: share of held-out captions whose own picture is the nearest of the held-out ones.
+    held_out: how many of them there are.
+    """
+
+    model: CLIPModel
+    tokenizer: CLIPTokenizer
+    losses: tuple[float, ...]
+    retrieval: float
+    held_out: int
+
+
+def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> TrainedClip:
+    """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
+
+    Raises
+    ------
+    MelovError: the raw files are not there.
+    """
+    pairs = read_pairs(raw, IMAGE_SIZE)
+    tokenizer = train_tokenizer(pairs.vocabulary_texts, max_length=MAX_POSITIONS)
+    logger.info(
+        "%d captions, %d training mentions with a picture (%d without), %d tokens",
+        len(pairs.captions), len(pairs.mentions), pairs.skipped, len(tokenizer),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = CLIPModel(_architecture(tokenizer))
+    losses = _fit(model, [pairs.captions, pairs.mentions], tokenizer, config)
+    model.eval()
+    retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
+    logger.info(
+        "held-out captions: %.1f %% find their own picture among %d",
+        100 * retrieval, len(pairs.held_out),
+    )
+    return TrainedClip(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
+
+
+def save_demo_clip(trained: TrainedClip, folder: Path) -> None:
+    """Write weights, configuration, tokenizer and preprocessing for `from_pretrained(folder)`."""
+    trained.model.save_pretrained(folder)
+    trained.tokenizer.save_pretrained(folder)
+    square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    CLIPImageProcessor(
+        size=square, crop_size=square, do_center_crop=False, resample=1  # LANCZOS, as extraction
+    ).save_pretrained(folder)
+
+
+@torch.inference_mode()
+def retrieval_accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs) -> float:
+    """Share of texts whose picture has the highest cosine among `pairs`' pictures, 0..1."""
+    texts = torch.cat([_texts(model, rows) for rows in _token_rows(pairs.texts, tokenizer, 64)])
+    images = torch.cat(
+        [_images(model, pairs.pictures[i : i + 64]) for i in range(0, len(pairs), 64)]
+    )
+    return float((texts @ images.T).argmax(1).eq(torch.arange(len(pairs))).float().mean())
+
+
+def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
+    tower = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_attention_heads": HEADS,
+        "projection_dim": WIDTH,
+    }
+    text = {
+        **tower,
+        "num_hidden_layers": TEXT_LAYERS,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": MAX_POSITIONS,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        **tower,
+        "num_hidden_layers": VISION_LAYERS,
+        "image_size": IMAGE_SIZE,
+        "patch_size": PATCH_SIZE,
+    }
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
+
+
+def _fit(
+    model: CLIPModel, sources: list[Pairs], tokenizer: CLIPTokenizer, config: DemoEncoderConfig
+) -> list[float]:
+    """Symmetric InfoNCE over batches of one source each; returns each epoch's mean loss.
+
+    A batch of one source has texts of like length, and never tells a caption from a post.
+    """
+    random = np.random.default_rng(config.seed)
+    ids = [
+        [row[0] for row in _token_rows(source.texts, tokenizer, 1)] for source in sources
+    ]
+    steps = config.epochs * sum(len(_batches(len(s), config.batch_size, random)) for s in sources)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps))
+    model.train()
+    losses = []
+    with tqdm(total=steps, desc="small CLIP", unit="step") as bar:
+        for _ in range(config.epochs):
+            batches = [
+                (i, rows)
+                for i, source in enumerate(sources)
+                for rows in _batches(len(source), config.batch_size, random)
+            ]
+            random.shuffle(batches)
+            total = 0.0
+            for i, rows in batches:
+                texts = _texts(model, _padded([ids[i][row] for row in rows], tokenizer))
+                images = _images(model, _shifted(sources[i].pictures[rows], random), random)
+                loss = _info_nce(texts, images, model.logit_scale)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                with torch.no_grad():
+                    model.logit_scale.clamp_(max=_MAX_LOGIT_SCALE)
+                total += loss.item()
+                bar.update()
+                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+            losses.append(total / len(batches))
+    return losses
+
+
+def _rate(progress: float) -> float:
+    """Share of the learning rate: a short rise, then half a cosine."""
+    if progress < _WARM_UP:
+        return max(progress, 1e-3) / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def _batches(rows: int, size: int, random: np.random.Generator) -> list[np.ndarray]:
+    """All rows in random order, cut into batches of about `size`, no two of unlike size."""
+    return np.array_split(random.permutation(rows), max(1, round(rows / size)))
+
+
+def _info_nce(texts: Tensor, images: Tensor, logit_scale: Tensor) -> Tensor:
+    """texts, images (n, d), unit length -> scalar."""
+    logits = logit_scale.exp() * texts @ images.T  # (n, n)
+    own = torch.arange(len(logits))
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def _token_rows(texts: list[str], tokenizer: CLIPTokenizer, size: int) -> list[Tensor]:
+    """Token ids of `size` texts at a time, int64 (size, longest)."""
+    rows = tokenizer(texts, truncation=True, max_length=_TRAIN_TOKENS)["input_ids"]
+    tensors = [torch.tensor(row) for row in rows]
+    return [_padded(tensors[i : i + size], tokenizer) for i in range(0, len(tensors), size)]
+
+
+def _padded(rows: list[Tensor], tokenizer: CLIPTokenizer) -> Tensor:
+    # The padding token is END as well. Attention is causal and the first END is pooled, so what
+    # follows it changes nothing and no mask is needed.
+    return torch.nn.utils.rnn.pad_sequence(
+        rows, batch_first=True, padding_value=tokenizer.pad_token_id
+    )
+
+
+def _texts(model: CLIPModel, ids: Tensor) -> Tensor:
+    """ids (n, n_t) -> unit text_embeds (n, d)."""
+    pooled = model.text_model(input_ids=ids).pooler_output
+    return F.normalize(model.text_projection(pooled), dim=-1)
+
+
+def _images(
+    model: CLIPModel, pictures: np.ndarray, random: np.random.Generator | None = None
+) -> Tensor:
+    """uint8 (n, size, size, 3) -> unit image_embeds (n, d); with `random`, at varied contrast."""
+    x = normalised(pictures, _PIXELS, torch.device("cpu"))  # (n, 3, size, size)
+    if random is not None:
+        contrast = random.uniform(0.8, 1.25, (len(x), 1, 1, 1)).astype(np.float32)
+        x = x * torch.from_numpy(contrast)
+    pooled = model.vision_model(pixel_values=x).pooler_output
+    return F.normalize(model.visual_projection(pooled), dim=-1)
+
+
+def _shifted(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Each picture moved by up to `_SHIFT` pixels, its edge repeated; half of them mirrored."""
+    size = pictures.shape[1]
+    wide = np.pad(pictures, ((0, 0), (_SHIFT,) * 2, (_SHIFT,) * 2, (0, 0)), mode="edge")
+    moved = np.empty_like(pictures)
+    places = random.integers(0, 2 * _SHIFT + 1, (len(pictures), 2))
+    for i, (top, left) in enumerate(places):
+        view = wide[i, top : top + size, left : left + size]
+        moved[i] = view[:, ::-1] if random.random() < 0.5 else view
+    return moved

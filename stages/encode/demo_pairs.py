@@ -1,0 +1,117 @@
+"""Pairs of text and picture from the demo's raw files, for training its small CLIP.
+
+Read are: captions, and mentions of the training split. Never read are: pairs of a mention and its
+gold entity, the validation and the test split. The knowledge base gives words to the tokenizer,
+nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from tqdm import tqdm
+
+from cache.errors import MelovError
+from stages.encode.decode import PictureError, decode
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Texts with their pictures: row i of one belongs to row i of the other.
+
+    Parameters
+    ----------
+    texts: n of them.
+    pictures: uint8 (n, size, size, 3).
+    """
+
+    texts: list[str]
+    pictures: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class DemoPairs:
+    """What the small CLIP learns from, and what it is checked with.
+
+    Parameters
+    ----------
+    captions: captions with their pictures.
+    mentions: `words [SEP] sentence` of training mentions, poor pictures included.
+    held_out: captions of undamaged looks, left out of `captions`.
+    skipped: training mentions whose picture is not there or does not decode.
+    vocabulary_texts: what the tokenizer is trained on.
+    """
+
+    captions: Pairs
+    mentions: Pairs
+    held_out: Pairs
+    skipped: int
+    vocabulary_texts: list[str]
+
+
+def read_pairs(raw: Path, size: int, held_out: int = 256) -> DemoPairs:
+    """Read the demo's raw folder; pictures are squashed to `size` as extraction does it.
+
+    Parameters
+    ----------
+    held_out: at most; a tenth of the captions in a small data set.
+
+    Raises
+    ------
+    MelovError: the raw files are not there.
+    """
+    captions = _load(raw / "captions.json")
+    mentions = _load(raw / "DEMO_train.json")
+    texts = [f"{unquote(m['mentions'])} [SEP] {m['sentence']}" for m in mentions]
+    entities = [
+        f"{unquote(e['entity_name'])} [SEP] {e['attr']}" for e in _load(raw / "kb_entity.json")
+    ]
+
+    looks = [i for i, record in enumerate(captions) if record["shows"] == "look"]
+    kept_back = set(looks[-min(held_out, len(captions) // 10) :])
+    folder = raw / "caption_image"
+    shown = [(c["caption"], folder / c["image"]) for c in captions]
+    learned, _ = _decoded([p for i, p in enumerate(shown) if i not in kept_back], size, "captions")
+    checked, _ = _decoded([shown[i] for i in sorted(kept_back)], size, "held out")
+
+    placed = []
+    for mention, text in zip(mentions, texts, strict=True):
+        # The release's rule: the base name up to its first dot, converted to .jpg.
+        stem = mention["imgPath"].rpartition("/")[2].partition(".")[0]
+        placed.append((text, raw / "mention_image" / f"{stem}.jpg"))
+    posted, skipped = _decoded(placed, size, "mentions")
+    return DemoPairs(
+        learned, posted, checked, skipped, [*(c["caption"] for c in captions), *texts, *entities]
+    )
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
+    try:
+        loaded: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MelovError(
+            f"{path}: no such file", "write the demo first: python -m pipeline.demo --dataset demo"
+        ) from None
+    return loaded
+
+
+def _decoded(pairs: list[tuple[str, Path]], size: int, what: str) -> tuple[Pairs, int]:
+    """The pairs whose picture decodes, and how many do not."""
+    texts, pictures = [], []
+    for text, path in tqdm(pairs, desc=f"decode {what}", unit="picture"):
+        try:
+            picture = decode(path.read_bytes(), size, "squash")
+        except (FileNotFoundError, PictureError):
+            continue
+        texts.append(text)
+        pictures.append(picture)
+    stacked = np.stack(pictures) if pictures else np.zeros((0, size, size, 3), np.uint8)
+    return Pairs(texts, stacked), len(pairs) - len(texts)

@@ -1,0 +1,150 @@
+"""Rows of the similarity matrix A, exact and sparse, one strip of rows at a time.
+
+A strip's scores cost block_rows × n floats, the rest grows with the edges. The matrix product only
+proposes candidates; each kept value is computed from its own two rows in float64, so the result
+does not depend on the block size, to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from stages.graph.candidates import make_scores
+from stages.graph.distances import PAIRS, GraphError, check_features
+from stages.graph.similarity import Metric, affinities
+
+PIECE = 64
+"""Rows whose candidates are weighed at once; bounds memory where all mentions are alike."""
+
+
+def build_rows(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    metric: Metric,
+    floor: float,
+    max_neighbors: int | None,
+    block_rows: int = 1024,
+    exclude: tuple[np.ndarray, np.ndarray] | None = None,
+    same: bool = False,
+) -> sp.csr_array:
+    """Similarities of `queries (m, d)` to `keys (n, d)` -> CSR `(m, n)`, float32, int32 indices.
+
+    Kept: similarities strictly above `floor` (both as float32), the `max_neighbors` of highest
+    affinity a row, ties to the lower index.
+
+    Parameters
+    ----------
+    max_neighbors: None keeps all; a row's own mention is not counted.
+    exclude: pictures of queries (m,) and of keys (n,); a pair with the same one, -1 aside, is left
+        out and takes no neighbour's place.
+    same: queries are the keys. The result is symmetric, an edge being kept when both ends have it
+        among their max_neighbors, with a diagonal of 1 (by definition, whatever the metric).
+
+    Raises
+    ------
+    GraphError: features that are no finite matrix, or shapes that do not fit.
+    """
+    queries = check_features(queries, "queries")
+    keys = queries if same else check_features(keys, "keys")
+    if queries.shape[1] != keys.shape[1]:
+        raise GraphError(
+            f"queries have {queries.shape[1]} features, keys {keys.shape[1]}",
+            "both must come from one store: run python -m pipeline.extract",
+        )
+    if not len(queries) or not len(keys):
+        return sp.csr_array((len(queries), len(keys)), dtype=np.float32)
+
+    masks = None if exclude is None else SamePicture(*exclude, same)
+    k = max_neighbors
+    scores = make_scores(metric, queries, keys, floor)
+    weigher = Weigher(queries, keys, metric, floor, k)
+    buffer = np.empty((min(block_rows, len(queries)), len(keys)), np.float32)
+    counts, columns, values = [], [], []
+    for start in range(0, len(queries), block_rows):
+        stop = min(start + block_rows, len(queries))
+        strip = np.matmul(scores.left[start:stop], scores.right.T, out=buffer[: stop - start])
+        for first in range(start, stop, PIECE):
+            rows = slice(first, min(first + PIECE, stop))
+            piece = strip[first - start : rows.stop - start]
+            if same:
+                piece[np.arange(len(piece)), np.arange(rows.start, rows.stop)] = -np.inf
+            if masks is not None:
+                masks.apply(rows, piece)
+            count, column, weight = weigher.weigh(scores.candidates(rows, piece, k), rows)
+            counts.append(count)
+            columns.append(column)
+            values.append(weight)
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    if indptr[-1] > np.iinfo(np.int32).max:
+        raise GraphError(f"{indptr[-1]} edges: more than int32 counts", "raise graph.floor")
+    directed = sp.csr_array(
+        (np.concatenate(values), np.concatenate(columns), indptr.astype(np.int32)),
+        shape=(len(queries), len(keys)),
+    )
+    return mutual(directed) if same else directed
+
+
+@dataclass(frozen=True)
+class Weigher:
+    """Turns a block of scores into neighbours with their exact weights; `k`: the most a row."""
+
+    queries: np.ndarray
+    keys: np.ndarray
+    metric: Metric
+    floor: float
+    k: int | None
+
+    def weigh(self, flat: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the candidates `flat` (row of `rows` × n + column), those that stay.
+
+        Returns their number a row, then columns (int32) and weights (float32) by row and column.
+        """
+        i, j = np.divmod(flat, len(self.keys))
+        affinity = np.empty(len(i))
+        for first in range(0, len(i), PAIRS):
+            part = slice(first, first + PAIRS)
+            x_i, x_j = self.queries[rows.start + i[part]], self.keys[j[part]]
+            affinity[part] = affinities(self.metric, x_i, x_j)
+        weight = self.metric.weigh(affinity).astype(np.float32)
+        above = weight > np.float32(self.floor)  # as τ compares: what is stored survives τ = floor
+        i, j, affinity, weight = i[above], j[above], affinity[above], weight[above]
+        counts = np.bincount(i, minlength=rows.stop - rows.start)
+        if self.k is not None and counts.max(initial=0) > self.k:
+            order = np.lexsort((j, -affinity, i))
+            place = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
+            best = np.sort(order[place < self.k])
+            j, weight = j[best], weight[best]
+            counts = np.minimum(counts, self.k)
+        return counts, j.astype(np.int32), weight
+
+
+def mutual(directed: sp.csr_array) -> sp.csr_array:
+    """Edges that both ends keep, with a unit diagonal; `directed (n, n)` has no diagonal.
+
+    Both directions of a pair hold the same bits, and a missing entry counts as 0 in the minimum.
+    """
+    both = directed.minimum(directed.T.tocsr())
+    graph = sp.csr_array(both + sp.eye_array(len(directed.indptr) - 1, dtype=np.float32))
+    graph.sort_indices()
+    return graph
+
+
+class SamePicture:
+    """Scores of pairs that carry the very same picture become -inf."""
+
+    def __init__(self, queries: np.ndarray, keys: np.ndarray, same: bool) -> None:
+        self.queries = np.asarray(queries)
+        keys = self.queries if same else np.asarray(keys)
+        self.order = np.argsort(keys, kind="stable")
+        self.sorted = keys[self.order]
+
+    def apply(self, rows: slice, piece: np.ndarray) -> None:
+        """`piece (p, n)`: the scores of `rows`, changed in place."""
+        pictures = self.queries[rows]
+        low = np.searchsorted(self.sorted, pictures, side="left")
+        high = np.searchsorted(self.sorted, pictures, side="right")
+        for row in np.flatnonzero((pictures >= 0) & (high > low)):
+            piece[row, self.order[low[row] : high[row]]] = -np.inf

@@ -1,0 +1,95 @@
+"""Which pairs can be neighbours at all: one float32 product a block, with a proven margin.
+
+A score that grows with the affinity comes straight out of a matrix product. It differs from the
+exact one by at most `margin`, so every true neighbour is among the candidates, and the exact
+affinities of the few candidates decide (`build.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.graph.distances import row_sums
+from stages.graph.similarity import Metric, lengths
+
+GROUPS = 512
+"""Columns that a row is folded to before its k-th best is looked for."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """score(i, j) = left_i · right_j, one value a pair.
+
+    left: float32 (m, d'), of queries; right: float32 (n, d'), of keys.
+    least: float32 (m,): a pair scored at or below it lies at or below the floor.
+    margin: float32 (m,): bounds the error of row i's scores.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    least: np.ndarray
+    margin: np.ndarray
+
+    def candidates(self, rows: slice, scores: np.ndarray, k: int | None) -> np.ndarray:
+        """Flat indices into `scores (p, n)`, those of `rows`, that may be among the k best."""
+        least = self.least[rows]
+        if k is not None and k < scores.shape[1]:
+            least = np.maximum(least, kth_best_bound(scores, k) - 2 * self.margin[rows])
+        return np.flatnonzero(scores > least[:, None])
+
+
+def make_scores(metric: Metric, queries: np.ndarray, keys: np.ndarray, floor: float) -> Scores:
+    """Scores of `queries (m, d)` against `keys (n, d)`.
+
+    For distances the origin moves to the keys' mean and the score is q · k - |k|²/2, which is
+    (|q|² - d²) / 2: an added column does it within the product.
+    """
+    # A little below the floor, since similarities are compared after rounding to float32.
+    bound = metric.affinity_at(floor * (1 - 1e-6))
+    if metric.geometry == "distance":
+        centre = keys.mean(axis=0, dtype=np.float64) if len(keys) else 0.0
+        q, k = queries - centre, keys - centre
+        half = row_sums(k * k)[:, None] / 2
+        q_square = row_sums(q * q)
+        left, right = np.hstack([q, np.ones((len(q), 1))]), np.hstack([k, -half])
+        largest = float(np.sqrt(2 * half.max(initial=0)))
+        size = (np.sqrt(q_square) + largest) ** 2
+        least = (bound + q_square) / 2
+    elif metric.geometry == "direction":
+        left, right = unit(queries), unit(keys)
+        size = np.ones(len(queries))
+        least = np.full(len(queries), bound)
+    else:
+        left, right = queries, keys
+        size = lengths(queries) * lengths(keys).max(initial=0)
+        least = np.full(len(queries), bound)
+    # A sum of d float32 products errs by at most d · 2^-24 of Σ|q_k||k_k| ≤ |q||k|, in any order
+    # of adding; doubled, it covers the roundings of the factors and of the bound as well.
+    d = left.shape[1]
+    margin = (d + 16) * 2.0**-23 * size + d * np.finfo(np.float32).tiny
+    return Scores(*(a.astype(np.float32) for a in (left, right, least - margin, margin)))
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows of `x (n, d)` at length 1, float64; zero rows stay zero."""
+    length = lengths(x)[:, None]
+    scaled: np.ndarray = x / np.where(length > 0, length, 1)
+    return scaled
+
+
+def kth_best_bound(scores: np.ndarray, k: int) -> np.ndarray:
+    """A number that at least k entries of each row of `scores (p, n)` reach, `(p,)`.
+
+    The k-th best of the maxima of disjoint groups: far cheaper than the k-th best of the row, and
+    seldom more than a few places below it.
+    """
+    groups = max(GROUPS, 16 * k)
+    width = scores.shape[1] // groups
+    if width > 1:
+        folded = scores[:, : width * groups].reshape(len(scores), width, groups)
+        scores = folded.max(axis=1)
+    place = scores.shape[1] - k
+    bound: np.ndarray = np.partition(scores, place, axis=1)[:, place]
+    return bound

@@ -1,0 +1,194 @@
+"""The similarity graph of one data set: training mentions, and how the others see them.
+
+`data/<dataset>/graph/` holds `train.npz`, `valid.npz`, `test.npz` (SciPy's CSR form) and
+`graph.json`: layout, statistics, configuration, and what the features came from.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from stages.config import GraphConfig
+from stages.graph.build import build_rows
+from stages.graph.distances import GraphError, check_features, mean_distance
+from stages.graph.similarity import Metric, lengths, make_metric
+from stages.paths import SPLITS, atomic_path
+
+LAYOUT = 1
+RESULT_FREE = {"block_rows"}
+"""Parameters that change no entry; they are left out of graph.json, so its bytes stay the same."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Sparse similarity matrices A (eq. 3), float32 CSR with int32 indices.
+
+    train: (n, n), symmetric, unit diagonal.
+    valid, test: (n_split, n + n_split). Left, similarities to training mentions; right, the
+        mention itself at 1 (with `transductive`, the mutual graph of the split's own mentions).
+    config: what it was built with.
+    stats: of graph.json: n, edges, mean_degree, mean_distance, bandwidth, splits, ...
+    """
+
+    train: sp.csr_array
+    valid: sp.csr_array
+    test: sp.csr_array
+    config: GraphConfig
+    stats: dict[str, Any]
+
+    @property
+    def metric(self) -> Metric:
+        """The similarity with the training set's constants, to weigh new mentions alike."""
+        return make_metric(self.config.metric, self.stats["bandwidth"], self.stats["dot_scale"])
+
+    def rows(self, split: str) -> sp.csr_array:
+        matrix: sp.csr_array = getattr(self, split)
+        return matrix
+
+    def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
+        """Write the folder; graph.json last, so its presence means that all is there.
+
+        The bytes depend on the graph and on `provenance` alone: NumPy's zip entries carry no time.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        index = folder / "graph.json"
+        index.unlink(missing_ok=True)
+        for split in SPLITS:
+            with atomic_path(folder / f"{split}.npz") as path, path.open("wb") as file:
+                sp.save_npz(file, self.rows(split), compressed=False)
+        config = self.config.model_dump(mode="json", exclude=RESULT_FREE)
+        content = {"layout": LAYOUT, **self.stats, "config": config, "provenance": provenance}
+        with atomic_path(index) as path:
+            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def build_graph(
+    features: Mapping[str, np.ndarray], pictures: Mapping[str, np.ndarray], config: GraphConfig
+) -> Graph:
+    """The graph of one data set.
+
+    Parameters
+    ----------
+    features: split -> t_M^G, (n_split, d), as in the store: not normalised.
+    pictures: split -> int32 (n_split,), the mention's picture, -1 for none.
+
+    Raises
+    ------
+    GraphError: too few or equal training mentions, features that are no finite matrix.
+    """
+    x = {split: check_features(features[split], f"{split} mentions") for split in SPLITS}
+    mean = mean_distance(x["train"])
+    bandwidth = config.bandwidth_fraction * mean
+    dot_scale = float(lengths(x["train"]).max() ** 2)
+    metric = make_metric(config.metric, bandwidth, dot_scale)
+
+    def rows(split: str, other: str) -> sp.csr_array:
+        exclude = (pictures[split], pictures[other]) if config.exclude_same_image else None
+        return build_rows(
+            x[split], x[other], metric, config.floor, config.max_neighbors, config.block_rows,
+            exclude, same=split == other,
+        )  # fmt: skip
+
+    train = rows("train", "train")
+    matrices = {"train": train}
+    for split in SPLITS[1:]:
+        n = len(x[split])
+        own = rows(split, split) if config.transductive else sp.eye_array(n, dtype=np.float32)
+        matrices[split] = beside(rows(split, "train"), sp.csr_array(own))
+    degree = neighbour_counts(train)
+    stats = {
+        "n": len(degree),
+        "edges": int(degree.sum()) // 2,  # pairs
+        "mean_degree": round(float(degree.mean()), 4),
+        "max_degree": int(degree.max()),
+        "isolated": int((degree == 0).sum()),
+        "metric": config.metric,
+        "mean_distance": mean,
+        "bandwidth": bandwidth,
+        "dot_scale": dot_scale,
+        "floor": config.floor,
+        "max_neighbors": config.max_neighbors,
+        "setting": "transductive" if config.transductive else "inductive",
+        "splits": {split: split_stats(matrix) for split, matrix in matrices.items()},
+    }
+    return Graph(**matrices, config=config, stats=stats)
+
+
+def beside(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
+    """[left | right] with int32 indices."""
+    joined = sp.csr_array(sp.hstack([left, right], format="csr", dtype=np.float32))
+    joined.sort_indices()
+    joined.indices = joined.indices.astype(np.int32, copy=False)
+    joined.indptr = joined.indptr.astype(np.int32, copy=False)
+    return joined
+
+
+def neighbour_counts(matrix: sp.csr_array) -> np.ndarray:
+    """Stored entries a row, the mention itself not counted: (rows,)."""
+    counts: np.ndarray = np.diff(matrix.indptr) - 1
+    return counts
+
+
+def split_stats(matrix: sp.csr_array) -> dict[str, Any]:
+    counts = neighbour_counts(matrix)
+    return {
+        "mentions": len(counts),
+        "entries": int(matrix.nnz),
+        "without_neighbour": int((counts == 0).sum()),
+        "mean_neighbours": round(float(counts.mean()), 4) if len(counts) else 0.0,
+    }
+
+
+def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
+    """Read a folder that `Graph.save` wrote.
+
+    Parameters
+    ----------
+    expect: fields of `provenance` that must be what they are here; None takes any graph.
+
+    Raises
+    ------
+    GraphError: no complete graph, a damaged file, another layout, or one made from something else
+        (with the fields that differ).
+    """
+    folder = Path(folder)
+    hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"
+    try:
+        content = json.loads((folder / "graph.json").read_text())
+    except (OSError, ValueError) as error:
+        raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
+    layout = content.pop("layout", None) if isinstance(content, dict) else None
+    if layout != LAYOUT:
+        raise GraphError(f"{folder}: graph layout {layout}, expected {LAYOUT}", hint)
+    provenance, config = content.pop("provenance"), content.pop("config")
+    differing = [
+        f"{field}: graph {provenance.get(field, 'nothing')}, now {value}"
+        for field, value in (expect or {}).items()
+        if provenance.get(field) != value
+    ]
+    if differing:
+        lines = "".join(f"\n  {line}" for line in differing)
+        raise GraphError(f"{folder}: the graph was made from something else:{lines}", hint)
+    matrices = {split: load_matrix(folder / f"{split}.npz", hint) for split in SPLITS}
+    for split, matrix in matrices.items():
+        counted = content["splits"][split]
+        found = {"mentions": matrix.shape[0], "entries": int(matrix.nnz)}
+        if any(counted[key] != value for key, value in found.items()):
+            raise GraphError(f"{folder}/{split}.npz: {found}, graph.json says {counted}", hint)
+    return Graph(**matrices, config=GraphConfig(**config), stats=content)
+
+
+def load_matrix(path: Path, hint: str) -> sp.csr_array:
+    try:
+        with path.open("rb") as file:  # NumPy leaves a torn file open
+            return sp.csr_array(sp.load_npz(file))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise GraphError(f"{path}: no readable matrix: {error}", hint) from None

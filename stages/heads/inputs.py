@@ -1,0 +1,170 @@
+"""Batches for the heads, gathered from the memory-mapped store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from cache.errors import MelovError
+from cache.ragged import RaggedArray
+from cache.reader import FeatureStore
+from stages.heads.features import Features
+from stages.heads.gcn import limit_neighbors, neighborhood
+from stages.heads.model import HeadsConfig, MentionInput
+from stages.paths import SPLITS
+
+
+class CachedFeatures:
+    """A store's features as `Features` batches on a device.
+
+    Parameters
+    ----------
+    units: of the matcher; arrays that none of them reads are left alone.
+    """
+
+    def __init__(self, store: FeatureStore, units: Sequence[str], device: torch.device) -> None:
+        self.store, self.device = store, device
+        self.uses_images = bool({"vision", "cross"} & set(units))
+        if self.uses_images and "images/global" not in store:
+            raise MelovError(
+                f"{store.path}: holds no picture features, and the units {list(units)} need them",
+                "train on text alone: --set train.units=[text]",
+            )
+        self.shapes: dict[str, int] = store.attributes["shapes"]
+        self.tokens = RaggedArray(store["texts/local"], _whole(store, "texts/offsets"))
+        self.text_rows = {g: _whole(store, f"{g}/text") for g in _groups()}
+        self.image_rows = {g: _whole(store, f"{g}/image") for g in _groups()}
+        self.lexical = (
+            {g: _lexical(store, g) for g in _groups()} if "lexical" in units else None
+        )
+
+    @property
+    def n_entities(self) -> int:
+        return len(self.text_rows["entities"])
+
+    def n_mentions(self, split: str) -> int:
+        return len(self.text_rows[f"mentions/{split}"])
+
+    def entities(self, rows: np.ndarray) -> Features:
+        """Entities by row of the knowledge base."""
+        return self._features("entities", rows, self.image_rows["entities"][rows])
+
+    def mentions(self, split: str, rows: np.ndarray, keep: np.ndarray | None = None) -> Features:
+        """Mentions by row of the split; `keep` (mentions,) False takes a mention's picture away."""
+        group = f"mentions/{split}"
+        images = self.image_rows[group][rows]
+        if keep is not None:
+            images = np.where(keep[rows], images, -1)
+        return self._features(group, rows, images)
+
+    def _features(self, group: str, rows: np.ndarray, images: np.ndarray) -> Features:
+        texts = self.text_rows[group][rows]
+        local, mask = self.tokens.gather_padded(texts)
+        image_global, image_local = self.images(images) if self.uses_images else (None, None)
+        return Features(
+            text_global=self._tensor(self.store["texts/global"].gather(texts)),
+            text_local=self._tensor(local),
+            text_mask=torch.from_numpy(mask).to(self.device),
+            has_image=torch.from_numpy(images >= 0).to(self.device),
+            image_global=image_global,
+            image_local=image_local,
+            lexical=None if self.lexical is None else self.lexical[group][rows],
+        )
+
+    def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; each row is read once."""
+        distinct, place = np.unique(rows, return_inverse=True)
+        real = distinct[distinct >= 0]
+        place = torch.from_numpy(place - (len(distinct) - len(real)))
+        found = []
+        for name in ("images/global", "images/local"):
+            values = self._tensor(self.store[name].gather(real))
+            missing = values.new_zeros(1, *values.shape[1:])
+            # -1 indexes the row of zeros that stands last
+            found.append(torch.cat([values, missing])[place])
+        return found[0], found[1]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device).float()
+
+
+@dataclass(frozen=True)
+class SplitGraph:
+    """A split's mentions beside the training mentions: rows [0, n) train, then the split's own."""
+
+    adjacency: sp.csr_array
+    image_rows: np.ndarray
+    first: int
+    """Row of the split's first mention."""
+
+
+class MentionInputs:
+    """`MentionInput` batches of a split: features, and the neighbourhood that the GCN reads."""
+
+    def __init__(
+        self,
+        cached: CachedFeatures,
+        config: HeadsConfig,
+        graphs: dict[str, sp.csr_array] | None,
+        neighbor_limit: int,
+        keep: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        self.cached, self.config, self.keep = cached, config, keep or {}
+        self.graphs: dict[str, SplitGraph] = {}
+        if config.uses_graph:
+            if graphs is None:
+                raise ValueError(f"variant {config.variant} reads the graph and none was given")
+            self.graphs = {
+                split: self._beside_train(split, graphs, neighbor_limit) for split in graphs
+            }
+
+    def batch(self, split: str, rows: np.ndarray) -> MentionInput:
+        """Mentions by row of the split; rows must be distinct."""
+        features = self.cached.mentions(split, rows, self.keep.get(split))
+        if not self.config.uses_graph:
+            return MentionInput(features)
+        graph = self.graphs[split]
+        found = neighborhood(
+            graph.adjacency,
+            rows + graph.first,
+            self.config.gcn_layers,
+            degrees=self.config.normalization == "sym",
+        ).to(self.cached.device)
+        images = graph.image_rows[found.nodes]
+        node_global, node_local = self.cached.images(images)
+        has_image = torch.from_numpy(images >= 0).to(self.cached.device)
+        return MentionInput(features, found, node_global, node_local, has_image)
+
+    def _beside_train(
+        self, split: str, graphs: dict[str, sp.csr_array], limit: int
+    ) -> SplitGraph:
+        train_images = self.cached.image_rows["mentions/train"]
+        train = limit_neighbors(graphs["train"], limit)
+        if split == "train":
+            return SplitGraph(train, train_images, 0)
+        rows = limit_neighbors(graphs[split], limit)
+        wide = sp.csr_array(
+            (train.data, train.indices, train.indptr), shape=(train.shape[0], rows.shape[1])
+        )
+        both = sp.csr_array(sp.vstack([wide, rows], format="csr"))
+        images = np.concatenate([train_images, self.cached.image_rows[f"mentions/{split}"]])
+        return SplitGraph(both, images, train.shape[0])
+
+
+def _groups() -> list[str]:
+    return ["entities", *(f"mentions/{split}" for split in SPLITS)]
+
+
+def _whole(store: FeatureStore, name: str) -> np.ndarray:
+    return np.array(store[name].slice(0, len(store[name])))
+
+
+def _lexical(store: FeatureStore, group: str) -> sp.csr_array:
+    part = [_whole(store, f"lexical/{group}/{name}") for name in ("data", "indices", "indptr")]
+    terms = len(store["lexical/idf"])
+    return sp.csr_array(tuple(part), shape=(len(part[2]) - 1, terms))

@@ -1,0 +1,57 @@
+"""Trained heads on disk: `model.safetensors` and `config.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cache.errors import MelovError
+from stages.heads.model import HeadsConfig, Melov
+from stages.paths import atomic_path
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run was made from; `provenance` holds the store's and the graph's digests."""
+
+    dataset: str
+    seed: int
+    heads: HeadsConfig
+    train: dict[str, Any]
+    provenance: dict[str, str]
+
+    @property
+    def neighbor_limit(self) -> int:
+        return int(self.train["neighbor_limit"])
+
+
+def save_heads(folder: Path, state: dict[str, Tensor], info: RunInfo) -> None:
+    """Both files; config.json last, so its presence means a complete run."""
+    with atomic_path(folder / "model.safetensors") as path:
+        save_file({name: w.detach().cpu().contiguous() for name, w in state.items()}, path)
+    with atomic_path(folder / "config.json") as path:
+        path.write_text(json.dumps(asdict(info), indent=1) + "\n")
+
+
+def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Melov, RunInfo]:
+    """The heads in evaluation mode.
+
+    Raises
+    ------
+    MelovError: no such run; `command` is the one that makes it.
+    """
+    try:
+        said = json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise MelovError(f"{folder}: no trained run", command) from None
+    heads = said.pop("heads")
+    info = RunInfo(heads=HeadsConfig(**{**heads, "units": tuple(heads["units"])}), **said)
+    model = Melov(info.heads)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.to(device).eval(), info

@@ -1,0 +1,159 @@
+"""Exact ranking over the whole knowledge base in bounded memory.
+
+The entities' side of the matcher is computed once a block and dropped; of the scores only the
+counts of better and equal entities are kept. Neither grows with the knowledge base.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.heads.inputs import CachedFeatures, MentionInputs
+from stages.heads.matcher import EntitySide, MentionSide, Scores
+from stages.heads.model import Melov
+from stages.progress import progress
+from stages.ranking.views import Views
+
+MENTIONS_AT_ONCE = 8192
+"""Mentions whose side is held in memory while the knowledge base passes by."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A few mentions of similar length with their gold views and gold scores."""
+
+    place: np.ndarray  # where the caller's order has them
+    side: MentionSide
+    gold_view: Tensor
+    gold_score: Tensor
+
+
+@torch.inference_mode()
+def rank_gold(
+    model: Melov,
+    inputs: MentionInputs,
+    views: Views,
+    split: str,
+    rows: np.ndarray,
+    gold: np.ndarray,
+    config: EvaluateConfig,
+) -> np.ndarray:
+    """Rank of each mention's gold entity: 1 + entities scored higher + half of those equal.
+
+    Parameters
+    ----------
+    rows: (m,) distinct mentions of the split; gold: (m,) rows of the knowledge base.
+
+    Returns
+    -------
+    float64 (m,), in the order of `rows`.
+    """
+    model.eval()
+    cached = inputs.cached
+    ranks = np.empty(len(rows), dtype=np.float64)
+    lengths = cached.text_rows[f"mentions/{split}"][rows]  # texts are stored by length
+    order = np.argsort(lengths, kind="stable")
+    with progress(len(rows) * len(views), "pairs", f"rank {split}") as bar:
+        for lo in range(0, len(order), MENTIONS_AT_ONCE):
+            group = order[lo : lo + MENTIONS_AT_ONCE]
+            size = config.mention_rows
+            places = [group[i : i + size] for i in range(0, len(group), size)]
+            blocks = [_gold_block(model, inputs, views, split, rows, gold, p) for p in places]
+            above = np.zeros(len(rows))
+            for start, side in _entity_blocks(model, cached, views, config.entity_rows):
+                stop = min(start + config.entity_rows, len(views))
+                counts = torch.from_numpy(views.counts[start:stop]).to(cached.device).double()
+                for block in blocks:
+                    above[block.place] += _better(model, block, side, start, stop, counts)
+                    bar.update(len(block.place) * (stop - start))
+            for block in blocks:
+                equal = views.counts[block.gold_view.cpu().numpy()] - 1
+                ranks[block.place] = 1 + above[block.place] + equal / 2
+    return ranks
+
+
+def _better(
+    model: Melov, block: _Block, side: EntitySide, start: int, stop: int, counts: Tensor
+) -> np.ndarray:
+    """Entities of a block of views scored higher, plus half of those equal, but for the gold."""
+    total = model.matcher.pairs(block.side, side).total
+    if not torch.isfinite(total).all():
+        raise MelovError(
+            "a score is not finite: the heads have diverged", "lower train.learning_rate"
+        )
+    gold = block.gold_score[:, None]
+    weight = (total > gold).double() + (total == gold).double() / 2
+    own = torch.arange(start, stop, device=total.device) == block.gold_view[:, None]
+    found: np.ndarray = (weight.masked_fill(own, 0) @ counts).cpu().numpy()
+    return found
+
+
+def _gold_block(
+    model: Melov,
+    inputs: MentionInputs,
+    views: Views,
+    split: str,
+    rows: np.ndarray,
+    gold: np.ndarray,
+    place: np.ndarray,
+) -> _Block:
+    side, _ = model.mentions(inputs.batch(split, rows[place]))
+    view = views.of_entity[gold[place]]
+    distinct, where = np.unique(view, return_inverse=True)
+    entities = model.entities(inputs.cached.entities(views.rows[distinct]))
+    total = model.matcher.pairs(side, entities).total
+    column = torch.from_numpy(where.reshape(-1)).to(total.device)
+    score = total.gather(1, column[:, None])[:, 0]
+    return _Block(place, side, torch.from_numpy(view).to(total.device), score)
+
+
+def _entity_blocks(
+    model: Melov, cached: CachedFeatures, views: Views, size: int
+) -> Iterator[tuple[int, EntitySide]]:
+    for start in range(0, len(views), size):
+        yield start, model.entities(cached.entities(views.rows[start : start + size]))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One entity for one mention, with every partial score."""
+
+    entity: int
+    score: float
+    units: dict[str, float]
+
+
+@torch.inference_mode()
+def top_entities(
+    model: Melov, cached: CachedFeatures, views: Views, side: MentionSide, k: int, size: int
+) -> list[list[Candidate]]:
+    """The k best entities of each mention of `side`, best first, ties by the lower row."""
+    members = np.argsort(views.of_entity, kind="stable")
+    firsts = np.concatenate([[0], np.cumsum(views.counts)])
+    best: list[list[tuple[float, int, dict[str, float]]]] = []
+    for start, entities in _entity_blocks(model, cached, views, size):
+        scores = model.matcher.pairs(side, entities)
+        best = best or [[] for _ in range(len(scores.total))]
+        take = min(k, scores.total.shape[1])
+        # A tie at the k-th place may be cut either way by topk; rows decide among what is kept.
+        for mention, columns in enumerate(scores.total.topk(take, dim=1).indices.tolist()):
+            for column in columns:
+                view = start + column
+                for entity in members[firsts[view] : firsts[view + 1]][:k]:
+                    item = _scored(scores, mention, column)
+                    best[mention].append((item[0], -int(entity), item[1]))
+            best[mention] = heapq.nlargest(k, best[mention], key=lambda item: item[:2])
+    return [[Candidate(-e, score, units) for score, e, units in found] for found in best]
+
+
+def _scored(scores: Scores, mention: int, column: int) -> tuple[float, dict[str, float]]:
+    units = {name: float(part[mention, column]) for name, part in scores.units.items()}
+    return float(scores.total[mention, column]), units

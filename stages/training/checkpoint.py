@@ -1,0 +1,55 @@
+"""The state of a training run after each epoch, so that a kill costs one epoch at most."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.paths import atomic_path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """Everything that the next epoch depends on."""
+
+    epoch: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    rng: Tensor
+    best_mrr: float = -1.0
+    best_epoch: int = -1
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def run_digest(**made_from: Any) -> str:
+    """Names a run's working folder after all that decides its course."""
+    text = json.dumps(made_from, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def save_state(folder: Path, state: State) -> None:
+    with atomic_path(folder / "state.pt") as path:
+        torch.save(vars(state), path)
+
+
+def load_state(folder: Path) -> State | None:
+    """The last finished epoch's state, or None where there is none that can be read."""
+    path = folder / "state.pt"
+    if not path.exists():
+        return None
+    try:
+        return State(**torch.load(path, weights_only=True))
+    except (RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        log.warning("%s: cannot be read (%s); training starts over", path, error)
+        return None

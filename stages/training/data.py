@@ -1,0 +1,120 @@
+"""Opens what a run reads: records, store and graph of one data set, checked to belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from cache.errors import MelovError, StoreError
+from cache.fingerprint import Fingerprint
+from cache.reader import FeatureStore
+from stages.config import TrainConfig
+from stages.datasets.records import Records
+from stages.graph.graph import Graph, load_graph
+from stages.heads.inputs import CachedFeatures, MentionInputs
+from stages.heads.model import HeadsConfig, Melov
+from stages.heads.relevance import relevant_pictures
+from stages.heads.saved import load_heads
+from stages.paths import SPLITS, DatasetPaths
+from stages.ranking.views import distinct_views
+from stages.training.train import Data, heads_config
+
+
+def open_store(paths: DatasetPaths, records: Records) -> FeatureStore:
+    """The data set's finished store, made from the present records.
+
+    Raises
+    ------
+    StoreError: missing, unfinished, or made from other records.
+    """
+    again = f"run python -m pipeline.extract --dataset {paths.dataset}"
+    store = FeatureStore.open(paths.store, hint=again)
+    made_from = store.fingerprint.fields["records"]
+    if made_from != records.digest:
+        raise StoreError(
+            f"{paths.store}: made from other records (records: stored {made_from}, "
+            f"asked {records.digest})",
+            f"{again} --force",
+        )
+    return store
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set's records, store and graph, opened once for any number of runs."""
+
+    records: Records
+    store: FeatureStore
+    graph: Graph
+    provenance: dict[str, str]
+
+
+def open_dataset(paths: DatasetPaths) -> Opened:
+    """Open all three and check that they belong together.
+
+    Raises
+    ------
+    MelovError: not prepared; a store or a graph that is missing or was made from something else.
+    """
+    records = Records.load(paths.require_records())
+    store = open_store(paths, records)
+    made_from = {"store": store.fingerprint.digest, "records": records.digest}
+    graph = load_graph(paths.graph, made_from)
+    return Opened(records, store, graph, made_from)
+
+
+def run_data(
+    opened: Opened, config: TrainConfig, variant: str, device: torch.device
+) -> tuple[Data, HeadsConfig]:
+    """What one run trains on, and its heads' configuration."""
+    cached = CachedFeatures(opened.store, config.units, device)
+    heads = heads_config(cached, config, variant, float(opened.graph.stats["floor"]))
+    return data_for(opened, cached, heads, config.neighbor_limit, config.filter_quantile), heads
+
+
+def data_for(
+    opened: Opened,
+    cached: CachedFeatures,
+    heads: HeadsConfig,
+    neighbor_limit: int,
+    filter_quantile: float,
+) -> Data:
+    """The same for heads that exist already."""
+    keep: dict[str, np.ndarray] | None = None
+    if heads.variant == "filter" and heads.uses_images:
+        keep = relevant_pictures(cached, filter_quantile)
+    graphs: dict[str, sp.csr_array] = {
+        "train": opened.graph.train,
+        "valid": opened.graph.valid,
+        "test": opened.graph.test,
+    }
+    return Data(
+        cached,
+        MentionInputs(cached, heads, graphs, neighbor_limit, keep),
+        {split: opened.records.gold(split) for split in SPLITS},
+        distinct_views(cached),
+        opened.provenance,
+    )
+
+
+def open_run(
+    paths: DatasetPaths, opened: Opened, variant: str, seed: int, device: torch.device
+) -> tuple[Melov, Data]:
+    """A trained run and the data that it ranks.
+
+    Raises
+    ------
+    MelovError: no such run, or one that was trained on another store or graph.
+    """
+    again = f"run python -m pipeline.train --dataset {paths.dataset} --variant {variant} --seed {seed}"
+    folder = paths.run(variant, seed)
+    model, info = load_heads(folder, device, again)
+    if info.provenance != opened.provenance:
+        differences = Fingerprint(info.provenance).differences(Fingerprint(opened.provenance))
+        raise MelovError(f"{folder}: trained on other data: {'; '.join(differences)}", again)
+    cached = CachedFeatures(opened.store, info.heads.units, device)
+    quantile = float(info.train["filter_quantile"])
+    return model, data_for(opened, cached, info.heads, info.neighbor_limit, quantile)

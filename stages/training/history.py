@@ -1,0 +1,46 @@
+"""The course of a run: history.csv and a training curve as a picture."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from stages.paths import atomic_path
+
+
+def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """One row an epoch, full precision, so that equal runs give equal files."""
+    with atomic_path(folder / "history.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, title: str) -> None:
+    """Losses on the left, validation MRR, H@1 and τ on the right."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    epochs = [row["epoch"] for row in history]
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(epochs, [row["loss_e"] for row in history], marker="o", label="$L_E$ (eq. 7)")
+        left.set(xlabel="epoch", ylabel="training loss $L_E$")
+        if any(row["loss_g"] for row in history):
+            twin = left.twinx()
+            twin.plot(
+                epochs, [row["loss_g"] for row in history], color="tab:gray", label="$L_G$ (eq. 2)"
+            )
+            twin.set_ylabel("$L_G$", color="tab:gray")
+            twin.spines["right"].set_visible(True)
+        right.plot(epochs, [row["valid_mrr"] for row in history], marker="o", label="MRR")
+        right.plot(epochs, [row["valid_hits@1"] for row in history], marker="s", label="H@1")
+        if "tau" in history[0]:
+            right.plot(epochs, [row["tau"] for row in history], "--", color="tab:gray", label="τ")
+        right.axvline(best_epoch, color="tab:green", lw=1, label=f"best epoch ({best_epoch})")
+        right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
+        right.legend(frameon=False)
+        figure.suptitle(title)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})

@@ -1,0 +1,207 @@
+"""Training of the heads over cached features (section 4.2): AdamW, in-batch contrast, early stop
+on validation MRR over the whole knowledge base, the best epoch kept."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig, TrainConfig
+from stages.heads.features import Features
+from stages.heads.inputs import CachedFeatures, MentionInputs
+from stages.heads.losses import contrastive_loss
+from stages.heads.model import HeadsConfig, Melov, MentionInput
+from stages.ranking.metrics import metrics
+from stages.ranking.rank import rank_gold
+from stages.ranking.views import Views
+from stages.training.checkpoint import State, load_state, run_digest, save_state
+from stages.training.prefetch import prefetch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best epoch's weights, the course of training, and how long each epoch took."""
+
+    state: dict[str, Tensor]
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains and validates on; `gold` holds rows of the knowledge base by split."""
+
+    cached: CachedFeatures
+    inputs: MentionInputs
+    gold: dict[str, np.ndarray]
+    views: Views
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    mentions: MentionInput
+    entities: Features
+    gold: Tensor
+
+
+def heads_config(
+    cached: CachedFeatures, config: TrainConfig, variant: str, floor: float
+) -> HeadsConfig:
+    """The heads' configuration for a store, a variant and a graph's floor.
+
+    Raises
+    ------
+    MelovError: τ would not start above the floor of the stored graph.
+    """
+    heads = HeadsConfig(
+        variant=variant,
+        units=config.units,
+        **cached.shapes,
+        d_v=config.d_v,
+        d_h=config.d_h,
+        d_z=config.d_z,
+        gcn_layers=config.gcn_layers,
+        normalization=config.normalization,
+        floor=floor,
+        tau_init=config.tau_init,
+        adapter=config.adapter,
+        adapter_width=config.adapter_width,
+        logit_scale=config.logit_scale,
+        dropout=config.dropout,
+    )
+    if heads.uses_graph and config.tau_init <= floor:
+        raise MelovError(
+            f"train.tau_init = {config.tau_init} is not above the graph's floor {floor}: "
+            "an edge that was not stored cannot come back",
+            "raise train.tau_init or lower graph.floor",
+        )
+    return heads
+
+
+def train(
+    data: Data,
+    heads: HeadsConfig,
+    config: TrainConfig,
+    evaluate: EvaluateConfig,
+    seed: int,
+    work: Path,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Trained:
+    """Train one run, resuming from `work` where an earlier attempt with equal inputs was killed.
+
+    Deterministic on one machine: the same seed gives the same weights, killed or not.
+    """
+    digest = run_digest(
+        heads=asdict(heads), train=config.model_dump(), seed=seed, made_from=data.provenance
+    )
+    folder = work / digest
+    device = data.cached.device
+    torch.manual_seed(seed)
+    model = Melov(heads).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    valid_rows = _valid_sample(len(data.gold["valid"]), config.valid_mentions)
+    state = load_state(folder)
+    if state is None:
+        state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
+    else:
+        log.info("resuming after epoch %d", state.epoch)
+        model.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        torch.set_rng_state(state.rng)
+
+    seconds = []
+    while state.epoch < config.epochs and state.epoch - max(state.best_epoch, 0) < config.patience:
+        begun = time.perf_counter()
+        row = _train_epoch(model, optimizer, data, config, seed, state.epoch)
+        row |= _validate(model, data, valid_rows, evaluate)
+        state.epoch += 1
+        state.history.append({"epoch": state.epoch, **row})
+        if row["valid_mrr"] > state.best_mrr:
+            state.best_mrr, state.best_epoch = row["valid_mrr"], state.epoch
+            state.best = {name: w.detach().clone() for name, w in model.state_dict().items()}
+        state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
+        state.rng = torch.get_rng_state()
+        save_state(folder, state)
+        seconds.append(time.perf_counter() - begun)
+        if on_epoch is not None:
+            on_epoch(state.history[-1])
+    return Trained(state.best, state.history, state.best_epoch, seconds)
+
+
+def forget(work: Path) -> None:
+    """Remove a run's working folder once its results are in place."""
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _train_epoch(
+    model: Melov,
+    optimizer: torch.optim.Optimizer,
+    data: Data,
+    config: TrainConfig,
+    seed: int,
+    epoch: int,
+) -> dict[str, float]:
+    model.train()
+    gold = data.gold["train"]
+    order = np.random.default_rng([seed, epoch]).permutation(len(gold))
+    steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
+
+    def load(rows: np.ndarray) -> _Batch:
+        return _Batch(
+            data.inputs.batch("train", rows),
+            data.cached.entities(gold[rows]),
+            torch.from_numpy(gold[rows]).to(data.cached.device),
+        )
+
+    sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
+    # One mention alone has no negative to learn from.
+    for batch in prefetch(load, (rows for rows in steps if len(rows) > 1)):
+        side, optimized = model.mentions(batch.mentions)
+        scores = model.matcher.pairs(side, model.entities(batch.entities))
+        loss_e = contrastive_loss(scores, batch.gold)
+        loss = loss_e + config.lambda_g * optimized.loss_g  # eq. 8
+        if not torch.isfinite(loss):
+            raise MelovError(
+                f"the loss is not finite in epoch {epoch + 1}", "lower train.learning_rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        share = len(batch.gold) / len(order)
+        for name, value in (("loss", loss), ("loss_e", loss_e), ("loss_g", optimized.loss_g)):
+            sums[name] += float(value.detach()) * share
+    if model.config.uses_graph:
+        sums["tau"] = float(model.threshold.tau)
+    return sums
+
+
+def _validate(
+    model: Melov, data: Data, rows: np.ndarray, config: EvaluateConfig
+) -> dict[str, float]:
+    gold = data.gold["valid"][rows]
+    ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)
+    found: dict[str, Any] = metrics(ranks, data.cached.n_entities)
+    return {"valid_mrr": found["mrr"], "valid_hits@1": found["hits@1"]}
+
+
+def _valid_sample(n: int, most: int) -> np.ndarray:
+    """A fixed sample, the same for every seed and variant, so that runs compare."""
+    if most == 0 or n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
