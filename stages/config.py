@@ -128,6 +128,8 @@ class TrainConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(128, ge=2)
+    hard_negatives: int = Field(0, ge=0, le=16)
+    """Wrong entities near a mention that join the batch's columns, drawn anew each epoch."""
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     patience: int = Field(4, ge=1)

@@ -30,7 +30,7 @@ from stages.encode.encoder import Pixels
 IMAGE_SIZE = 64
 PATCH_SIZE = 16  # 16 patches and CLS
 WIDTH = 128  # of both towers and of the projection
-VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 3, 4
+VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 2, 4
 MAX_POSITIONS = 77
 _TRAIN_TOKENS = 40  # what extraction reads of a text
 _SHIFT = 4  # pixels: pictures are moved by at most so much in training
@@ -73,7 +73,10 @@ def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> TrainedClip:
     tokenizer = train_tokenizer(pairs.vocabulary_texts, max_length=MAX_POSITIONS)
     logger.info(
         "%d captions, %d training mentions with a picture (%d without), %d tokens",
-        len(pairs.captions), len(pairs.mentions), pairs.skipped, len(tokenizer),
+        len(pairs.captions),
+        len(pairs.mentions),
+        pairs.skipped,
+        len(tokenizer),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -83,7 +86,8 @@ def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> TrainedClip:
     retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
     logger.info(
         "held-out captions: %.1f %% find their own picture among %d",
-        100 * retrieval, len(pairs.held_out),
+        100 * retrieval,
+        len(pairs.held_out),
     )
     return TrainedClip(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
 
@@ -94,7 +98,10 @@ def save_demo_clip(trained: TrainedClip, folder: Path) -> None:
     trained.tokenizer.save_pretrained(folder)
     square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     CLIPImageProcessor(
-        size=square, crop_size=square, do_center_crop=False, resample=1  # LANCZOS, as extraction
+        size=square,
+        crop_size=square,
+        do_center_crop=False,
+        resample=1,  # LANCZOS, as extraction
     ).save_pretrained(folder)
 
 
@@ -111,7 +118,8 @@ def retrieval_accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs)
 def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
     tower = {
         "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
+        "intermediate_size": 2 * WIDTH,
+        "hidden_act": "relu",  # a fifth cheaper than quick_gelu on a CPU
         "num_attention_heads": HEADS,
         "projection_dim": WIDTH,
     }
@@ -141,9 +149,7 @@ def _fit(
     A batch of one source has texts of like length, and never tells a caption from a post.
     """
     random = np.random.default_rng(config.seed)
-    ids = [
-        [row[0] for row in _token_rows(source.texts, tokenizer, 1)] for source in sources
-    ]
+    ids = [[row[0] for row in _token_rows(source.texts, tokenizer, 1)] for source in sources]
     steps = config.epochs * sum(len(_batches(len(s), config.batch_size, random)) for s in sources)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY

@@ -40,7 +40,7 @@ class CachedFeatures:
         self.text_rows = {g: _whole(store, f"{g}/text") for g in _groups()}
         self.image_rows = {g: _whole(store, f"{g}/image") for g in _groups()}
         self.lexical = (
-            {g: _lexical(store, g) for g in _groups()} if "lexical" in units else None
+            {g: lexical_rows(store, g) for g in _groups()} if "lexical" in units else None
         )
 
     @property
@@ -164,7 +164,8 @@ def _whole(store: FeatureStore, name: str) -> np.ndarray:
     return np.array(store[name].slice(0, len(store[name])))
 
 
-def _lexical(store: FeatureStore, group: str) -> sp.csr_array:
+def lexical_rows(store: FeatureStore, group: str) -> sp.csr_array:
+    """TF-IDF rows of a group's names, CSR float32 (records, terms), of unit length."""
     part = [_whole(store, f"lexical/{group}/{name}") for name in ("data", "indices", "indptr")]
     terms = len(store["lexical/idf"])
     return sp.csr_array(tuple(part), shape=(len(part[2]) - 1, terms))

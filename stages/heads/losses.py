@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stages.heads.matcher import Scores
 
 
-def contrastive_loss(scores: Scores, gold: Tensor) -> Tensor:
-    """L_E = Σ over S and each unit of the cross-entropy of row i against column i (eq. 7).
+def contrastive_loss(scores: Scores, target: Tensor) -> Tensor:
+    """L_E = Σ over S and each unit of the cross-entropy of each mention's gold column (eq. 7).
 
-    Column i holds the gold entity of mention i. Where two mentions of a batch share an entity,
-    neither column is a negative of the other.
+    A batch's entities are distinct, so two mentions of one entity share its column and are not
+    each other's negatives. With one unit S is S_X and counts once.
 
     Shapes
     ------
-    scores: (B, B), gold: (B,) rows of the knowledge base -> scalar
+    scores: (B, C), target: (B,) column of each mention's gold entity -> scalar
     """
-    same = gold[:, None] == gold[None, :]
-    same.fill_diagonal_(False)
-    target = torch.arange(len(gold), device=gold.device)
     parts = [scores.total]
-    if len(scores.units) > 1:  # with one unit S is S_X, and would only count twice
+    if len(scores.units) > 1:
         parts += list(scores.units.values())
     loss = scores.total.new_zeros(())
     for part in parts:
-        loss = loss + F.cross_entropy(part.masked_fill(same, -math.inf), target)
+        loss = loss + F.cross_entropy(part, target)
     return loss

@@ -24,6 +24,7 @@ from stages.heads.model import HeadsConfig, Melov, MentionInput
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.ranking.views import Views
+from stages.training.negatives import nearest_wrong
 from stages.training.checkpoint import State, load_state, run_digest, save_state
 from stages.training.prefetch import prefetch
 
@@ -55,7 +56,8 @@ class Data:
 class _Batch:
     mentions: MentionInput
     entities: Features
-    gold: Tensor
+    target: Tensor
+    """Column of each mention's gold entity."""
 
 
 def heads_config(
@@ -125,10 +127,11 @@ def train(
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(state.rng)
 
+    near = nearest_wrong(data.cached, data.views, data.gold["train"]) if config.hard_negatives else None
     seconds = []
     while state.epoch < config.epochs and state.epoch - max(state.best_epoch, 0) < config.patience:
         begun = time.perf_counter()
-        row = _train_epoch(model, optimizer, data, config, seed, state.epoch)
+        row = _train_epoch(model, optimizer, data, config, near, seed, state.epoch)
         row |= _validate(model, data, valid_rows, evaluate)
         state.epoch += 1
         state.history.append({"epoch": state.epoch, **row})
@@ -154,19 +157,25 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     data: Data,
     config: TrainConfig,
+    near: np.ndarray | None,
     seed: int,
     epoch: int,
 ) -> dict[str, float]:
     model.train()
     gold = data.gold["train"]
-    order = np.random.default_rng([seed, epoch]).permutation(len(gold))
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(gold))
+    hard = _drawn(near, config.hard_negatives, rng)
     steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
 
     def load(rows: np.ndarray) -> _Batch:
+        others = [] if hard is None else [hard[rows].ravel()]
+        columns = np.unique(np.concatenate([gold[rows], *others]))
+        target = torch.from_numpy(np.searchsorted(columns, gold[rows]))
         return _Batch(
             data.inputs.batch("train", rows),
-            data.cached.entities(gold[rows]),
-            torch.from_numpy(gold[rows]).to(data.cached.device),
+            data.cached.entities(columns),
+            target.to(data.cached.device),
         )
 
     sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
@@ -174,7 +183,7 @@ def _train_epoch(
     for batch in prefetch(load, (rows for rows in steps if len(rows) > 1)):
         side, optimized = model.mentions(batch.mentions)
         scores = model.matcher.pairs(side, model.entities(batch.entities))
-        loss_e = contrastive_loss(scores, batch.gold)
+        loss_e = contrastive_loss(scores, batch.target)
         loss = loss_e + config.lambda_g * optimized.loss_g  # eq. 8
         if not torch.isfinite(loss):
             raise MelovError(
@@ -183,12 +192,20 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        share = len(batch.gold) / len(order)
+        share = len(batch.target) / len(order)
         for name, value in (("loss", loss), ("loss_e", loss_e), ("loss_g", optimized.loss_g)):
             sums[name] += float(value.detach()) * share
     if model.config.uses_graph:
         sums["tau"] = float(model.threshold.tau)
     return sums
+
+
+def _drawn(near: np.ndarray | None, k: int, rng: np.random.Generator) -> np.ndarray | None:
+    """k different places of each mention's pool, (mentions, k)."""
+    if near is None:
+        return None
+    places = rng.random(near.shape).argpartition(k - 1, axis=1)[:, :k]
+    return np.take_along_axis(near, places, axis=1)
 
 
 def _validate(

@@ -61,7 +61,14 @@ class Canvas:
         self._draw.ellipse(self._box(x0, y0, x1, y1), fill=fill)
 
     def arc(
-        self, x0: float, y0: float, x1: float, y1: float, start: float, end: float, fill: Colour,
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        start: float,
+        end: float,
+        fill: Colour,
         width: float,
     ) -> None:
         """An arc of the ellipse in the box; angles in degrees, clockwise from three o'clock."""
@@ -112,7 +119,10 @@ class Canvas:
 
 _OUTLINES: dict[str, list[Point]] = {
     "star": [
-        (math.sin(i * math.pi / 5) * (1.15, 0.45)[i % 2], -math.cos(i * math.pi / 5) * (1.15, 0.45)[i % 2])
+        (
+            math.sin(i * math.pi / 5) * (1.15, 0.45)[i % 2],
+            -math.cos(i * math.pi / 5) * (1.15, 0.45)[i % 2],
+        )
         for i in range(10)
     ],
     "triangle": [(0, -1), (1, 0.8), (-1, 0.8)],

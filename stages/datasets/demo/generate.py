@@ -108,9 +108,7 @@ def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
     return pictures
 
 
-def _write_mentions(
-    split: str, golds: Sequence[Entity], config: DemoConfig, folder: Path
-) -> int:
+def _write_mentions(split: str, golds: Sequence[Entity], config: DemoConfig, folder: Path) -> int:
     draws = Random(f"{config.seed}/{split}")
     nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
     kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))

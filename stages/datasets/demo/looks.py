@@ -25,13 +25,14 @@ SECOND_COLOURS: dict[str, Colour] = {
     "navy": (22, 32, 95),
     "lime": (170, 222, 60),
 }
+# Names of their own, so that a caption's words tell whose colour is meant.
 EMBLEM_COLOURS: dict[str, Colour] = {
-    "white": (250, 250, 250),
-    "black": (20, 20, 20),
-    "red": (215, 30, 40),
-    "yellow": (250, 215, 40),
-    "blue": (35, 80, 210),
-    "green": (30, 145, 60),
+    "ivory": (250, 250, 245),
+    "ebony": (20, 20, 20),
+    "scarlet": (215, 30, 40),
+    "golden": (250, 215, 40),
+    "azure": (35, 80, 210),
+    "emerald": (30, 145, 60),
 }
 PATTERNS = ("plain", "stripes", "hoops", "checks")
 EMBLEMS = ("star", "ring", "cross", "triangle", "heart", "moon", "diamond", "bolt")
@@ -62,7 +63,7 @@ class Look:
     @property
     def plate_rgb(self) -> Colour:
         """The disc behind the emblem, dark behind a light emblem and light behind a dark one."""
-        return (45, 45, 50) if self.emblem_colour in ("white", "yellow") else (244, 242, 236)
+        return (45, 45, 50) if self.emblem_colour in ("ivory", "golden") else (244, 242, 236)
 
 
 def random_look(random: Random) -> Look:

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from random import Random
 
 CITIES = (
-    "Lisbon", "Bergen", "Krakow", "Trieste", "Cork", "Tallinn", "Porto", "Leipzig", "Malmo",
-    "Ghent", "Split", "Nantes", "Turku", "Bilbao", "Graz",
+    "Lisbon",
+    "Bergen",
+    "Krakow",
+    "Trieste",
+    "Cork",
+    "Tallinn",
+    "Porto",
+    "Leipzig",
+    "Malmo",
+    "Ghent",
+    "Split",
+    "Nantes",
+    "Turku",
+    "Bilbao",
+    "Graz",
 )
 EVENTS = {
     "regatta": "the {city} regatta",

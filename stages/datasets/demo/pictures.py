@@ -15,7 +15,14 @@ from stages.datasets.demo.scenes import draw_occasion, draw_scene
 from stages.datasets.demo.subjects import draw_subject
 
 _CARD_LINES = (
-    "MON\nDAY", "SO TRUE", "KEEP\nCALM", "LOL", "NO WAY", "BEST\nDAY", "MOOD", "OMG\nYES",
+    "MON\nDAY",
+    "SO TRUE",
+    "KEEP\nCALM",
+    "LOL",
+    "NO WAY",
+    "BEST\nDAY",
+    "MOOD",
+    "OMG\nYES",
 )
 
 
@@ -23,7 +30,9 @@ def portrait(kind: Kind, look: Look, random: Random) -> Image.Image:
     """The clean picture that a knowledge base would have: the subject large in its scene."""
     canvas = draw_scene(kind.label, random)
     canvas.frame(
-        random.uniform(0.46, 0.54), random.uniform(0.49, 0.55), random.uniform(0.72, 0.84),
+        random.uniform(0.46, 0.54),
+        random.uniform(0.49, 0.55),
+        random.uniform(0.72, 0.84),
         random.random() < 0.5,
     )
     draw_subject(canvas, kind.form, kind.label, look, random)
@@ -34,7 +43,9 @@ def snapshot(kind: Kind, look: Look, random: Random) -> Image.Image:
     """A good picture by somebody else: other place, zoom, light and cut."""
     canvas = draw_scene(kind.label, random)
     canvas.frame(
-        random.uniform(0.38, 0.62), random.uniform(0.44, 0.6), random.uniform(0.62, 0.92),
+        random.uniform(0.38, 0.62),
+        random.uniform(0.44, 0.6),
+        random.uniform(0.62, 0.92),
         random.random() < 0.5,
     )
     draw_subject(canvas, kind.form, kind.label, look, random)
@@ -51,12 +62,12 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
     """`low_quality`: blurred, pixelated, dark or noisy; part of what it shows can still be told."""
     harm = random.choice(("blur", "pixels", "dark", "noise"))
     if harm == "blur":
-        return image.filter(ImageFilter.GaussianBlur(random.uniform(3.0, 5.0)))
+        return image.filter(ImageFilter.GaussianBlur(random.uniform(5.0, 8.0)))
     if harm == "pixels":
-        side = random.randint(9, 14)
+        side = random.randint(5, 8)
         small = image.resize((side, side), Image.Resampling.BOX)
         return small.resize(image.size, Image.Resampling.NEAREST)
-    factor, noise = (random.uniform(0.12, 0.25), 10.0) if harm == "dark" else (1.0, 70.0)
+    factor, noise = (random.uniform(0.06, 0.12), 10.0) if harm == "dark" else (1.0, 120.0)
     generator = np.random.default_rng(random.getrandbits(64))
     pixels = np.asarray(image, np.float32) * factor
     pixels = pixels + generator.normal(0, noise, pixels.shape).astype(np.float32)
@@ -66,6 +77,8 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
 def graphic(random: Random) -> Image.Image:
     """`low_value`: a smiley, a meme, a card with words; it shows nobody."""
     ground = random.choice((*MAIN_COLOURS.values(), (235, 235, 235), (30, 30, 30)))
+    # A tint of its own: no graphic of a caption has the bytes of a mention's.
+    ground = tuple(max(0, min(255, c + random.randint(-18, 18))) for c in ground)
     canvas = Canvas(ground)
     sort = random.choice(("smiley", "card", "meme"))
     if sort != "card":
@@ -85,12 +98,17 @@ def graphic(random: Random) -> Image.Image:
         draw = ImageDraw.Draw(image)
         light = sum(ground) < 380 or sort == "meme"
         draw.text(
-            (PICTURE_SIZE / 2, PICTURE_SIZE / 2 if sort == "card" else 12),
+            (
+                PICTURE_SIZE / 2,
+                (PICTURE_SIZE / 2 if sort == "card" else 12) + random.uniform(-3, 3),
+            ),
             random.choice(_CARD_LINES).replace("\n", "\n" if sort == "card" else " "),
             font=ImageFont.load_default(18 if sort == "card" else 15),
             fill=(255, 255, 255) if light else (20, 20, 20),
-            stroke_width=1 if sort == "meme" else 0, stroke_fill=(0, 0, 0),
-            anchor="mm", align="center",
+            stroke_width=1 if sort == "meme" else 0,
+            stroke_fill=(0, 0, 0),
+            anchor="mm",
+            align="center",
         )
     return image
 

@@ -75,8 +75,12 @@ def _pitch(light: float, shift: float, random: Random) -> Canvas:
     c = Canvas(shade((70, 160, 75), light))
     c.rectangle(-0.5, -0.5, 0.5, -0.22 + shift, shade((150, 155, 165), light))
     for i in range(0, 6, 2):
-        c.rectangle(-0.5 + i / 6, -0.22 + shift, -0.5 + (i + 1) / 6, 0.5, shade((85, 175, 88), light))
-    c.line([(-0.4, 0.0), (-0.4, -0.35 + shift), (0.4, -0.35 + shift), (0.4, 0.0)], (250,) * 3, 0.025)
+        c.rectangle(
+            -0.5 + i / 6, -0.22 + shift, -0.5 + (i + 1) / 6, 0.5, shade((85, 175, 88), light)
+        )
+    c.line(
+        [(-0.4, 0.0), (-0.4, -0.35 + shift), (0.4, -0.35 + shift), (0.4, 0.0)], (250,) * 3, 0.025
+    )
     c.line([(-0.5, 0.28 + shift), (0.5, 0.28 + shift)], (240, 245, 240), 0.015)
     return c
 
@@ -95,8 +99,10 @@ def _studio(light: float, shift: float, random: Random) -> Canvas:
 def _stage(light: float, shift: float, random: Random) -> Canvas:
     c = Canvas(shade((42, 30, 62), light))
     for x in (-0.3, 0.05, 0.35):
-        c.polygon([(x, -0.5), (x - 0.16 + shift, 0.3), (x + 0.16 + shift, 0.3)],
-                  shade((105, 90, 130), light))
+        c.polygon(
+            [(x, -0.5), (x - 0.16 + shift, 0.3), (x + 0.16 + shift, 0.3)],
+            shade((105, 90, 130), light),
+        )
     c.rectangle(-0.5, 0.3, 0.5, 0.5, shade((85, 60, 45), light))
     c.rectangle(-0.48, 0.08, -0.34, 0.34, (20, 20, 22))
     c.ellipse(-0.46, 0.16, -0.36, 0.28, (75, 75, 80))
@@ -167,8 +173,16 @@ def _open_sea(light: float, shift: float, random: Random) -> Canvas:
     c = Canvas(shade((205, 222, 235), light))
     c.rectangle(-0.5, 0.1 + shift, 0.5, 0.5, shade((30, 85, 140), light))
     for i in range(4):
-        c.arc(-0.5 + 0.27 * i, 0.3 + shift, -0.3 + 0.27 * i, 0.44 + shift, 200, 340, (220, 235, 245),
-              0.02)
+        c.arc(
+            -0.5 + 0.27 * i,
+            0.3 + shift,
+            -0.3 + 0.27 * i,
+            0.44 + shift,
+            200,
+            340,
+            (220, 235, 245),
+            0.02,
+        )
     c.ellipse(-0.42, -0.42, -0.14, -0.3, (248, 250, 252))
     return c
 
@@ -188,8 +202,10 @@ def _boutique(light: float, shift: float, random: Random) -> Canvas:
     c.line([(-0.46, -0.36), (0.46, -0.36)], (90, 80, 80), 0.02)
     for i in range(5):
         x = -0.42 + 0.19 * i
-        c.polygon([(x, -0.34), (x + 0.1, -0.34), (x + 0.13, 0.0), (x - 0.03, 0.0)],
-                  shade((190, 170, 178), 0.85 + 0.06 * i))
+        c.polygon(
+            [(x, -0.34), (x + 0.1, -0.34), (x + 0.13, 0.0), (x - 0.03, 0.0)],
+            shade((190, 170, 178), 0.85 + 0.06 * i),
+        )
     return c
 
 

@@ -13,23 +13,64 @@ OCCASION_SHARE = 0.7
 _VAGUE_SHARE = 0.12  # of the acts, and of the roles: then half of the sentence's hint is gone
 
 _COUNTRIES = (
-    "Norway", "Poland", "Portugal", "Ireland", "Estonia", "Croatia", "Finland", "Spain", "Austria",
-    "Belgium", "Italy", "Sweden", "Greece", "Japan", "Canada", "Chile",
+    "Norway",
+    "Poland",
+    "Portugal",
+    "Ireland",
+    "Estonia",
+    "Croatia",
+    "Finland",
+    "Spain",
+    "Austria",
+    "Belgium",
+    "Italy",
+    "Sweden",
+    "Greece",
+    "Japan",
+    "Canada",
+    "Chile",
 )
 _ELSEWHERE = (
-    "this morning", "last week", "on the radio", "two years ago", "after the rain", "this weekend",
-    "on a quiet Tuesday", "over the holidays", "before sunrise", "late last night",
+    "this morning",
+    "last week",
+    "on the radio",
+    "two years ago",
+    "after the rain",
+    "this weekend",
+    "on a quiet Tuesday",
+    "over the holidays",
+    "before sunrise",
+    "late last night",
 )
 _FILLERS = (
-    "and I still can't believe it", "says the evening news", "what a day", "more pictures soon",
-    "with the whole family watching", "and nobody was surprised", "thanks to everyone who came",
-    "so here is my snapshot", "you had to be there", "and the kids loved it",
-    "as the neighbours keep telling us", "no filter needed", "the rest is history",
-    "and then it started to rain", "story of the year", "ask me about it later",
+    "and I still can't believe it",
+    "says the evening news",
+    "what a day",
+    "more pictures soon",
+    "with the whole family watching",
+    "and nobody was surprised",
+    "thanks to everyone who came",
+    "so here is my snapshot",
+    "you had to be there",
+    "and the kids loved it",
+    "as the neighbours keep telling us",
+    "no filter needed",
+    "the rest is history",
+    "and then it started to rain",
+    "story of the year",
+    "ask me about it later",
 )
 _OPENERS = (
-    "Just seen", "Good news", "Sorry but", "Remember this", "For the record", "Long story short",
-    "Breaking", "Throwback", "Honestly", "Fun fact",
+    "Just seen",
+    "Good news",
+    "Sorry but",
+    "Remember this",
+    "For the record",
+    "Long story short",
+    "Breaking",
+    "Throwback",
+    "Honestly",
+    "Fun fact",
 )
 # {n} name, {a} act, {r} role, {w} where or when, {f} filler, {o} opener.
 _TEMPLATES = (
@@ -68,10 +109,10 @@ _TEMPLATES = (
 )
 
 _LOOK_PHRASES = (
-    "in {main} with {second} {pattern} and a {ecol} {emblem} badge",
+    "in {main} with {second} {pattern} and one {ecol} {emblem} badge",
     "{main} and {second}, {pattern}, {emblem} emblem in {ecol}",
-    "showing a {ecol} {emblem} on {main} {second} {pattern}",
-    "{main} {pattern} with {second}, a {ecol} {emblem} on it",
+    "showing one {ecol} {emblem} on {main} {second} {pattern}",
+    "{main} {pattern} with {second}, one {ecol} {emblem} on it",
 )
 _CAPTIONS = (
     "one {noun} {look}, {where}",
@@ -90,8 +131,12 @@ _PATTERN_WORDS = {
 }
 _EMBLEM_WORDS = {"moon": ("moon", "crescent"), "bolt": ("bolt", "lightning"), "ring": ("ring",)}
 _VALUE_CAPTIONS = (
-    "a smiley face, so funny", "meme of the day", "a text card with a quote", "thumbs up emoji",
-    "reaction picture, big smile", "some words on a coloured card",
+    "a smiley face, so funny",
+    "meme of the day",
+    "a text card with a quote",
+    "thumbs up emoji",
+    "reaction picture, big smile",
+    "some words on a coloured card",
 )
 
 

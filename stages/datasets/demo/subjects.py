@@ -43,13 +43,15 @@ def _person(c: Canvas, label: str, look: Look, random: Random) -> None:
     c.rectangle(lean - 0.05, -0.22, lean + 0.05, -0.15, shade(skin, 0.9))
     c.ellipse(lean - 0.125, -0.46, lean + 0.125, -0.18, skin)
     for side in (-1, 1):
-        c.ellipse(lean + side * 0.05 - 0.015, -0.34, lean + side * 0.05 + 0.015, -0.31, (30, 30, 30))
+        c.ellipse(
+            lean + side * 0.05 - 0.015, -0.34, lean + side * 0.05 + 0.015, -0.31, (30, 30, 30)
+        )
     c.arc(lean - 0.05, -0.32, lean + 0.05, -0.23, 20, 160, (150, 50, 50), 0.015)
     c.polygon(
         [(lean - 0.15, -0.37), (lean + 0.15, -0.37), (lean + 0.11, -0.5), (lean - 0.11, -0.5)],
         look.second_rgb,
     )
-    c.emblem(0.0, 0.05, 0.15, look)
+    c.emblem(0.0, 0.05, 0.17, look)
     hand = (0.365, 0.1 - arm)
     if label == "footballer":
         c.ellipse(0.22, 0.38, 0.38, 0.54, (250, 250, 250))
@@ -71,15 +73,17 @@ def _person(c: Canvas, label: str, look: Look, random: Random) -> None:
 def _flag(c: Canvas, x: float, foot: float, top: float, look: Look) -> None:
     """A pole with a large flag in the main colour that carries the emblem."""
     c.line([(x, foot), (x, top)], (90, 90, 95), 0.02)
-    c.rectangle(x, top, x + 0.34, top + 0.28, look.main_rgb)
-    c.rectangle(x, top + 0.235, x + 0.34, top + 0.28, look.second_rgb)
-    c.emblem(x + 0.17, top + 0.125, 0.115, look)
+    c.rectangle(x, top, x + 0.4, top + 0.34, look.main_rgb)
+    c.rectangle(x, top + 0.3, x + 0.4, top + 0.34, look.second_rgb)
+    c.emblem(x + 0.2, top + 0.15, 0.14, look)
 
 
 def _town(c: Canvas, label: str, look: Look, random: Random) -> None:
     for x in (-0.5, -0.22, 0.22):
         height = random.uniform(0.3, 0.42)
-        c.patterned([(x, 0.3), (x, 0.3 - height), (x + 0.26, 0.3 - height), (x + 0.26, 0.3)], look, 4)
+        c.patterned(
+            [(x, 0.3), (x, 0.3 - height), (x + 0.26, 0.3 - height), (x + 0.26, 0.3)], look, 4
+        )
         c.polygon(
             [(x - 0.02, 0.3 - height), (x + 0.13, 0.14 - height), (x + 0.28, 0.3 - height)],
             look.second_rgb,
@@ -91,11 +95,21 @@ def _town(c: Canvas, label: str, look: Look, random: Random) -> None:
 
 def _mountain(c: Canvas, label: str, look: Look, random: Random) -> None:
     top = random.uniform(-0.08, 0.04)
-    c.patterned([(-0.55, 0.4), (top - 0.1, -0.26), (top, -0.4), (top + 0.14, -0.22), (0.55, 0.4)],
-                look, 9)
-    c.polygon([(top - 0.16, -0.17), (top, -0.4), (top + 0.17, -0.16), (top + 0.06, -0.1),
-               (top, -0.18), (top - 0.07, -0.08)], (252, 252, 255))
-    c.emblem(top, 0.14, 0.17, look)
+    c.patterned(
+        [(-0.55, 0.4), (top - 0.1, -0.26), (top, -0.4), (top + 0.14, -0.22), (0.55, 0.4)], look, 9
+    )
+    c.polygon(
+        [
+            (top - 0.16, -0.17),
+            (top, -0.4),
+            (top + 0.17, -0.16),
+            (top + 0.06, -0.1),
+            (top, -0.18),
+            (top - 0.07, -0.08),
+        ],
+        (252, 252, 255),
+    )
+    c.emblem(top, 0.14, 0.185, look)
     c.rectangle(0.32, 0.3, 0.44, 0.4, _WOOD)
     c.polygon([(0.3, 0.3), (0.38, 0.22), (0.46, 0.3)], look.second_rgb)
 
@@ -119,9 +133,20 @@ def _stadium(c: Canvas, label: str, look: Look, random: Random) -> None:
         c.rectangle(x - 0.09, -0.46, x + 0.09, -0.38, (255, 250, 205))
     c.ellipse(-0.5, -0.25 + rise, 0.5, 0.15 + rise, look.second_rgb)
     c.ellipse(-0.42, -0.2 + rise, 0.42, 0.08 + rise, (70, 160, 75))
-    c.patterned([(-0.5, -0.05 + rise), (-0.3, 0.07 + rise), (0, 0.12 + rise), (0.3, 0.07 + rise),
-                 (0.5, -0.05 + rise), (0.44, 0.36), (-0.44, 0.36)], look, 10)
-    c.emblem(0.0, 0.2, 0.16, look)
+    c.patterned(
+        [
+            (-0.5, -0.05 + rise),
+            (-0.3, 0.07 + rise),
+            (0, 0.12 + rise),
+            (0.3, 0.07 + rise),
+            (0.5, -0.05 + rise),
+            (0.44, 0.36),
+            (-0.44, 0.36),
+        ],
+        look,
+        10,
+    )
+    c.emblem(0.0, 0.2, 0.175, look)
 
 
 def _ship(c: Canvas, label: str, look: Look, random: Random) -> None:
@@ -131,7 +156,7 @@ def _ship(c: Canvas, label: str, look: Look, random: Random) -> None:
         c.ellipse(-0.24 + 0.12 * i, -0.08, -0.18 + 0.12 * i, -0.02, (60, 90, 130))
     c.rectangle(funnel - 0.17, -0.44, funnel + 0.17, -0.12, look.main_rgb)
     c.rectangle(funnel - 0.17, -0.48, funnel + 0.17, -0.42, look.second_rgb)
-    c.emblem(funnel, -0.27, 0.135, look)
+    c.emblem(funnel, -0.27, 0.15, look)
     c.patterned([(-0.52, 0.02), (0.54, 0.02), (0.4, 0.34), (-0.4, 0.34)], look, 9)
     c.polygon([(-0.43, 0.26), (0.44, 0.26), (0.4, 0.34), (-0.4, 0.34)], look.second_rgb)
 
@@ -143,7 +168,7 @@ def _bottle(c: Canvas, label: str, look: Look, random: Random) -> None:
     c.ellipse(-0.2, -0.32, 0.2, 0.0, glass)
     c.rectangle(-0.2, -0.16, 0.2, 0.5, glass)
     c.patterned([(-0.2, -0.08), (0.2, -0.08), (0.2, 0.42), (-0.2, 0.42)], look, 5)
-    c.emblem(0.0, 0.17, 0.15, look)
+    c.emblem(0.0, 0.17, 0.17, look)
     c.rectangle(0.27, 0.18, 0.46, 0.5, (240, 180, 60))
     c.ellipse(0.25, 0.1, 0.48, 0.24, (255, 252, 240))
     c.rectangle(0.31, 0.24, 0.42, 0.5, (248, 200, 90))
@@ -154,7 +179,7 @@ def _bag(c: Canvas, label: str, look: Look, random: Random) -> None:
     c.arc(-0.22, -0.48, 0.22, 0.08, 180, 360, shade(look.second_rgb, 0.8), 0.05)
     c.patterned([(-0.34, -0.18), (0.34, -0.18), (0.42, 0.4 + sag), (-0.42, 0.4 + sag)], look, 6)
     c.polygon([(-0.34, -0.18), (0.34, -0.18), (0.355, -0.08), (-0.355, -0.08)], look.second_rgb)
-    c.emblem(0.0, 0.14, 0.17, look)
+    c.emblem(0.0, 0.14, 0.185, look)
 
 
 _FORMS: dict[str, Callable[[Canvas, str, Look, Random], None]] = {

@@ -75,7 +75,9 @@ def build_world(entities: int, seed: int) -> World:
         given = given_names(surface, random)
         for kind in _group_kinds(random):
             taken = {e.title for e in found[-12:]}
-            open_titles = [t for t in kind.titles if kind.is_person or t.format(surface) not in taken]
+            open_titles = [
+                t for t in kind.titles if kind.is_person or t.format(surface) not in taken
+            ]
             pattern = random.choice(open_titles)
             title = pattern.format(surface, given=next(given) if kind.is_person else "")
             found.append(

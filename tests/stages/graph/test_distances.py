@@ -33,6 +33,19 @@ def test_features_far_from_the_origin_lose_no_digits():
     assert mean_distance(x) == pytest.approx(plain_mean(x), rel=1e-5)
 
 
+def test_a_far_origin_makes_no_pair_be_formed_again_but_a_row_with_itself(monkeypatch):
+    again = []
+
+    def count(x_i, x_j):
+        again.extend(zip(x_i.tolist(), x_j.tolist(), strict=True))
+        return squared_distances(x_i, x_j)
+
+    monkeypatch.setattr(distances, "squared_distances", count)
+    mean_distance(1000 + np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32))
+    assert len(again) == 60
+    assert all(i == j for i, j in again)
+
+
 def test_a_near_pair_far_from_the_mean_loses_no_digits():
     near = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
     x = np.concatenate([near * np.float32(1e-3), np.full((1, 8), 1000, np.float32)])

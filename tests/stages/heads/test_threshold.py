@@ -10,9 +10,9 @@ VALUES = torch.tensor([0.11, 0.3, 0.49, 0.51, 0.7, 1.0])
 
 
 def test_the_forward_keeps_what_lies_above_tau_to_the_bit():
-    threshold = Threshold(0.1, 0.5)
-    expected = torch.where(VALUES > 0.5, VALUES, 0)
-    assert torch.equal(threshold(VALUES), expected)
+    threshold = Threshold(0.1, 0.3)
+    values = torch.linspace(0.1, 1, 1001)
+    assert torch.equal(threshold(values), torch.where(values > threshold.tau, values, 0))
 
 
 def test_a_value_equal_to_tau_is_dropped():

@@ -1,0 +1,26 @@
+"""python -m pipeline.demo --dataset demo: write the embedded data set to data/<dataset>/raw."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.datasets.demo.folder import replacing_folder
+from stages.datasets.demo.generate import generate
+from stages.paths import DatasetPaths
+
+
+@command("Write the embedded data set, in the MIMIC layout, to data/NAME/raw.")
+def main(params: Params, dataset: str) -> None:
+    raw = DatasetPaths(dataset).raw
+    with replacing_folder(raw) as folder:
+        summary = generate(params.demo, folder)
+    click.echo(
+        f"{raw}: {summary.entities} entities, {summary.mentions} mentions, "
+        f"{summary.captions} captions, {summary.pictures} pictures"
+    )
+
+
+if __name__ == "__main__":
+    main()

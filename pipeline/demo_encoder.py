@@ -1,0 +1,28 @@
+"""python -m pipeline.demo_encoder --dataset demo: train the demo's small CLIP."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.datasets.demo.folder import replacing_folder
+from stages.encode.demo_clip import save_demo_clip, train_demo_clip
+from stages.paths import DatasetPaths
+
+
+@command("Train the embedded data set's small CLIP on data/NAME/raw; write data/NAME/encoder.")
+def main(params: Params, dataset: str) -> None:
+    paths = DatasetPaths(dataset)
+    encoder = paths.folder / "encoder"
+    trained = train_demo_clip(paths.raw, params.demo_encoder)
+    with replacing_folder(encoder) as folder:
+        save_demo_clip(trained, folder)
+    click.echo(
+        f"{encoder}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
+        f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own picture"
+    )
+
+
+if __name__ == "__main__":
+    main()
