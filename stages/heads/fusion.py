@@ -26,7 +26,7 @@ class Fusion(nn.Module):
         self.names = names
         self.ffnn = nn.ModuleDict(
             {
-                name: nn.Sequential(nn.Linear(d_v, d_v), nn.ReLU(), nn.Linear(d_v, 1))
+                name: nn.Sequential(nn.Linear(d_v, d_v), nn.GELU(), nn.Linear(d_v, 1))
                 for name in names
             }
         )

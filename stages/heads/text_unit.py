@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.heads.features import Features
+from stages.heads.spmm import SparseRows, spmm
 
 # Attention logits held at once outside training; a few MB stay in the second-level cache.
 LOGITS_AT_ONCE = 1 << 20
@@ -43,8 +44,8 @@ class EntityText:
     """Entity side of the text unit, once an entity."""
 
     t: Tensor  # (e, d_t)
-    query: Tensor  # (e, n_t, h)
-    share: Tensor  # (e, n_t): 1 / number of tokens on real tokens, else 0
+    query: Tensor  # (tokens, h): real tokens only, entity after entity
+    offsets: Tensor  # (e + 1,) int64: where each entity's tokens lie
     direction: Tensor  # (e, h): γ W_c t_e
     offset: Tensor  # (e,): β · W_c t_e
 
@@ -72,11 +73,13 @@ class TextUnit(nn.Module):
 
     def entity_side(self, entities: Features) -> EntityText:
         mask = entities.text_mask
+        offsets = torch.zeros(len(mask) + 1, dtype=torch.int64, device=mask.device)
+        offsets[1:] = mask.sum(-1).cumsum(0)
         f = self.w_c(entities.text_global)
         return EntityText(
             t=entities.text_global,
-            query=self.w_q(entities.text_local),
-            share=mask.to(f) / mask.sum(-1, keepdim=True),
+            query=self.w_q(entities.text_local[mask]),
+            offsets=offsets,
             direction=self.ln_c.weight * f,
             offset=f @ self.ln_c.bias,
         )
@@ -85,26 +88,34 @@ class TextUnit(nn.Module):
         return (mentions.t @ entities.t.T + self._global_to_local(mentions, entities)) / 2
 
     def _global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
+        e = len(entities.t)
         if torch.is_grad_enabled():
-            return self._block(mentions, entities, slice(None))
-        per_entity = mentions.bias.numel() * entities.share.shape[1]
-        step = max(1, LOGITS_AT_ONCE // per_entity)
+            return self._block(mentions, entities, 0, e)
+        tokens_each = max(1, len(entities.query) // e)
+        step = max(1, LOGITS_AT_ONCE // (mentions.bias.numel() * tokens_each))
         blocks = [
-            self._block(mentions, entities, slice(lo, lo + step))
-            for lo in range(0, len(entities.t), step)
+            self._block(mentions, entities, lo, min(lo + step, e)) for lo in range(0, e, step)
         ]
         return torch.cat(blocks, dim=1)
 
-    def _block(self, mentions: MentionText, entities: EntityText, rows: slice) -> Tensor:
-        query, share = entities.query[rows], entities.share[rows]
-        e, n_e, h = query.shape
-        m, n_m, _ = mentions.key.shape
+    def _block(self, mentions: MentionText, entities: EntityText, lo: int, hi: int) -> Tensor:
+        m, n_m, h = mentions.key.shape
+        offsets = entities.offsets[lo : hi + 1]
+        query = entities.query[offsets[0] : offsets[-1]]
         # The mask rides on the product: what is added to a padded token makes its weight exactly 0.
-        key = mentions.key.reshape(m * n_m, h)
-        logits = torch.addmm(mentions.bias, query.reshape(e * n_e, h), key.T)
-        attention = logits.view(-1, n_m).softmax(-1).view(e, n_e, m * n_m)
-        mixed = (share.unsqueeze(1) @ attention).view(e, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
+        logits = torch.addmm(mentions.bias, query, mentions.key.reshape(m * n_m, h).T)
+        attention = logits.view(-1, n_m).softmax(-1).view(len(query), m * n_m)
+        mixed = _mean_by_entity(offsets - offsets[0], attention)
+        mixed = mixed.view(hi - lo, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
         variance = ((mixed @ mentions.gram) * mixed).sum(-1) / self.h
-        along = mentions.value @ entities.direction[rows].T  # (m, n_m, e): Ũ (γ W_c t_e)
+        along = mentions.value @ entities.direction[lo:hi].T  # (m, n_m, e): Ũ (γ W_c t_e)
         dot = (mixed * along.transpose(1, 2)).sum(-1)
-        return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset[rows]
+        return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset[lo:hi]
+
+
+def _mean_by_entity(offsets: Tensor, rows: Tensor) -> Tensor:
+    """Means of consecutive rows: offsets (e + 1,), rows (tokens, f) -> (e, f)."""
+    counts = offsets.diff()
+    tokens = torch.arange(len(rows), device=rows.device)
+    share = (1 / counts.to(rows)).repeat_interleave(counts, output_size=len(rows))
+    return spmm(SparseRows(offsets, tokens, len(counts), len(rows)), share, rows)

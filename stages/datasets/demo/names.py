@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from random import Random
 
 _ONSETS = (
-    "Kel Mar Tol Bren Hal Vas Lin Ost Dun Fer Gar Hol Ing Jar Kov Lor Mel Nor Oak Pal Quin Ros "
-    "Sand Tarn Ul Ver Wil Yar Zel Ash Bor Cal"
-).split()
+    "Kel", "Mar", "Tol", "Bren", "Hal", "Vas", "Lin", "Ost", "Dun", "Fer", "Gar", "Hol", "Ing",
+    "Jar", "Kov", "Lor", "Mel", "Nor", "Oak", "Pal", "Quin", "Ros", "Sand", "Tarn", "Ul", "Ver",
+    "Wil", "Yar", "Zel", "Ash", "Bor", "Cal",
+)  # fmt: skip
 _ENDINGS = (
-    "ler wick stad brook mann ton ova sen field ini ard moor berg ley dal ez ault mark rin ske"
-).split()
+    "ler", "wick", "stad", "brook", "mann", "ton", "ova", "sen", "field", "ini", "ard", "moor",
+    "berg", "ley", "dal", "ez", "ault", "mark", "rin", "ske",
+)  # fmt: skip
 _GIVEN = (
-    "Marta Jonas Elin Tomas Ines Pavel Greta Omar Lucia Anders Noor Felix Ada Bruno Clara Dario "
-    "Edith Farid Gina Hugo Irma Janek Kaya Leon Mira Nils Olga Piet Rhea Sami Tilda Ugo Vera "
-    "Wim Xenia Yusuf Zora Aldo Bea Cyril Dora Emil"
-).split()
+    "Marta", "Jonas", "Elin", "Tomas", "Ines", "Pavel", "Greta", "Omar", "Lucia", "Anders", "Noor",
+    "Felix", "Ada", "Bruno", "Clara", "Dario", "Edith", "Farid", "Gina", "Hugo", "Irma", "Janek",
+    "Kaya", "Leon", "Mira", "Nils", "Olga", "Piet", "Rhea", "Sami", "Tilda", "Ugo", "Vera", "Wim",
+    "Xenia", "Yusuf", "Zora", "Aldo", "Bea", "Cyril", "Dora", "Emil",
+)  # fmt: skip
 
 # Names that need percent-encoding in more than spaces: accents, and other scripts with given
 # names of their own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter, ImageFont, ImageDraw
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from stages.datasets.demo.canvas import PICTURE_SIZE, Canvas
 from stages.datasets.demo.kinds import Kind
@@ -59,7 +59,14 @@ def snapshot(kind: Kind, look: Look, random: Random) -> Image.Image:
 
 
 def spoilt(image: Image.Image, random: Random) -> Image.Image:
-    """`low_quality`: blurred, pixelated, dark or noisy; part of what it shows can still be told."""
+    """`low_quality`: washed out under a coloured light, and blurred, pixelated, dark or noisy.
+
+    Part of what it shows can still be told: shapes here, a hint of the colours there.
+    """
+    image = ImageEnhance.Color(image).enhance(random.uniform(0.05, 0.4))
+    generator = np.random.default_rng(random.getrandbits(64))
+    cast = generator.uniform(0.6, 1.3, 3)
+    image = Image.fromarray((np.asarray(image) * cast).clip(0, 255).astype(np.uint8))
     harm = random.choice(("blur", "pixels", "dark", "noise"))
     if harm == "blur":
         return image.filter(ImageFilter.GaussianBlur(random.uniform(5.0, 8.0)))
@@ -68,7 +75,6 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
         small = image.resize((side, side), Image.Resampling.BOX)
         return small.resize(image.size, Image.Resampling.NEAREST)
     factor, noise = (random.uniform(0.06, 0.12), 10.0) if harm == "dark" else (1.0, 120.0)
-    generator = np.random.default_rng(random.getrandbits(64))
     pixels = np.asarray(image, np.float32) * factor
     pixels = pixels + generator.normal(0, noise, pixels.shape).astype(np.float32)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -14,7 +14,7 @@ _SEA: Colour = (60, 130, 180)
 
 
 def draw_scene(label: str, random: Random) -> Canvas:
-    """A canvas with the scene of the kind `label`, lit and laid out a little differently each time."""
+    """A canvas with the scene of the kind `label`, lit and laid out a bit differently each time."""
     return _SCENES[label](random.uniform(0.82, 1.12), random.uniform(-0.05, 0.05), random)
 
 
