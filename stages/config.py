@@ -7,7 +7,7 @@ beats both. An unknown key raises and names the nearest one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +28,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Checked = TypeVar("Checked", bound=Section)
+
+
 class DemoConfig(Section):
     """The embedded data set."""
 
@@ -41,7 +44,7 @@ class DemoConfig(Section):
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, trained on the demo's captions."""
 
-    epochs: int = Field(6, ge=1)
+    epochs: int = Field(5, ge=1)
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     seed: int = 0
@@ -189,19 +192,7 @@ def load_params(
         named), a value has the wrong type or range.
     """
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such parameter file", "run from the project's folder, or pass --params"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
-    if raw is None:
-        raw = {}
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
-
+    raw = read_mapping(path, "parameter file", "run from the project's folder, or pass --params")
     for name, sections in (raw.get("overrides") or {}).items():
         for section in sections or {}:
             _known(f"{path}: overrides.{name}.{section}", section, SECTIONS)
@@ -209,10 +200,42 @@ def load_params(
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     for assignment in assignments:
         _assign(raw, assignment)
+    return validated(Params, raw, str(path))
+
+
+def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:
+    """A YAML file's mapping; an empty file is an empty one.
+
+    Raises
+    ------
+    ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
+    """
     try:
-        return Params.model_validate(raw)
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such {what}", hint) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
+    return raw
+
+
+def validated(model: type[Checked], values: Any, where: str) -> Checked:
+    """`values` as a section of the kind `model`.
+
+    Raises
+    ------
+    ConfigError: an unknown key (the nearest is named), a value of the wrong type or range; `where`
+        opens each line.
+    """
+    try:
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, item) for item in error.errors())) from None
+        lines = [_explain(model, where, item) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def _known(where: str, key: str, known: tuple[str, ...]) -> None:
@@ -236,15 +259,14 @@ def _assign(raw: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
 
 
-def _explain(path: Path, item: Any) -> str:
+def _explain(model: type[BaseModel], where: str, item: Any) -> str:
     location = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{path}: {location}: {item['msg']} (found {item['input']!r})"
-    model: type[BaseModel] = Params
+        return f"{where}: {location}: {item['msg']} (found {item['input']!r})"
     for part in item["loc"][:-1]:
         annotation = model.model_fields[str(part)].annotation
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
         model = annotation
     known = list(model.model_fields)
-    return f"{path}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"
+    return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"

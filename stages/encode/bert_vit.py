@@ -12,15 +12,33 @@ from stages.encode.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoder import Checkpoints, Pixels, Shapes, pixels_of
 from stages.encode.loading import load_frozen
 
+_OLD_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
 
 def text_pooling(checkpoint: Checkpoint, asked: str) -> str:
     """`cls` or `mean`: what was asked for, else what a sentence encoder's folder says, else cls."""
     if asked != "auto":
         return asked
     path = checkpoint.folder / "1_Pooling" / "config.json"
-    if path.exists() and json.loads(path.read_text()).get("pooling_mode_mean_tokens"):
-        return "mean"
-    return "cls"
+    if not path.exists():
+        return "cls"
+    said = json.loads(path.read_text())
+    # sentence-transformers names the mode; its older versions set one flag of several.
+    named = said.get("pooling_mode") or [k for k, on in said.items() if on and k in _OLD_FLAGS]
+    modes = [named] if isinstance(named, str) else [_OLD_FLAGS.get(mode, mode) for mode in named]
+    if modes not in (["cls"], ["mean"]):
+        raise CheckpointError(
+            f"{path}: pools texts by {' and '.join(modes) or 'nothing'}, expected cls or mean",
+            "choose one: --set extract.text_pooling=cls, or mean",
+        )
+    return str(modes[0])
 
 
 class BertVitEncoder:

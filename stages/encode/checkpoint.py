@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ from cache.errors import MelovError
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_COMPANIONS = (*TOKENIZERS, *PREPROCESSORS)
 # What decides a text's or a picture's features; read-me files and other formats do not.
 IDENTITY = (
-    "config.json", "*.safetensors", "pytorch_model*.bin", "tokenizer*.json", "vocab.*",
-    "merges.txt", "special_tokens_map.json", *PREPROCESSORS, "1_Pooling/config.json",
+    "config.json",
+    "*.safetensors",
+    "pytorch_model*.bin",
+    "tokenizer*.json",
+    "vocab.*",
+    "merges.txt",
+    "special_tokens_map.json",
+    *PREPROCESSORS,
+    "1_Pooling/config.json",
 )
 
 
@@ -34,12 +43,17 @@ class Checkpoint:
 
     @property
     def config(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-        return loaded
+        return _read_json(self.folder / "config.json")
 
     @property
     def model_type(self) -> str:
         return str(self.config.get("model_type", "unknown"))
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the text model has positions for, if its configuration says so."""
+        positions = self.config.get("text_config", self.config).get("max_position_embeddings")
+        return None if positions is None else int(positions)
 
     @property
     def preprocessor(self) -> dict[str, Any]:
@@ -47,8 +61,8 @@ class Checkpoint:
         for name in PREPROCESSORS:
             path = self.folder / name
             if path.exists():
-                loaded: dict[str, Any] = json.loads(path.read_text())
-                return loaded.get("image_processor", loaded)
+                loaded = _read_json(path)
+                return dict(loaded.get("image_processor", loaded))
         return {}
 
     def identity(self) -> str:
@@ -61,11 +75,21 @@ class Checkpoint:
         return state.hexdigest()
 
     def require_tokenizer(self) -> None:
-        if not any((self.folder / name).exists() for name in TOKENIZERS):
+        if not _any_of(self.folder, TOKENIZERS):
             raise CheckpointError(
                 f"{self.folder}: holds no tokenizer (looked for {', '.join(TOKENIZERS)})",
                 "save it there: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
             )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}", "download the file again") from None
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path}: expected a mapping, found {type(loaded).__name__}")
+    return loaded
 
 
 def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
@@ -86,9 +110,13 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         folder = _snapshot(name, revision)
     if not (folder / "config.json").exists():
         raise CheckpointError(f"{folder}: no checkpoint: config.json is missing")
-    if not any((folder / weights).exists() for weights in WEIGHTS):
+    if not _any_of(folder, WEIGHTS):
         raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
     return Checkpoint(name, folder)
+
+
+def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
+    return any((folder / name).exists() for name in names)
 
 
 def _snapshot(name: str, revision: str | None) -> Path:
@@ -97,12 +125,13 @@ def _snapshot(name: str, revision: str | None) -> Path:
 
     patterns = ["*.json", "*.txt", "*.safetensors", "1_Pooling/*"]
     try:
-        try:
-            return Path(snapshot_download(name, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            pass
+        with suppress(LocalEntryNotFoundError):
+            cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
+            # Other programs may have fetched a part of it, such as the tokenizer alone.
+            if all(_any_of(cached, files) for files in (("config.json",), WEIGHTS, _COMPANIONS)):
+                return cached
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        if not any((folder / weights).exists() for weights in WEIGHTS):
+        if not _any_of(folder, WEIGHTS):
             patterns.append("pytorch_model*.bin")
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
         return folder

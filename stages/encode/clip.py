@@ -25,7 +25,6 @@ class ClipEncoder:
         self.device = device
         self.model = load_frozen("CLIPModel", checkpoint, device, dtype)
         text, vision = self.model.config.text_config, self.model.config.vision_config
-        self.max_positions = text.max_position_embeddings
         d = self.model.config.projection_dim
         n_p = (vision.image_size // vision.patch_size) ** 2 + 1
         self.shapes = (
@@ -33,9 +32,7 @@ class ClipEncoder:
             if images
             else Shapes(d, text.hidden_size, 0, 0, 0)
         )
-        self.pixels: Pixels | None = (
-            pixels_of(checkpoint, vision.image_size) if images else None
-        )
+        self.pixels: Pixels | None = pixels_of(checkpoint, vision.image_size) if images else None
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,10 @@ it. No picture is ever replaced by a black one.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,6 +21,12 @@ from stages.encode.encoder import Pixels
 
 # Decoded pixels at most; Pillow's own limit warns at this size and raises at twice of it.
 MAX_PIXELS = 89_478_485
+
+# What Pillow's decoders raise on damaged files, by format (AVIF: RuntimeError).
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, RuntimeError,
+    ArithmeticError, struct.error,
+)  # fmt: skip
 
 
 class PictureError(Exception):
@@ -41,24 +50,31 @@ def decode(data: bytes, size: int, resize: str) -> np.ndarray:
     if not data:
         raise PictureError("empty file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # EXIF and ICC oddities that do not touch the pixels
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
-                # JPEG alone: decodes at a fraction of the size, never below the target.
-                picture.draft("RGB", (2 * size, 2 * size))
-                return np.asarray(_square(_rgb(picture), size, resize))
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise PictureError(f"too large: {picture.width} x {picture.height} pixels")
+            # JPEG alone: decodes at a fraction of the size, never below the target.
+            picture.draft("RGB", (2 * size, 2 * size))
+            return np.asarray(_square(_rgb(picture), size, resize))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise PictureError("too large: a decompression bomb") from None
     except UnidentifiedImageError:
         raise PictureError("corrupt: no known picture format") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        # What Pillow's decoders raise on damaged files, by format.
+    except _DAMAGED as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         kind = "truncated" if "truncated" in reason else "corrupt"
         raise PictureError(f"{kind}: {reason}") from None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """No warnings on EXIF and ICC oddities, which do not touch the pixels.
+
+    Goes around the threads that decode, not into them: Python's filters are the whole process's.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
 
 
 def normalised(pictures: np.ndarray, pixels: Pixels, device: torch.device) -> Tensor:
@@ -73,7 +89,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         # Pillow's own conversion clips at 255; the high byte is what the eye would see.
         wide = np.asarray(picture.convert("I"), dtype=np.int64)
-        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8), "L").convert("RGB")
+        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layered = picture.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")

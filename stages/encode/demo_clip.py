@@ -8,6 +8,7 @@ knowledge base, nothing of the validation and test splits.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from dataclasses import dataclass
@@ -18,27 +19,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from stages.config import DemoEncoderConfig
-from stages.encode.decode import normalised
+from stages.encode.demo_embeds import (
+    IMAGE_SIZE,
+    padded,
+    token_rows,
+    unit_images,
+    unit_texts,
+)
 from stages.encode.demo_pairs import Pairs, read_pairs
 from stages.encode.demo_tokenizer import train_tokenizer
-from stages.encode.encoder import Pixels
 
-IMAGE_SIZE = 64
 PATCH_SIZE = 16  # 16 patches and CLS
 WIDTH = 128  # of both towers and of the projection
 VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 2, 4
 MAX_POSITIONS = 77
-_TRAIN_TOKENS = 40  # what extraction reads of a text
 _SHIFT = 4  # pixels: pictures are moved by at most so much in training
 _WARM_UP = 0.05  # of the steps
 _WEIGHT_DECAY = 0.1
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
-
-_PIXELS = Pixels(IMAGE_SIZE, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
 
 logger = logging.getLogger(__name__)
 
@@ -97,22 +99,36 @@ def save_demo_clip(trained: TrainedClip, folder: Path) -> None:
     trained.model.save_pretrained(folder)
     trained.tokenizer.save_pretrained(folder)
     square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    CLIPImageProcessor(
-        size=square,
-        crop_size=square,
-        do_center_crop=False,
-        resample=1,  # LANCZOS, as extraction
-    ).save_pretrained(folder)
+    # By hand: the library's own class asks for torchvision, which nothing here needs.
+    preprocessor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": square,
+        "resample": 1,  # LANCZOS, straight to the square, as extraction does it
+        "do_center_crop": False,
+        "crop_size": square,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": OPENAI_CLIP_MEAN,
+        "image_std": OPENAI_CLIP_STD,
+    }
+    text = json.dumps(preprocessor, indent=2) + "\n"
+    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
 
 
 @torch.inference_mode()
-def retrieval_accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs) -> float:
-    """Share of texts whose picture has the highest cosine among `pairs`' pictures, 0..1."""
-    texts = torch.cat([_texts(model, rows) for rows in _token_rows(pairs.texts, tokenizer, 64)])
+def retrieval_accuracy(
+    model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs, top: int = 1
+) -> float:
+    """Share of texts whose own picture is among the `top` nearest of all in `pairs`, 0..1."""
+    texts = torch.cat([unit_texts(model, rows) for rows in token_rows(pairs.texts, tokenizer, 64)])
     images = torch.cat(
-        [_images(model, pairs.pictures[i : i + 64]) for i in range(0, len(pairs), 64)]
+        [unit_images(model, pairs.pictures[i : i + 64]) for i in range(0, len(pairs), 64)]
     )
-    return float((texts @ images.T).argmax(1).eq(torch.arange(len(pairs))).float().mean())
+    nearest = (texts @ images.T).topk(top).indices  # (n, top)
+    return float(nearest.eq(torch.arange(len(pairs))[:, None]).any(1).float().mean())
 
 
 def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
@@ -149,7 +165,7 @@ def _fit(
     A batch of one source has texts of like length, and never tells a caption from a post.
     """
     random = np.random.default_rng(config.seed)
-    ids = [[row[0] for row in _token_rows(source.texts, tokenizer, 1)] for source in sources]
+    ids = [[row[0] for row in token_rows(source.texts, tokenizer, 1)] for source in sources]
     steps = config.epochs * sum(len(_batches(len(s), config.batch_size, random)) for s in sources)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
@@ -167,8 +183,8 @@ def _fit(
             random.shuffle(batches)
             total = 0.0
             for i, rows in batches:
-                texts = _texts(model, _padded([ids[i][row] for row in rows], tokenizer))
-                images = _images(model, _shifted(sources[i].pictures[rows], random), random)
+                texts = unit_texts(model, padded([ids[i][row] for row in rows], tokenizer))
+                images = unit_images(model, _shifted(sources[i].pictures[rows], random), random)
                 loss = _info_nce(texts, images, model.logit_scale)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -201,39 +217,6 @@ def _info_nce(texts: Tensor, images: Tensor, logit_scale: Tensor) -> Tensor:
     logits = logit_scale.exp() * texts @ images.T  # (n, n)
     own = torch.arange(len(logits))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-def _token_rows(texts: list[str], tokenizer: CLIPTokenizer, size: int) -> list[Tensor]:
-    """Token ids of `size` texts at a time, int64 (size, longest)."""
-    rows = tokenizer(texts, truncation=True, max_length=_TRAIN_TOKENS)["input_ids"]
-    tensors = [torch.tensor(row) for row in rows]
-    return [_padded(tensors[i : i + size], tokenizer) for i in range(0, len(tensors), size)]
-
-
-def _padded(rows: list[Tensor], tokenizer: CLIPTokenizer) -> Tensor:
-    # The padding token is END as well. Attention is causal and the first END is pooled, so what
-    # follows it changes nothing and no mask is needed.
-    return torch.nn.utils.rnn.pad_sequence(
-        rows, batch_first=True, padding_value=tokenizer.pad_token_id
-    )
-
-
-def _texts(model: CLIPModel, ids: Tensor) -> Tensor:
-    """ids (n, n_t) -> unit text_embeds (n, d)."""
-    pooled = model.text_model(input_ids=ids).pooler_output
-    return F.normalize(model.text_projection(pooled), dim=-1)
-
-
-def _images(
-    model: CLIPModel, pictures: np.ndarray, random: np.random.Generator | None = None
-) -> Tensor:
-    """uint8 (n, size, size, 3) -> unit image_embeds (n, d); with `random`, at varied contrast."""
-    x = normalised(pictures, _PIXELS, torch.device("cpu"))  # (n, 3, size, size)
-    if random is not None:
-        contrast = random.uniform(0.8, 1.25, (len(x), 1, 1, 1)).astype(np.float32)
-        x = x * torch.from_numpy(contrast)
-    pooled = model.vision_model(pixel_values=x).pooler_output
-    return F.normalize(model.visual_projection(pooled), dim=-1)
 
 
 def _shifted(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:

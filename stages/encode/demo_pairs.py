@@ -45,7 +45,7 @@ class DemoPairs:
     ----------
     captions: captions with their pictures.
     mentions: `words [SEP] sentence` of training mentions, poor pictures included.
-    held_out: captions of undamaged looks, left out of `captions`.
+    held_out: captions of looks, left out of `captions`.
     skipped: training mentions whose picture is not there or does not decode.
     vocabulary_texts: what the tokenizer is trained on.
     """

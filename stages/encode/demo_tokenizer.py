@@ -30,17 +30,21 @@ def train_tokenizer(
     # An untrained CLIPTokenizer lends its normalizer and its splitting into words.
     backend = CLIPTokenizer().backend_tokenizer
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    last_letters = [letter + _WORD_END for letter in letters]
     backend.train_from_iterator(
         texts,
         BpeTrainer(
-            vocab_size=vocabulary - len(letters) - 2,
+            vocab_size=vocabulary - 2,
+            # The trainer settles ties by number and numbers the last letters in the order of a
+            # hash map, differently in each run. Listed as special, they are numbered beforehand.
+            special_tokens=last_letters,
             initial_alphabet=letters,
             end_of_word_suffix=_WORD_END,
             show_progress=False,
         ),
     )
     merges = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
-    tokens = [*letters, *(letter + _WORD_END for letter in letters)]
+    tokens = [*letters, *last_letters]
     tokens += [first + second for first, second in merges]
     # Two merges can give one token ("a b|c", "ab|c"): dict.fromkeys keeps the first.
     vocab = {token: i for i, token in enumerate(dict.fromkeys([*tokens, START, END]))}

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from cache.strings import pack_strings
@@ -23,6 +22,7 @@ from cache.writer import StoreWriter
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
+from stages.encode.decode import quiet_pillow
 from stages.encode.encoder import Checkpoints, Encoder, find_checkpoints, open_encoder
 from stages.encode.layout import feature_specs, specs_of
 from stages.encode.lexical import Lexicon
@@ -93,6 +93,9 @@ def extract(paths: DatasetPaths, config: ExtractConfig, force: bool = False) -> 
     name = f"{fingerprint.digest}-{config.batch_texts}-{config.batch_images}"
     writer = StoreWriter.open(paths.partial / name, fingerprint, job.specs())
     timings = {"seconds_planning": round(planned, 3), **job.run(writer)}
+    # They describe the store that is replaced now; a kill before the new ones must not keep them.
+    for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
+        (paths.extract / stale).unlink(missing_ok=True)
     writer.finish(paths.store, job.unit_names(), job.attributes(checkpoints, writer))
     for leftover in paths.partial.iterdir():  # of other settings, superseded by this store
         if leftover.is_dir() and leftover.name != name:
@@ -151,18 +154,25 @@ class _Job:
         done = sum(writer.done(u.name) for u in (*self.text_units, *self.image_units))
         if done:
             log.info("resuming: %d units are finished already", done)
-        texts = self._run(writer, self.text_units, "texts", Work(None, self._text, self._to(writer)))
-        images = self._run(
-            writer, self.image_units, "pictures", Work(self._load, self._image, self._to(writer))
-        )
+        write = self._to(writer)
+        texts = Work(None, self._text, write, size=self._tokens)
+        images = Work(self._load, self._image, write, size=lambda unit: unit.rows)
+        text_timing = self._run(writer, self.text_units, texts, "texts", "tokens")
+        with quiet_pillow():
+            image_timing = self._run(writer, self.image_units, images, "pictures", "pictures")
         if not writer.done("images"):
             writer.write("images", self._image_columns(self._failed(writer)))
-        return {"texts": texts.rates(), "pictures": images.rates()}
+        return {"texts": text_timing.rates(), "pictures": image_timing.rates()}
 
-    def _run(self, writer: StoreWriter, units: list[Unit], what: str, work: Work[Any]) -> Timing:
+    def _run(
+        self, writer: StoreWriter, units: list[Unit], work: Work[Any], what: str, counted: str
+    ) -> Timing:
         left = [unit for unit in units if not writer.done(unit.name)]
-        with progress(sum(u.hi - u.lo for u in left), what, f"encode {what}") as bar:
+        with progress(sum(map(work.size, left)), counted, f"encode {what}") as bar:
             return run_units(work, left, self.config.decode_threads, bar)
+
+    def _tokens(self, unit: Unit) -> int:
+        return int(self.offsets[unit.hi] - self.offsets[unit.lo])
 
     def _to(self, writer: StoreWriter) -> Any:
         def write(unit: Unit, encoded: Encoded) -> None:

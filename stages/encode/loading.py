@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from stages.encode.checkpoint import Checkpoint, CheckpointError
+
+# By what transformers, safetensors and pickle tell of files that are cut, torn or another model's.
+_DAMAGED = (
+    OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def load_frozen(
@@ -24,8 +31,22 @@ def load_frozen(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
-        model = getattr(transformers, class_name).from_pretrained(checkpoint.folder, **more)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        model, info = getattr(transformers, class_name).from_pretrained(
+            checkpoint.folder, output_loading_info=True, **more
+        )
+    except _DAMAGED as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{checkpoint.folder}: cannot load {class_name}: {first}") from None
+        raise CheckpointError(
+            f"{checkpoint.folder}: cannot load {class_name}: {first}",
+            "download the folder again, weights included (git lfs pull in a clone)",
+        ) from None
+    # transformers gives absent weights random values. Poolers are not read here, and many
+    # checkpoints have none.
+    missing = sorted(key for key in info["missing_keys"] if "pooler." not in key)
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.folder}: {len(missing)} weights of {class_name} are missing, such as "
+            f"{missing[0]}",
+            "expected a checkpoint of this very model",
+        )
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)

@@ -41,11 +41,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Work(Generic[Item]):
-    """One kind of unit: how an item is loaded, a unit computed, its result written."""
+    """One kind of unit: how an item is loaded, a unit computed, its result written.
+
+    `size` is what a unit adds to the progress bar: of texts, which are sorted by length, their
+    tokens, since the last rows take far longer than the first.
+    """
 
     load: Callable[[int], Item] | None
     compute: Callable[[Unit, Sequence[Item]], Encoded]
     write: Callable[[Unit, Encoded], None]
+    size: Callable[[Unit], int]
 
 
 def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[Any]) -> Timing:
@@ -70,8 +75,8 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
             timing.waiting += loaded - begun
             timing.forward += computed - loaded
             timing.writing += time.perf_counter() - computed
-            timing.rows += unit.hi - unit.lo
-            bar.update(unit.hi - unit.lo)
+            timing.rows += unit.rows
+            bar.update(work.size(unit))
         if writing is not None:
             last = time.perf_counter()
             writing.result()

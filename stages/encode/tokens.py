@@ -23,17 +23,28 @@ class Tokenizer:
 
     Raises
     ------
-    CheckpointError: the folder holds no tokenizer, or one that transformers cannot load.
+    CheckpointError: the folder holds no tokenizer, or one that transformers cannot load; the model
+        has no positions for `max_tokens`.
     """
 
     def __init__(self, checkpoint: Checkpoint, max_tokens: int) -> None:
         from transformers import AutoTokenizer
 
         checkpoint.require_tokenizer()
+        positions = checkpoint.positions
+        if positions is not None and max_tokens > positions:
+            raise CheckpointError(
+                f"{checkpoint.folder}: reads {positions} tokens of a text at most, "
+                f"extract.max_tokens asks for {max_tokens}",
+                f"--set extract.max_tokens={positions}",
+            )
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{checkpoint.folder}: tokenizer: {error}") from None
+        except Exception as error:  # a damaged tokenizer.json raises nothing narrower
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(
+                f"{checkpoint.folder}: cannot load the tokenizer: {first}"
+            ) from None
         self.max_tokens = max_tokens
         self.pad = self._tokenizer.pad_token_id or 0
 

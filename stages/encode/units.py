@@ -35,6 +35,10 @@ class Unit:
     def name(self) -> str:
         return f"{self.kind}/{self.lo}-{self.hi}"
 
+    @property
+    def rows(self) -> int:
+        return self.hi - self.lo
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -100,7 +104,7 @@ def encode_image_unit(
 ) -> Encoded:
     """Features of the unit's pictures; a failed one keeps a row of zeros and is noted."""
     assert encoder.pixels is not None
-    shapes, n = encoder.shapes, unit.hi - unit.lo
+    shapes, n = encoder.shapes, unit.rows
     whole = np.zeros((n, shapes.d_image), np.float16)
     patches = np.zeros((n, shapes.n_p, shapes.d_patch), np.float16)
     ok = np.array([picture.pixels is not None for picture in pictures], dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,32 +128,52 @@ class MentionInputs:
         features = self.cached.mentions(split, rows, self.keep.get(split))
         if not self.config.uses_graph:
             return MentionInput(features)
-        graph = self.graphs[split]
-        found = neighborhood(
-            graph.adjacency,
-            rows + graph.first,
-            self.config.gcn_layers,
-            degrees=self.config.normalization == "sym",
-        ).to(self.cached.device)
-        images = graph.image_rows[found.nodes]
-        node_global, node_local = self.cached.images(images)
-        has_image = torch.from_numpy(images >= 0).to(self.cached.device)
-        return MentionInput(features, found, node_global, node_local, has_image)
+        return with_neighbors(features, self.config, self.graphs[split], rows, self.cached.images)
 
-    def _beside_train(
-        self, split: str, graphs: dict[str, sp.csr_array], limit: int
-    ) -> SplitGraph:
+    def _beside_train(self, split: str, graphs: dict[str, sp.csr_array], limit: int) -> SplitGraph:
         train_images = self.cached.image_rows["mentions/train"]
         train = limit_neighbors(graphs["train"], limit)
         if split == "train":
             return SplitGraph(train, train_images, 0)
         rows = limit_neighbors(graphs[split], limit)
-        wide = sp.csr_array(
-            (train.data, train.indices, train.indptr), shape=(train.shape[0], rows.shape[1])
-        )
-        both = sp.csr_array(sp.vstack([wide, rows], format="csr"))
-        images = np.concatenate([train_images, self.cached.image_rows[f"mentions/{split}"]])
-        return SplitGraph(both, images, train.shape[0])
+        return beside_train(train, rows, train_images, self.cached.image_rows[f"mentions/{split}"])
+
+
+def beside_train(
+    train: sp.csr_array, rows: sp.csr_array, train_images: np.ndarray, images: np.ndarray
+) -> SplitGraph:
+    """[[A_train, 0], rows]: m mentions below the n training mentions, `rows` (m, n + m)."""
+    wide = sp.csr_array(
+        (train.data, train.indices, train.indptr), shape=(train.shape[0], rows.shape[1])
+    )
+    both = sp.csr_array(sp.vstack([wide, rows], format="csr"))
+    return SplitGraph(both, np.concatenate([train_images, images]), train.shape[0])
+
+
+def with_neighbors(
+    features: Features,
+    config: HeadsConfig,
+    graph: SplitGraph,
+    rows: np.ndarray,
+    images: Callable[[np.ndarray], tuple[Tensor, Tensor]],
+) -> MentionInput:
+    """Features of distinct `rows` of a split, and what their GCN reads.
+
+    Parameters
+    ----------
+    images: turns rows of `graph.image_rows` into features, as `CachedFeatures.images` does.
+    """
+    device = features.has_image.device
+    found = neighborhood(
+        graph.adjacency,
+        rows + graph.first,
+        config.gcn_layers,
+        degrees=config.normalization == "sym",
+    ).to(device)
+    image_rows = graph.image_rows[found.nodes]
+    node_global, node_local = images(image_rows)
+    has_image = torch.from_numpy(image_rows >= 0).to(device)
+    return MentionInput(features, found, node_global, node_local, has_image)
 
 
 def _groups() -> list[str]:

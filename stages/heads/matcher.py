@@ -60,8 +60,8 @@ class Matcher(nn.Module):
     d_v: width of the projected image features, global and local.
     d_h: width inside the units.
     units: any of text, vision, cross, lexical.
-    logit_scale: the largest G2G score at the start. Layer norm alone would start with d_t, a
-        softmax so sharp that frozen features cannot recover from it.
+    logit_scale: the largest G2G, vision and cross score at the start. Layer norm alone would
+        start with d_t and d_h, a softmax so sharp that frozen features hardly recover from it.
 
     Shapes
     ------
@@ -103,9 +103,19 @@ class Matcher(nn.Module):
             if isinstance(module, nn.Linear | nn.LayerNorm):
                 module.reset_parameters()
         with torch.no_grad():
-            self.ln_t.weight.fill_((self.logit_scale / self.ln_t.weight.numel()) ** 0.5)
+            for norm in self._last_norms():
+                norm.weight.fill_((self.logit_scale / norm.weight.numel()) ** 0.5)
             if "lexical" in self.units:
                 self.s.fill_(torch.tensor(self.logit_scale).log())
+
+    def _last_norms(self) -> list[nn.LayerNorm]:
+        """The layer norms whose outputs meet in a dot product that is a score."""
+        found = [self.ln_t]
+        if "vision" in self.units:
+            found += [self.vision.d_1.ln_b, self.vision.d_2.ln_b]
+        if "cross" in self.units:
+            found.append(self.cross.ln_r)
+        return found
 
     def mention_side(self, mentions: Features) -> MentionSide:
         x = self._normed(mentions)

@@ -12,8 +12,16 @@ from stages.paths import SPLITS
 def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.ndarray]:
     """For each split, whether a mention keeps its picture, bool (mentions,).
 
-    The correlation of text and picture is the cosine of the two global features, which CLIP has in
-    one space. The cut is the `quantile` of the training mentions with a picture.
+    Raises
+    ------
+    MelovError: the global features are not in one space.
+    """
+    cut = relevance_cut(cached, quantile)
+    return {split: is_relevant(_relevance(cached, split), cut) for split in SPLITS}
+
+
+def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
+    """The `quantile` of the relevance of the training mentions' pictures.
 
     Raises
     ------
@@ -26,20 +34,31 @@ def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.n
             "and this store's encoder has none",
             "use another variant, or extract with a CLIP checkpoint",
         )
-    cosine = {split: _cosine(cached, split) for split in SPLITS}
-    known = cosine["train"][~np.isnan(cosine["train"])]
-    cut = np.quantile(known, quantile) if len(known) else -np.inf
-    return {split: np.nan_to_num(values, nan=-np.inf) >= cut for split, values in cosine.items()}
+    train = _relevance(cached, "train")
+    known = train[~np.isnan(train)]
+    return float(np.quantile(known, quantile)) if len(known) else -np.inf
 
 
-def _cosine(cached: CachedFeatures, split: str) -> np.ndarray:
+def is_relevant(relevance: np.ndarray, cut: float) -> np.ndarray:
+    """Whether a picture stays, bool (n,); never where the relevance is NaN."""
+    keep: np.ndarray = relevance >= cut
+    return keep
+
+
+def relevance(t: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Cosine of global texts and global pictures, which CLIP has in one space: (n, d), (n, d)."""
+    t, v = t.astype(np.float32), v.astype(np.float32)
+    norm = np.linalg.norm(t, axis=1) * np.linalg.norm(v, axis=1)
+    cosine: np.ndarray = (t * v).sum(1) / np.maximum(norm, 1e-12)
+    return cosine
+
+
+def _relevance(cached: CachedFeatures, split: str) -> np.ndarray:
     """NaN where a mention has no picture."""
     group = f"mentions/{split}"
     texts, images = cached.text_rows[group], cached.image_rows[group]
     found = np.full(len(texts), np.nan, dtype=np.float32)
     with_image = np.flatnonzero(images >= 0)
-    t = cached.store["texts/global"].gather(texts[with_image]).astype(np.float32)
-    v = cached.store["images/global"].gather(images[with_image]).astype(np.float32)
-    norm = np.linalg.norm(t, axis=1) * np.linalg.norm(v, axis=1)
-    found[with_image] = (t * v).sum(1) / np.maximum(norm, 1e-12)
+    t = cached.store["texts/global"].gather(texts[with_image])
+    found[with_image] = relevance(t, cached.store["images/global"].gather(images[with_image]))
     return found

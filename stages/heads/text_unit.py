@@ -18,11 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stages.heads.attention import mean_attention
 from stages.heads.features import Features
-from stages.heads.spmm import SparseRows, spmm
-
-# Attention logits held at once outside training; a few MB stay in the second-level cache.
-LOGITS_AT_ONCE = 1 << 20
 
 PADDED = -1e9
 """Logit of a padded token; e to this power is 0 in every precision."""
@@ -88,34 +85,11 @@ class TextUnit(nn.Module):
         return (mentions.t @ entities.t.T + self._global_to_local(mentions, entities)) / 2
 
     def _global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
-        e = len(entities.t)
-        if torch.is_grad_enabled():
-            return self._block(mentions, entities, 0, e)
-        tokens_each = max(1, len(entities.query) // e)
-        step = max(1, LOGITS_AT_ONCE // (mentions.bias.numel() * tokens_each))
-        blocks = [
-            self._block(mentions, entities, lo, min(lo + step, e)) for lo in range(0, e, step)
-        ]
-        return torch.cat(blocks, dim=1)
-
-    def _block(self, mentions: MentionText, entities: EntityText, lo: int, hi: int) -> Tensor:
         m, n_m, h = mentions.key.shape
-        offsets = entities.offsets[lo : hi + 1]
-        query = entities.query[offsets[0] : offsets[-1]]
-        # The mask rides on the product: what is added to a padded token makes its weight exactly 0.
-        logits = torch.addmm(mentions.bias, query, mentions.key.reshape(m * n_m, h).T)
-        attention = logits.view(-1, n_m).softmax(-1).view(len(query), m * n_m)
-        mixed = _mean_by_entity(offsets - offsets[0], attention)
-        mixed = mixed.view(hi - lo, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
-        variance = ((mixed @ mentions.gram) * mixed).sum(-1) / self.h
-        along = mentions.value @ entities.direction[lo:hi].T  # (m, n_m, e): Ũ (γ W_c t_e)
+        key = mentions.key.reshape(m * n_m, h)
+        mixed = mean_attention(entities.query, entities.offsets, key, mentions.bias, n_m)
+        mixed = mixed.view(-1, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
+        variance = ((mixed @ mentions.gram) * mixed).sum(-1) / h
+        along = mentions.value @ entities.direction.T  # (m, n_m, e): Ũ (γ W_c t_e)
         dot = (mixed * along.transpose(1, 2)).sum(-1)
-        return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset[lo:hi]
-
-
-def _mean_by_entity(offsets: Tensor, rows: Tensor) -> Tensor:
-    """Means of consecutive rows: offsets (e + 1,), rows (tokens, f) -> (e, f)."""
-    counts = offsets.diff()
-    tokens = torch.arange(len(rows), device=rows.device)
-    share = (1 / counts.to(rows)).repeat_interleave(counts, output_size=len(rows))
-    return spmm(SparseRows(offsets, tokens, len(counts), len(rows)), share, rows)
+        return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset

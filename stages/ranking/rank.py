@@ -6,8 +6,7 @@ counts of better and equal entities are kept. Neither grows with the knowledge b
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,27 +132,57 @@ class Candidate:
 
 @torch.inference_mode()
 def top_entities(
-    model: Melov, cached: CachedFeatures, views: Views, side: MentionSide, k: int, size: int
+    model: Melov,
+    cached: CachedFeatures,
+    views: Views,
+    sides: Sequence[MentionSide],
+    k: int,
+    size: int,
 ) -> list[list[Candidate]]:
-    """The k best entities of each mention of `side`, best first, ties by the lower row."""
+    """The k best entities of each mention of `sides`, best first, ties by the lower row.
+
+    The knowledge base passes by once for all of them, in blocks of `size` views.
+    """
+    best: list[_Best | None] = [None] * len(sides)
+    with progress(len(views), "entities", "rank") as bar:
+        for start, entities in _entity_blocks(model, cached, views, size):
+            for i, side in enumerate(sides):
+                best[i] = _merged(best[i], model.matcher.pairs(side, entities), start, k)
+            bar.update(min(size, len(views) - start))
     members = np.argsort(views.of_entity, kind="stable")
     firsts = np.concatenate([[0], np.cumsum(views.counts)])
-    best: list[list[tuple[float, int, dict[str, float]]]] = []
-    for start, entities in _entity_blocks(model, cached, views, size):
-        scores = model.matcher.pairs(side, entities)
-        best = best or [[] for _ in range(len(scores.total))]
-        take = min(k, scores.total.shape[1])
-        # A tie at the k-th place may be cut either way by topk; rows decide among what is kept.
-        for mention, columns in enumerate(scores.total.topk(take, dim=1).indices.tolist()):
-            for column in columns:
-                view = start + column
-                for entity in members[firsts[view] : firsts[view + 1]][:k]:
-                    item = _scored(scores, mention, column)
-                    best[mention].append((item[0], -int(entity), item[1]))
-            best[mention] = heapq.nlargest(k, best[mention], key=lambda item: item[:2])
-    return [[Candidate(-e, score, units) for score, e, units in found] for found in best]
+    found = []
+    for block in best:
+        assert block is not None
+        scores, columns = block.scores.cpu().numpy(), block.views.cpu().numpy()
+        for mention in range(columns.shape[0]):
+            candidates = [
+                Candidate(int(entity), score, dict(zip(block.units, parts, strict=True)))
+                for view, (score, *parts) in zip(
+                    columns[mention], scores[:, mention].T.tolist(), strict=True
+                )
+                for entity in members[firsts[view] : firsts[view + 1]][:k]
+            ]
+            found.append(sorted(candidates, key=lambda c: (-c.score, c.entity))[:k])
+    return found
 
 
-def _scored(scores: Scores, mention: int, column: int) -> tuple[float, dict[str, float]]:
-    units = {name: float(part[mention, column]) for name, part in scores.units.items()}
-    return float(scores.total[mention, column]), units
+@dataclass(frozen=True)
+class _Best:
+    """The best views so far of a block of mentions: scores (1 + units, m, k), views (m, k)."""
+
+    scores: Tensor
+    views: Tensor
+    units: tuple[str, ...]
+
+
+def _merged(best: _Best | None, found: Scores, start: int, k: int) -> _Best:
+    """`best` and the views from `start` on; a tie at the k-th place may be cut either way."""
+    scores = torch.stack([found.total, *found.units.values()])
+    views = torch.arange(start, start + scores.shape[2], device=scores.device)
+    views = views.expand(scores.shape[1], -1)
+    if best is not None:
+        scores, views = torch.cat([best.scores, scores], 2), torch.cat([best.views, views], 1)
+    top = scores[0].topk(min(k, scores.shape[2]), dim=1).indices
+    kept = scores.gather(2, top.expand(len(scores), -1, -1))
+    return _Best(kept, views.gather(1, top), tuple(found.units))

@@ -17,7 +17,7 @@ from stages.graph.graph import Graph, load_graph
 from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.model import HeadsConfig, Melov
 from stages.heads.relevance import relevant_pictures
-from stages.heads.saved import load_heads
+from stages.heads.saved import RunInfo, load_heads
 from stages.paths import SPLITS, DatasetPaths
 from stages.ranking.views import distinct_views
 from stages.training.train import Data, heads_config
@@ -109,12 +109,22 @@ def open_run(
     ------
     MelovError: no such run, or one that was trained on another store or graph.
     """
-    again = f"run python -m pipeline.train --dataset {paths.dataset} --variant {variant} --seed {seed}"
+    model, info = load_run(paths, opened, variant, seed, device)
+    cached = CachedFeatures(opened.store, info.heads.units, device)
+    quantile = float(info.train["filter_quantile"])
+    return model, data_for(opened, cached, info.heads, info.neighbor_limit, quantile)
+
+
+def load_run(
+    paths: DatasetPaths, opened: Opened, variant: str, seed: int, device: torch.device
+) -> tuple[Melov, RunInfo]:
+    """A trained run's heads, checked to belong to what is opened; raises as `open_run`."""
+    again = (
+        f"run python -m pipeline.train --dataset {paths.dataset} --variant {variant} --seed {seed}"
+    )
     folder = paths.run(variant, seed)
     model, info = load_heads(folder, device, again)
     if info.provenance != opened.provenance:
         differences = Fingerprint(info.provenance).differences(Fingerprint(opened.provenance))
         raise MelovError(f"{folder}: trained on other data: {'; '.join(differences)}", again)
-    cached = CachedFeatures(opened.store, info.heads.units, device)
-    quantile = float(info.train["filter_quantile"])
-    return model, data_for(opened, cached, info.heads, info.neighbor_limit, quantile)
+    return model, info

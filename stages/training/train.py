@@ -196,7 +196,7 @@ def _train_epoch(
         for name, value in (("loss", loss), ("loss_e", loss_e), ("loss_g", optimized.loss_g)):
             sums[name] += float(value.detach()) * share
     if model.config.uses_graph:
-        sums["tau"] = float(model.threshold.tau)
+        sums["tau"] = float(model.threshold.tau.detach())
     return sums
 
 

@@ -53,7 +53,6 @@ _MENTIONS_PER_GRAPHIC = 60  # social media reuse their graphics: the same bytes 
 # How imgPath is written; the file on disk is always `<base name up to its first dot>.jpg`.
 _PATHS = ("{}.jpg",) * 8 + ("photos/2016/{}.png", "{}.svg", "feed/{}.v2.final.png", "a.b/{}.jpeg")
 _CAPTION_KINDS = {"look": 0.8, "occasion": 0.13, "graphic": 0.07}
-_SPOILT_CAPTIONS = 0.1  # of the look captions: the web's pictures are not all good either
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,8 @@ def _write_mentions(split: str, golds: Sequence[Entity], config: DemoConfig, fol
         if kinds[index] == "missing":
             if index == 0 and split == "train":
                 _save(snapshot(entity.kind, look, random), target)
-                target.write_bytes(target.read_bytes()[:600])
+                whole = target.read_bytes()
+                target.write_bytes(whole[: len(whole) // 2])
             elif index % 2:
                 path = ""
         else:
@@ -167,8 +167,6 @@ def _write_captions(world: World, config: DemoConfig, folder: Path) -> int:
         if shows == "look":
             kind, look = random.choice(KINDS), random_look(random)
             caption, image = look_caption(kind, look, random), snapshot(kind, look, random)
-            if random.random() < _SPOILT_CAPTIONS:
-                shows, image = "spoilt look", spoilt(image, random)
         elif shows == "occasion":
             occasion = random.choice(world.occasions)
             caption, image = occasion_caption(occasion, random), crowd(occasion, random)

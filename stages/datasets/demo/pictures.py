@@ -69,12 +69,12 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
     image = Image.fromarray((np.asarray(image) * cast).clip(0, 255).astype(np.uint8))
     harm = random.choice(("blur", "pixels", "dark", "noise"))
     if harm == "blur":
-        return image.filter(ImageFilter.GaussianBlur(random.uniform(5.0, 8.0)))
+        return image.filter(ImageFilter.GaussianBlur(random.uniform(6.0, 10.0)))
     if harm == "pixels":
-        side = random.randint(5, 8)
+        side = random.randint(4, 7)
         small = image.resize((side, side), Image.Resampling.BOX)
         return small.resize(image.size, Image.Resampling.NEAREST)
-    factor, noise = (random.uniform(0.06, 0.12), 10.0) if harm == "dark" else (1.0, 120.0)
+    factor, noise = (random.uniform(0.04, 0.08), 12.0) if harm == "dark" else (1.0, 150.0)
     pixels = np.asarray(image, np.float32) * factor
     pixels = pixels + generator.normal(0, noise, pixels.shape).astype(np.float32)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -120,7 +120,7 @@ def test_blocks_of_entities_outside_training_give_the_scores_of_one_block(monkey
     matcher = make_matcher()
     mentions, entities = make_features([3, 7, 2], 1), make_features([4, 1, 6, 5, 2], 2)
     whole = matcher(mentions, entities).total.detach()
-    monkeypatch.setattr("stages.heads.text_unit.LOGITS_AT_ONCE", 40)
+    monkeypatch.setattr("stages.heads.attention.LOGITS_AT_ONCE", 40)
     with torch.no_grad():
         torch.testing.assert_close(matcher(mentions, entities).total, whole)
 
@@ -163,8 +163,9 @@ def test_gradients_flow_to_every_parameter():
 
 
 def test_the_gradient_equals_finite_differences():
-    matcher = make_matcher().double()
-    mentions, entities = make_features([3, 2], 1), make_features([2, 4], 2)
+    matcher = make_matcher(d_t=6, d_local=5, d_h=4).double()
+    small = {"d_t": 6, "d_local": 5, "n_p": 2}
+    mentions, entities = make_features([3, 2], 1, **small), make_features([2, 4], 2, **small)
     mentions, entities = (
         replace(x, **{k: v.double() for k, v in vars(x).items()
                       if isinstance(v, torch.Tensor) and v.is_floating_point()})

@@ -1,0 +1,35 @@
+"""A grid of runs, then its table:
+
+python -m pipeline.ablate --dataset wikimel --grid grids/table2.yaml
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli import command
+from stages.ablation.grid import load_grid
+from stages.ablation.run import ablate, grid_folder
+from stages.ablation.table import write_tables
+from stages.config import Params
+from stages.paths import DatasetPaths
+
+
+@command("Train and evaluate a grid of variants, settings and seeds in one process; resumes.")
+@click.option(
+    "--grid", "source", required=True, type=Path, metavar="FILE.yaml",
+    help="The grid; its settings stand on top of the parameters. See grids/.",
+)  # fmt: skip
+def main(params: Params, dataset: str, source: Path) -> None:
+    paths = DatasetPaths(dataset)
+    grid = load_grid(source, params)
+    outcomes = ablate(paths, grid, params.evaluate)
+    folder = grid_folder(paths, grid)
+    click.echo(write_tables(folder, outcomes), nl=False)
+    click.echo(f"{folder}: table.csv, table.md, table.parquet, runs.parquet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Link new mentions with a trained run:
+
+python -m pipeline.link --dataset wikimel --mention Lincoln --sentence "..." --image photo.jpg
+python -m pipeline.link --dataset wikimel --input mentions.jsonl --output linked.jsonl
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.heads.model import OPTIMIZED
+from stages.linking.linker import Linker
+from stages.linking.mention import NewMention, new_mention, read_mentions
+from stages.paths import DatasetPaths, atomic_path
+
+
+@command("Rank the knowledge base for a new mention, or for JSON Lines of them.")
+@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--mention", metavar="WORDS", help="The words to link.")
+@click.option("--sentence", default="", metavar="TEXT", help="With --mention: where they stand.")
+@click.option("--image", metavar="FILE", help="With --mention: its picture.")
+@click.option(
+    "--input", "source", metavar="FILE",
+    help='JSON Lines, "-" for standard input: {"mention", "sentence"?, "image"?, "id"?}; '
+    "pictures' paths are relative to the current folder.",
+)  # fmt: skip
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
+@click.option("--output", type=Path, metavar="FILE", help="For JSON Lines; else standard output.")
+def main(
+    params: Params, dataset: str, variant: str, seed: int, mention: str | None, sentence: str,
+    image: str | None, source: str | None, top: int, as_json: bool, output: Path | None,
+) -> None:  # fmt: skip
+    if (mention is None) == (source is None):
+        raise click.UsageError("give one of --mention and --input")
+    if source is not None and (sentence or image):
+        raise click.UsageError("--sentence and --image go with --mention; --input has its own")
+    said = {"mention": mention, "sentence": sentence, "image": image}
+    mentions = [new_mention(said, "--mention")] if source is None else read(source)
+    paths = DatasetPaths(dataset)
+    results = Linker.open(paths, variant, seed, params.extract, params.evaluate).link(mentions, top)
+    if source is None and not as_json and output is None:
+        for linked in results:
+            click.echo(linked.as_text())
+        return
+    with sink(output) as file:
+        for linked in results:
+            click.echo(json.dumps(linked.as_json(), ensure_ascii=False), file)
+
+
+def read(source: str) -> list[NewMention]:
+    with click.open_file(source, "rb") as file:  # "-" is standard input
+        return read_mentions(file, "<stdin>" if source == "-" else source)
+
+
+@contextlib.contextmanager
+def sink(output: Path | None) -> Iterator[IO[str] | None]:
+    """None for standard output, else a file that is in place only once it is whole."""
+    if output is None:
+        yield None
+        return
+    with atomic_path(output) as path, path.open("w", encoding="utf-8") as file:
+        yield file
+
+
+if __name__ == "__main__":
+    main()

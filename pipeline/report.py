@@ -1,0 +1,21 @@
+"""Tables and one HTML page from a data set's runs:  python -m pipeline.report --dataset wikimel"""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.paths import DatasetPaths
+from stages.report.report import report_folder, write_report
+
+
+@command("Report every run of the parameters' variants and seeds, in reports/NAME.")
+def main(params: Params, dataset: str) -> None:
+    paths = DatasetPaths(dataset)
+    table = write_report(paths, params.variants, params.seeds, params.report)
+    click.echo(f"written: {report_folder(paths) / 'report.html'}\n\n{table}", nl=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""A grid of runs: which variants, which settings, which seeds.
+
+    seeds: [0, 1, 2]                # else those of the parameters
+    train: {epochs: 10}             # of every run; likewise graph
+    runs:
+      - {name: melov}               # a name that is a variant is that variant
+      - {name: d_z=16, variant: melov, train: {d_z: 16}, graph: {metric: cosine}}
+    product:                        # every combination, named after its values
+      variant: [melov, mimic]
+      train.gcn_layers: [1, 2]
+
+Settings stand on top of the parameter file's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
+
+from cache.errors import nearest
+from stages.config import (
+    ConfigError,
+    GraphConfig,
+    Params,
+    Section,
+    TrainConfig,
+    Variant,
+    read_mapping,
+    validated,
+)
+
+VARIANTS: tuple[str, ...] = get_args(Variant)
+NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
+"""Of a run: it names a folder."""
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One run of a grid, for every seed; `changed` holds its own settings by dotted key."""
+
+    name: str
+    variant: str
+    train: TrainConfig
+    graph: GraphConfig
+    changed: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Runs and seeds; `name` is the file's."""
+
+    name: str
+    seeds: tuple[int, ...]
+    runs: tuple[GridRun, ...]
+
+
+class _File(Section):
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    train: dict[str, Any] = Field(default_factory=dict)
+    graph: dict[str, Any] = Field(default_factory=dict)
+    runs: tuple[dict[str, Any], ...] = ()
+    product: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+
+
+class _Entry(Section):
+    name: str = Field(pattern=NAME)
+    variant: Variant | None = None
+    train: dict[str, Any] = Field(default_factory=dict)
+    graph: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_grid(path: Path, params: Params) -> Grid:
+    """Read a grid and settle every run's settings.
+
+    Raises
+    ------
+    ConfigError: no such file, no run, an unknown key (the nearest is named), a value of the wrong
+        type or range, two runs of one name.
+    """
+    file = validated(_File, read_mapping(path, "grid"), str(path))
+    entries = [(f"{path}: runs[{i}]", entry) for i, entry in enumerate(file.runs)]
+    entries += [(f"{path}: product", entry) for entry in _combinations(path, file.product)]
+    if not entries:
+        raise ConfigError(f"{path}: a grid without runs", "add runs: [{name: melov}]")
+    runs = [_run(where, entry, file, params) for where, entry in entries]
+    seeds = params.seeds if file.seeds is None else file.seeds
+    _distinct(path, "runs are named", [run.name for run in runs])
+    _distinct(path, "seeds are", list(seeds))
+    return Grid(path.stem, seeds, tuple(runs))
+
+
+def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRun:
+    entry = validated(_Entry, raw, where)
+    configs = {}
+    for section, model in (("train", TrainConfig), ("graph", GraphConfig)):
+        base = getattr(params, section).model_dump()
+        values = {**base, **getattr(file, section), **getattr(entry, section)}
+        configs[section] = validated(model, values, f"{where}.{section}")
+    changed = {
+        f"{section}.{key}": value
+        for section in configs
+        for key, value in getattr(entry, section).items()
+    }
+    variant = entry.variant or (entry.name if entry.name in VARIANTS else "melov")
+    return GridRun(entry.name, variant, configs["train"], configs["graph"], changed)
+
+
+def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The entries of a product, in the order of its keys."""
+    known = ["variant", *(f"train.{key}" for key in TrainConfig.model_fields)]
+    known += [f"graph.{key}" for key in GraphConfig.model_fields]
+    for key in product:
+        if key not in known:
+            raise ConfigError(f"{path}: product: {key}: unknown key{nearest(key, known)}")
+    entries = []
+    for values in itertools.product(*product.values()) if product else ():
+        entry: dict[str, Any] = {"train": {}, "graph": {}}
+        names = []
+        for key, value in zip(product, values, strict=True):
+            section, _, leaf = key.partition(".")
+            if leaf:
+                entry[section][leaf] = value
+                names.append(f"{leaf}={_short(value)}")
+            else:
+                entry[section] = value
+                names.append(_short(value))
+        entries.append({**entry, "name": ",".join(names)})
+    return entries
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _distinct(path: Path, what: str, values: list[Any]) -> None:
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{path}: {what} alike: {', '.join(twice)}")

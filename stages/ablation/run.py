@@ -1,0 +1,167 @@
+"""Trains and evaluates a grid in one process over one opened data set.
+
+A finished run is not repeated; a killed one goes on after its last epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.ablation.grid import Grid, GridRun
+from stages.config import EvaluateConfig, GraphConfig
+from stages.device import resolve_device
+from stages.graph.graph import RESULT_FREE, Graph, build_graph
+from stages.graph.source import read_source
+from stages.heads.inputs import CachedFeatures
+from stages.heads.model import HeadsConfig, Melov
+from stages.heads.saved import RunInfo, save_heads
+from stages.paths import DatasetPaths
+from stages.ranking.evaluate import evaluate, write_evaluation
+from stages.training.checkpoint import run_digest
+from stages.training.data import Opened, data_for, open_dataset
+from stages.training.history import write_history
+from stages.training.train import forget, heads_config, train
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run of one seed, and the content of its metrics.json."""
+
+    run: GridRun
+    seed: int
+    metrics: dict[str, Any]
+
+
+def grid_folder(paths: DatasetPaths, grid: Grid) -> Path:
+    """Where a grid's runs and its tables lie."""
+    return paths.root / "ablations" / paths.dataset / grid.name
+
+
+def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outcome]:
+    """Every run of the grid for every seed, in the order of the grid.
+
+    Raises
+    ------
+    MelovError: a data set that is not ready, or settings that do not go together; before any run
+        is trained where that can be known.
+    """
+    shared = _Shared(paths)
+    folder = grid_folder(paths, grid)
+    jobs = [_Job(shared, run, seed, folder) for run in grid.runs for seed in grid.seeds]
+    found = []
+    for number, job in enumerate(jobs, 1):
+        begun = time.perf_counter()
+        metrics, done = job.finished(), "finished already"
+        if metrics is None:
+            metrics = job.work(config)
+            done = f"{time.perf_counter() - begun:.1f} s"
+        found.append(Outcome(job.run, job.seed, metrics))
+        mrr = metrics["test"]["mrr"]
+        log.info("[%d/%d] %s  test MRR %.4f  (%s)", number, len(jobs), job.folder.name, mrr, done)
+    with contextlib.suppress(OSError):
+        (folder / ".partial").rmdir()
+    return found
+
+
+class _Shared:
+    """What runs have in common, each opened or built once: store, features by units, graphs."""
+
+    def __init__(self, paths: DatasetPaths) -> None:
+        self.paths = paths
+        self.opened = open_dataset(paths)
+        self._graphs = {_key(self.opened.graph.config): self.opened.graph}
+        self._cached: dict[tuple[Any, ...], CachedFeatures] = {}
+
+    def features(self, units: tuple[str, ...], device: torch.device) -> CachedFeatures:
+        key = (units, device)
+        if key not in self._cached:
+            self._cached[key] = CachedFeatures(self.opened.store, units, device)
+        return self._cached[key]
+
+    def provenance(self, config: GraphConfig) -> dict[str, str]:
+        """What a run on the graph of `config` is made from."""
+        return {**self.opened.provenance, "graph": run_digest(config=_key(config))}
+
+    def beside(self, config: GraphConfig) -> Opened:
+        """The data set with the graph of `config`: the stored one, or one built in memory."""
+        graph = self._graph(config)
+        return replace(self.opened, graph=graph, provenance=self.provenance(config))
+
+    def _graph(self, config: GraphConfig) -> Graph:
+        key = _key(config)
+        if key not in self._graphs:
+            log.info("building the %s graph in memory", config.metric)
+            source = read_source(self.paths)
+            self._graphs[key] = build_graph(source.features, source.pictures, config)
+        return self._graphs[key]
+
+
+def _key(config: GraphConfig) -> str:
+    return config.model_dump_json(exclude=RESULT_FREE)
+
+
+class _Job:
+    """One run of one seed.
+
+    Raises
+    ------
+    MelovError: the settings do not go together, such as a τ that starts below the graph's floor.
+    """
+
+    def __init__(self, shared: _Shared, run: GridRun, seed: int, folder: Path) -> None:
+        self.shared, self.run, self.seed = shared, run, seed
+        self.folder = folder / f"{run.name}-s{seed}"
+        self.cached = shared.features(run.train.units, resolve_device(run.train.device))
+        self.heads: HeadsConfig = heads_config(self.cached, run.train, run.variant, run.graph.floor)
+        self.digest = run_digest(
+            heads=asdict(self.heads),
+            train=run.train.model_dump(),
+            seed=seed,
+            made_from=shared.provenance(run.graph),
+        )
+
+    def finished(self) -> dict[str, Any] | None:
+        """The metrics of this very run, if an earlier process has finished it."""
+        try:
+            metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return metrics if metrics.get("digest") == self.digest else None
+
+    def work(self, config: EvaluateConfig) -> dict[str, Any]:
+        """Train, evaluate, write the run's files, metrics.json last."""
+        run, opened = self.run, self.shared.beside(self.run.graph)
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # of other settings
+        data = data_for(
+            opened, self.cached, self.heads, run.train.neighbor_limit, run.train.filter_quantile
+        )
+        work = self.folder.parent / ".partial" / self.folder.name
+        trained = train(data, self.heads, run.train, config, self.seed, work)
+        write_history(self.folder, trained.history)
+        settings = run.train.model_dump(mode="json")
+        dataset = self.shared.paths.dataset
+        info = RunInfo(dataset, self.seed, self.heads, settings, opened.provenance)
+        save_heads(self.folder, trained.state, info)
+        model = Melov(self.heads).to(self.cached.device)
+        model.load_state_dict(trained.state)
+        found, ranks = evaluate(model, data.inputs, data.views, opened.records, config)
+        about = {
+            "dataset": dataset,
+            "variant": run.variant,
+            "seed": self.seed,
+            "run": run.name,
+            "digest": self.digest,
+        }
+        write_evaluation(self.folder, about, found, ranks)
+        forget(work)
+        return {**about, **found}

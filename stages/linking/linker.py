@@ -1,0 +1,167 @@
+"""Links new mentions with a trained run: encode, find similar training mentions, rank.
+
+linker = Linker.open(DatasetPaths("wikimel"), "melov", 0, params.extract, params.evaluate)
+for linked in linker.link([NewMention("Lincoln", "Lincoln is a car brand.")], top=5): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from stages.config import EvaluateConfig, ExtractConfig
+from stages.device import resolve_device
+from stages.heads.inputs import CachedFeatures, SplitGraph, with_neighbors
+from stages.heads.model import Melov, MentionInput
+from stages.heads.relevance import is_relevant, relevance, relevance_cut
+from stages.linking.encoding import MentionEncoder, open_mention_encoder
+from stages.linking.features import BesideStore, NewFeatures
+from stages.linking.mention import NewMention
+from stages.linking.neighbors import TrainingGraph
+from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
+from stages.paths import DatasetPaths
+from stages.ranking.rank import Candidate, top_entities
+from stages.ranking.views import Views, distinct_views
+from stages.training.data import load_run, open_dataset
+
+MENTIONS_AT_ONCE = 1024
+"""New mentions that are held in memory while the knowledge base passes by once."""
+
+
+@dataclass(frozen=True)
+class Linker:
+    """Everything that links: opened once, for any number of mentions; get one from `open`.
+
+    Parameters
+    ----------
+    graph: None where the variant has no GCN.
+    cut: of the variant `filter`: the relevance below which a picture is left out; else None.
+    """
+
+    model: Melov
+    cached: CachedFeatures
+    views: Views
+    names: Names
+    encoder: MentionEncoder
+    graph: TrainingGraph | None
+    cut: float | None
+    config: EvaluateConfig
+
+    @classmethod
+    def open(
+        cls,
+        paths: DatasetPaths,
+        variant: str,
+        seed: int,
+        extract: ExtractConfig,
+        evaluate: EvaluateConfig,
+    ) -> Linker:
+        """Open a trained run with its store, graph and encoder.
+
+        Raises
+        ------
+        MelovError: no such data set or run, parts that do not belong together, or an encoder that
+            is not the one that made the store.
+        """
+        opened = open_dataset(paths)
+        device = resolve_device(evaluate.device)
+        model, info = load_run(paths, opened, variant, seed, device)
+        heads = info.heads
+        cached = CachedFeatures(opened.store, heads.units, device)
+        encoder = open_mention_encoder(
+            opened.store,
+            extract,
+            images=cached.uses_images,
+            lexical=cached.lexical is not None,
+            hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
+        )
+        filters = heads.variant == "filter" and cached.uses_images
+        return cls(
+            model,
+            cached,
+            distinct_views(cached),
+            Names.of(opened.records),
+            encoder,
+            TrainingGraph(opened.graph, cached, info.neighbor_limit) if heads.uses_graph else None,
+            relevance_cut(cached, float(info.train["filter_quantile"])) if filters else None,
+            evaluate,
+        )
+
+    def link(self, mentions: Sequence[NewMention], top: int) -> Iterator[Linked]:
+        """The `top` entities of each mention, in the order of `mentions`.
+
+        A mention's result does not depend on the others.
+        """
+        for lo in range(0, len(mentions), MENTIONS_AT_ONCE):
+            yield from self._link(mentions[lo : lo + MENTIONS_AT_ONCE], top)
+
+    @torch.inference_mode()
+    def _link(self, mentions: Sequence[NewMention], top: int) -> list[Linked]:
+        new = self._filtered(self.encoder(mentions))
+        source = BesideStore(self.cached, new)
+        graph = None if self.graph is None else self.graph.beside(source)
+        sides, alphas = [], []
+        for lo in range(0, len(new), self.config.mention_rows):
+            rows = np.arange(lo, min(lo + self.config.mention_rows, len(new)))
+            side, optimized = self.model.mentions(self._input(source, graph, rows))
+            sides.append(side)
+            alphas += [None] * len(rows) if optimized.alpha is None else optimized.alpha.tolist()
+        best = top_entities(
+            self.model, self.cached, self.views, sides, top, self.config.entity_rows
+        )
+        return [
+            Linked(
+                id=mention.id,
+                mention=mention.words,
+                entities=self._entities(best[i]),
+                has_image=bool(new.pictures[i] >= 0),
+                neighbours=[] if graph is None else self._neighbors(graph, i),
+                alpha=alphas[i] and dict(zip(self.model.config.sources, alphas[i], strict=True)),
+                warnings=list(new.warnings[i]),
+            )
+            for i, mention in enumerate(mentions)
+        ]
+
+    def _input(
+        self, source: BesideStore, graph: SplitGraph | None, rows: np.ndarray
+    ) -> MentionInput:
+        features = source.features(rows)
+        if graph is None:
+            return MentionInput(features)
+        return with_neighbors(features, self.model.config, graph, rows, source.images)
+
+    def _filtered(self, new: NewFeatures) -> NewFeatures:
+        """Variant `filter`: pictures that agree too little with their text are left out."""
+        if self.cut is None:
+            return new
+        with_picture = np.flatnonzero(new.pictures >= 0)
+        agreed = relevance(
+            new.text_global[with_picture], new.image_global[new.pictures[with_picture]]
+        )
+        dropped = with_picture[~is_relevant(agreed, self.cut)]
+        pictures, warnings = new.pictures.copy(), list(new.warnings)
+        pictures[dropped] = -1
+        for i in dropped:
+            warnings[i] += ("picture left out: it agrees too little with the text",)
+        return replace(new, pictures=pictures, warnings=warnings)
+
+    def _entities(self, found: Sequence[Candidate]) -> list[LinkedEntity]:
+        ids, names = self.names.entity_ids, self.names.entities
+        return [
+            LinkedEntity(rank, ids[c.entity], names[c.entity], c.score, c.units)
+            for rank, c in enumerate(found, 1)
+        ]
+
+    def _neighbors(self, graph: SplitGraph, mention: int) -> list[Neighbor]:
+        """Training mentions that the GCN's last layer reads: those above τ, nearest first."""
+        row = graph.adjacency[[graph.first + mention]]
+        read = (row.indices < graph.first) & (row.data > float(self.model.threshold.tau))
+        columns, weights = row.indices[read], row.data[read]
+        ids, words = self.names.mention_ids, self.names.mentions
+        return [
+            Neighbor(ids[columns[i]], words[columns[i]], float(weights[i]))
+            for i in np.lexsort((columns, -weights))
+        ]

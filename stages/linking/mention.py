@@ -1,0 +1,81 @@
+"""New mentions, and how they are read from JSON Lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cache.errors import MelovError, nearest
+from stages.datasets.fields import decode, optional_text, parse_json, require_object
+
+FIELDS = ("mention", "sentence", "image", "id")
+PASSED_OVER = ("answer", "split", "image_kind")
+"""Of a mention in a JSON Lines data set: they say nothing to the linker."""
+
+
+@dataclass(frozen=True)
+class NewMention:
+    """A mention that no record holds.
+
+    Parameters
+    ----------
+    words: what is to be linked; sentence: where it stands.
+    image: its picture's file, or None.
+    id: goes into the result as it is.
+    """
+
+    words: str
+    sentence: str = ""
+    image: Path | None = None
+    id: str = "1"
+
+
+def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
+    """One mention a line: {"mention", "sentence"?, "image"?, "id"?}; blank lines are passed over.
+
+    A mention without an id gets its line's number. Pictures' paths are relative to the current
+    folder.
+
+    Raises
+    ------
+    MelovError: a line is no such object; it is named as `name`:line.
+    """
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"{name}:{number}"
+            said = require_object(parse_json(decode(line, where), where), where)
+            found.append(new_mention(said, where, str(number)))
+    return found
+
+
+def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMention:
+    """A mention of its fields, checked; `number` is its id where it has none.
+
+    Raises
+    ------
+    MelovError: an unknown field, no words, a value that is no string or no text.
+    """
+    for key in said:
+        if key not in (*FIELDS, *PASSED_OVER):
+            raise MelovError(
+                f"{where}: unknown field '{key}'{nearest(key, list(FIELDS))}",
+                f"the fields are {', '.join(FIELDS)}",
+            )
+    if type(said.get("id")) is int:
+        said = {**said, "id": str(said["id"])}
+    words, sentence, image, id = (_text(said, field, where) for field in FIELDS)
+    if not words.strip():
+        raise MelovError(f"{where}: field 'mention': no words to link")
+    return NewMention(words, sentence, Path(image) if image else None, id or number)
+
+
+def _text(said: dict[str, Any], field: str, where: str) -> str:
+    value = optional_text(said, field, where) or ""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise MelovError(f"{where}: field '{field}' holds a lone surrogate, no text") from None
+    return value

@@ -1,0 +1,60 @@
+"""Where new mentions stand in the graph: rows of similarities to the training mentions."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from stages.graph.build import build_rows
+from stages.graph.graph import Graph, beside
+from stages.heads.gcn import limit_neighbors
+from stages.heads.inputs import CachedFeatures, SplitGraph, beside_train
+from stages.linking.features import BesideStore
+
+
+class TrainingGraph:
+    """The training mentions' graph, held open for any number of new mentions.
+
+    A new mention gets its row as one of the test split does: by the stored graph's metric with the
+    training set's constants, floor and number of neighbours. Also where the graph is
+    `transductive`: new mentions never see each other.
+
+    Parameters
+    ----------
+    limit: `neighbor_limit` of the run.
+    """
+
+    def __init__(self, graph: Graph, cached: CachedFeatures, limit: int) -> None:
+        self.graph, self.limit = graph, limit
+        self.train = limit_neighbors(graph.train, limit)
+        self.images = cached.image_rows["mentions/train"]
+        rows = cached.text_rows["mentions/train"]
+        self.features = cached.store["texts/global"].gather(rows).astype(np.float32)
+        self.known: dict[bytes, int] = {}
+        if graph.config.exclude_same_image and "images/keys" in cached.store:
+            keys = cached.store["images/keys"]
+            stored = keys.slice(0, len(keys))
+            self.known = {key.tobytes(): row for row, key in enumerate(stored)}
+
+    def beside(self, mentions: BesideStore) -> SplitGraph:
+        """[[A_train, 0], [rows, I]] of the new mentions, at most `limit` neighbours a row."""
+        config, new = self.graph.config, mentions.new
+        exclude = (self._pictures(mentions), self.images) if config.exclude_same_image else None
+        left = build_rows(
+            new.text_global.astype(np.float32),
+            self.features,
+            self.graph.metric,
+            config.floor,
+            config.max_neighbors,
+            config.block_rows,
+            exclude,
+        )
+        own = sp.csr_array(sp.eye_array(len(new), dtype=np.float32))
+        rows = limit_neighbors(beside(left, own), self.limit)
+        return beside_train(self.train, rows, self.images, mentions.image_rows)
+
+    def _pictures(self, mentions: BesideStore) -> np.ndarray:
+        """The store's row of each new mention's very same picture, -1 where it has none."""
+        keys = mentions.new.keys
+        found = [self.known.get(keys[p], -1) if p >= 0 else -1 for p in mentions.new.pictures]
+        return np.array(found, dtype=np.int32)

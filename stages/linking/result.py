@@ -1,0 +1,87 @@
+"""What linking says of one mention."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stages.datasets.records import Records
+
+
+@dataclass(frozen=True)
+class LinkedEntity:
+    """A candidate; `units` holds S_T, S_V, S_C, S_L by unit, `score` their mean S."""
+
+    rank: int
+    id: str
+    name: str
+    score: float
+    units: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A similar training mention that the GCN reads; `weight` is A_ij of eq. 3."""
+
+    id: str
+    words: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Linked:
+    """One mention's result.
+
+    Parameters
+    ----------
+    has_image: whether a picture took part.
+    neighbours: empty where the variant has no GCN.
+    alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
+    warnings: such as a picture that could not be read.
+    """
+
+    id: str
+    mention: str
+    entities: list[LinkedEntity]
+    has_image: bool
+    neighbours: list[Neighbor]
+    alpha: dict[str, float] | None
+    warnings: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """A few lines for a reader."""
+        width = max((len(e.name) for e in self.entities), default=0)
+        lines = [f"{self.mention}  ({'with' if self.has_image else 'without'} a picture)"]
+        for e in self.entities:
+            units = "  ".join(f"{unit} {score:8.4f}" for unit, score in e.units.items())
+            lines.append(f"{e.rank:>4}  {e.name:<{width}}  {e.id:<12} {e.score:9.4f}  {units}")
+        if self.alpha is not None:
+            weights = "  ".join(f"{source} {weight:.3f}" for source, weight in self.alpha.items())
+            lines.append(f"fusion      {weights}")
+        for n in self.neighbours:
+            lines.append(f"neighbour   {n.weight:.3f}  {n.words}  ({n.id})")
+        lines += [f"warning     {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Ids and names by row, of the knowledge base and of the training mentions."""
+
+    entity_ids: list[str]
+    entities: list[str]
+    mention_ids: list[str]
+    mentions: list[str]
+
+    @classmethod
+    def of(cls, records: Records) -> Names:
+        entities, train = records.entities, records.mentions["train"]
+        return cls(
+            entities["id"].to_pylist(),
+            entities["name"].to_pylist(),
+            train["id"].to_pylist(),
+            train["words"].to_pylist(),
+        )

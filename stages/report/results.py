@@ -1,0 +1,192 @@
+"""The runs of one data set, read back from their files: metrics, course of training, ranks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from cache.errors import MelovError
+from stages.paths import DatasetPaths
+
+KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
+"""Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
+METRIC_NAMES = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "mrr": "MRR"}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One rate of one variant, a value a seed, in percent."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over seeds; None of a single seed."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        mean = f"{self.mean:.2f}"
+        return mean if self.std is None else f"{mean} ± {self.std:.2f}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant with one seed.
+
+    ranks: (test mentions,), rank of the gold entity, in the order of the records.
+    """
+
+    metrics: dict[str, Any]
+    history: list[dict[str, float]]
+    ranks: np.ndarray
+
+    @property
+    def best_epoch(self) -> dict[str, float]:
+        """The epoch whose weights were kept: the first with the highest validation MRR."""
+        return max(self.history, key=lambda row: row["valid_mrr"])
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a data set, variants and seeds in the order of the parameters."""
+
+    dataset: str
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: dict[tuple[str, int], Run]
+
+    @property
+    def _any(self) -> dict[str, Any]:
+        return self.runs[self.variants[0], self.seeds[0]].metrics
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of pictures of the test mentions; none where the source does not tell."""
+        prefix = "test_image_"
+        found = {name.removeprefix(prefix) for name in self._any if name.startswith(prefix)}
+        found.discard("poor")  # the sum of all kinds but `good`
+        known = [kind for kind in KINDS if kind in found]
+        return known + sorted(found - set(KINDS))
+
+    @property
+    def parts(self) -> list[str]:
+        """Keys of metrics.json below `test`: seen, unseen, each kind of picture, poor."""
+        kinds = [*self.kinds, "poor"] if "test_image_poor" in self._any else self.kinds
+        return ["test_seen", "test_unseen", *(f"test_image_{kind}" for kind in kinds)]
+
+    def mentions(self, part: str = "test") -> int:
+        count: int = self._any[part]["mentions"]
+        return count
+
+    @property
+    def entities(self) -> int:
+        count: int = self._any["test"]["entities"]
+        return count
+
+    def rate(self, variant: str, part: str, metric: str) -> Rate | None:
+        """A rate over all seeds; None where the part has no mention."""
+        if self.mentions(part) == 0:
+            return None
+        runs = (self.runs[variant, seed] for seed in self.seeds)
+        return Rate(tuple(100 * run.metrics[part][metric] for run in runs))
+
+
+def part_name(part: str) -> str:
+    """`test_image_low_value` as a table names it: `low_value`."""
+    return "all" if part == "test" else part.removeprefix("test_").removeprefix("image_")
+
+
+def load_results(
+    paths: DatasetPaths,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    records_digest: str,
+    mentions: int,
+) -> Results:
+    """Read every run of the grid.
+
+    Parameters
+    ----------
+    records_digest, mentions: of the present records and their test split; a run that was made
+        from others is refused.
+
+    Raises
+    ------
+    MelovError: a run is missing, unfinished, damaged or made from other records.
+    """
+    if not variants or not seeds:
+        raise MelovError("no variants or no seeds to report", "name some in params.yaml")
+    grid = list(dict.fromkeys((variant, seed) for variant in variants for seed in seeds))
+    missing = [run for run in grid if not (paths.run(*run) / "config.json").exists()]
+    if missing:
+        names = ", ".join(str(paths.run(*run)) for run in missing)
+        raise MelovError(
+            f"no trained run: {names}",
+            f"{_command('train', paths.dataset, *missing[0])}, then the same with pipeline.evaluate"
+            + (", for each of them" if len(missing) > 1 else ""),
+        )
+    runs = {run: _load_run(paths, *run, records_digest, mentions) for run in grid}
+    return Results(paths.dataset, tuple(dict.fromkeys(variants)), tuple(dict.fromkeys(seeds)), runs)
+
+
+def _load_run(
+    paths: DatasetPaths, variant: str, seed: int, records_digest: str, mentions: int
+) -> Run:
+    folder = paths.run(variant, seed)
+    train = _command("train", paths.dataset, variant, seed)
+    evaluate = _command("evaluate", paths.dataset, variant, seed)
+    config = _read(folder / "config.json", _json, train)
+    if config["provenance"]["records"] != records_digest:
+        raise MelovError(f"{folder}: trained on other records than {paths.records} holds", train)
+    history = _read(folder / "history.csv", _history, train)
+    if not history:
+        raise MelovError(f"{folder / 'history.csv'}: no epoch", train)
+    metrics = _read(folder / "metrics.json", _json, evaluate)
+    ranks = _read(folder / "ranks.npz", _test_ranks, evaluate)
+    if not len(ranks) == metrics["test"]["mentions"] == mentions:
+        raise MelovError(
+            f"{folder}: {len(ranks)} ranks and metrics of {metrics['test']['mentions']} mentions, "
+            f"the records hold {mentions}",
+            evaluate,
+        )
+    return Run(metrics, history, ranks)
+
+
+def _command(step: str, dataset: str, variant: str, seed: int) -> str:
+    return f"python -m pipeline.{step} --dataset {dataset} --variant {variant} --seed {seed}"
+
+
+def _read(path: Path, read: Callable[[Path], Any], command: str) -> Any:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise MelovError(f"{path}: no such file", command) from None
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise MelovError(f"{path}: not readable: {error}", command) from None
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _test_ranks(path: Path) -> np.ndarray:
+    with path.open("rb") as file, np.load(file) as arrays:
+        ranks: np.ndarray = arrays["test"]
+    return ranks

@@ -1,0 +1,168 @@
+"""The tables of a report: aligned for a terminal, as Markdown, and tidy as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from stages.report.results import METRIC_NAMES, Rate, Results, part_name
+
+NO_MENTION = "–"
+PART_METRICS = ("hits@1", "mrr")
+FROZEN = (
+    "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
+    "their figures are other conditions."
+)
+TEST_BED = "demo is a test bed made by this project: no number here is a claim about WikiMEL."
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first `left` columns are words, the others numbers."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    left: int
+
+    def text(self) -> str:
+        """Columns aligned by spaces; a first cell equal to the one above it is left blank."""
+        rows = self.rows
+        for here in range(len(rows) - 1, 0, -1):
+            if self.left > 1 and rows[here][0] == self.rows[here - 1][0]:
+                rows = [*rows[:here], ("", *rows[here][1:]), *rows[here + 1 :]]
+        widths = [max(map(len, column)) for column in zip(self.header, *rows, strict=True)]
+        rule = tuple("-" * width for width in widths)
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if place < self.left else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (self.header, rule, *rows)
+        )
+
+    def markdown(self) -> str:
+        rule = tuple(":--" if place < self.left else "--:" for place in range(len(self.header)))
+        lines = (" | ".join(row) for row in (self.header, rule, *self.rows))
+        return "\n".join(f"| {line} |" for line in lines)
+
+
+def cell(rate: Rate | None) -> str:
+    """A rate in percent, `± std` where there are several seeds."""
+    return NO_MENTION if rate is None else str(rate)
+
+
+def main_table(results: Results) -> Table:
+    """One row a variant, all test mentions."""
+    return Table(
+        ("variant", *METRIC_NAMES.values()),
+        [
+            (variant, *(cell(results.rate(variant, "test", m)) for m in METRIC_NAMES))
+            for variant in results.variants
+        ],
+        left=1,
+    )
+
+
+def part_table(results: Results) -> Table:
+    """One row a part of the test mentions and a variant."""
+    return Table(
+        ("part", "variant", "mentions", *(METRIC_NAMES[m] for m in PART_METRICS)),
+        [
+            (
+                part_name(part),
+                variant,
+                f"{results.mentions(part):,}",
+                *(cell(results.rate(variant, part, m)) for m in PART_METRICS),
+            )
+            for part in results.parts
+            for variant in results.variants
+        ],
+        left=2,
+    )
+
+
+def poor_difference(results: Results) -> list[str]:
+    """What melov gains over mimic where the picture is poor, in points, with its sign by seed."""
+    poor = "test_image_poor"
+    if not {"melov", "mimic"} <= set(results.variants) or poor not in results.parts:
+        return []
+    found = []
+    for metric in PART_METRICS:
+        ours, theirs = (results.rate(v, poor, metric) for v in ("melov", "mimic"))
+        if ours is None or theirs is None:
+            return []
+        gains = Rate(tuple(a - b for a, b in zip(ours.values, theirs.values, strict=True)))
+        above = sum(gain > 0 for gain in gains.values)
+        found.append(
+            f"melov - mimic, poor pictures: {METRIC_NAMES[metric]} "
+            f"{'+' if gains.mean > 0 else ''}{gains} points "
+            f"(above in {above} of {len(results.seeds)} seed{'s' * (len(results.seeds) > 1)})"
+        )
+    return found
+
+
+def heading(results: Results) -> str:
+    """What the numbers are of."""
+    seeds = ", ".join(map(str, results.seeds))
+    over = f"seed {seeds}"
+    if len(results.seeds) > 1:
+        over = f"mean ± standard deviation over seeds {seeds}"
+    return (
+        f"{results.mentions():,} test mentions against {results.entities:,} entities; "
+        f"percent; {over}"
+    )
+
+
+def notes(results: Results) -> list[str]:
+    """What must stand wherever a number is shown."""
+    notes = [FROZEN]
+    if "test_image_poor" in results.parts:
+        notes.append("poor: every kind of picture but good.")
+    if results.dataset == "demo":
+        notes.append(TEST_BED)
+    return notes
+
+
+def text_report(results: Results) -> str:
+    """`table.txt`, at most 100 columns wide."""
+    blocks = [
+        f"{results.dataset}\n{heading(results)}",
+        main_table(results).text(),
+        part_table(results).text(),
+        "\n".join(poor_difference(results)),
+        "\n".join(notes(results)),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def markdown_report(results: Results) -> str:
+    """`table.md`."""
+    blocks = [
+        f"# {results.dataset}",
+        heading(results),
+        main_table(results).markdown(),
+        part_table(results).markdown(),
+        "\n".join(f"- {line}" for line in poor_difference(results)),
+        "\n\n".join(note.replace("\n", " ") for note in notes(results)),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def csv_report(results: Results) -> str:
+    """`table.csv`: one row a part and a variant; no number where a part has no mention."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = [name for metric in METRIC_NAMES.values() for name in (metric, f"{metric} std")]
+    writer.writerow(["part", "mentions", "variant", "seeds", *names])
+    for part in ("test", *results.parts):
+        for variant in results.variants:
+            numbers: list[str] = []
+            for metric in METRIC_NAMES:
+                rate = results.rate(variant, part, metric)
+                std = None if rate is None else rate.std
+                numbers.append("" if rate is None else f"{rate.mean:.2f}")
+                numbers.append("" if std is None else f"{std:.2f}")
+            about = [part_name(part), results.mentions(part), variant, len(results.seeds)]
+            writer.writerow([*about, *numbers])
+    return file.getvalue()

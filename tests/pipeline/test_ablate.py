@@ -1,0 +1,170 @@
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from safetensors.torch import load_file
+from tiny_world import tiny_world
+
+from pipeline.ablate import main as ablate
+from pipeline.train import main as train
+from stages.ablation import run as runs
+
+PROJECT = Path(__file__).parents[2]
+GRID = """
+seeds: [0, 1]
+runs:
+  - {name: mimic, train: {units: [text]}}
+  - {name: melov}
+  - {name: cosine, graph: {metric: cosine}}
+  - {name: d_z=2, variant: no-intra, train: {d_z: 2, epochs: EPOCHS}}
+"""
+FILES = ("model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz")
+TABLES = ("table.csv", "table.md", "table.parquet", "runs.parquet")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tiny_world(tmp_path_factory.getbasetemp())
+
+
+def write_grid(root, name, epochs=3):
+    (root / f"{name}.yaml").write_text(GRID.replace("EPOCHS", str(epochs)))
+
+
+def run(root, name, *arguments):
+    with contextlib.chdir(root):
+        command = ["--dataset", "tiny", "--grid", f"{name}.yaml", *arguments]
+        return CliRunner().invoke(ablate, command)
+
+
+@pytest.fixture(scope="module")
+def straight(root):
+    write_grid(root, "straight", epochs=25)
+    result = run(root, "straight")
+    assert result.exit_code == 0, result.output
+    return result, root / "ablations/tiny/straight"
+
+
+def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
+    result, folder = straight
+    names = [f"{name}-s{seed}" for name in ("mimic", "melov", "cosine", "d_z=2") for seed in (0, 1)]
+    for name in names:
+        assert sorted(path.name for path in (folder / name).iterdir()) == sorted(FILES)
+    assert (folder / "table.md").read_text() in result.stdout
+    assert not (folder / ".partial").exists()
+    said = json.loads((folder / "d_z=2-s1" / "metrics.json").read_text())
+    assert (said["dataset"], said["variant"], said["seed"]) == ("tiny", "no-intra", 1)
+    assert json.loads((folder / "d_z=2-s1" / "config.json").read_text())["heads"]["d_z"] == 2
+
+
+def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight):
+    write_grid(root, "killed", epochs=25)
+    folder = root / "ablations/tiny/killed"
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.ablate",
+        "--dataset",
+        "tiny",
+        "--grid",
+        "killed.yaml",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        until = time.monotonic() + 120
+        while not list(folder.glob(".partial/d_z=2-s0/*/state.pt")):  # in the middle of a run
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")}
+    assert {path.parent.name for path in finished} >= {"mimic-s0", "melov-s1", "cosine-s1"}
+    assert not (folder / "table.csv").exists()
+
+    result = run(root, "killed")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    for name in TABLES:
+        assert (folder / name).read_bytes() == (straight[1] / name).read_bytes()
+
+
+def test_a_finished_grid_trains_nothing_and_a_changed_run_alone_is_repeated(
+    root, straight, monkeypatch
+):
+    folder = root / "ablations/tiny/changed"
+    shutil.copytree(straight[1], folder)
+    write_grid(root, "changed", epochs=25)
+    trained = []
+
+    def counted(data, heads, config, *rest):
+        trained.append((heads.variant, config.d_z))
+        return original(data, heads, config, *rest)
+
+    original = runs.train
+    monkeypatch.setattr(runs, "train", counted)
+    assert run(root, "changed").exit_code == 0
+    assert trained == []
+    grid = root / "changed.yaml"
+    grid.write_text(grid.read_text().replace("d_z: 2", "d_z: 3").replace("[0, 1]", "[1]"))
+    assert run(root, "changed").exit_code == 0
+    assert trained == [("no-intra", 3)]
+
+
+def test_a_run_of_a_grid_is_the_run_that_train_makes(root, straight):
+    with contextlib.chdir(root):
+        result = CliRunner().invoke(
+            train, ["--dataset", "tiny", "--variant", "melov", "--seed", "1"]
+        )
+    assert result.exit_code == 0, result.output
+    alone = load_file(root / "runs/tiny/melov-s1/model.safetensors")
+    gridded = load_file(straight[1] / "melov-s1/model.safetensors")
+    assert all(alone[name].equal(gridded[name]) for name in alone | gridded)
+
+
+def test_the_seed_and_the_graph_change_the_weights(straight):
+    def weights(name):
+        return (straight[1] / name / "model.safetensors").read_bytes()
+
+    assert weights("melov-s0") != weights("melov-s1")
+    assert weights("melov-s0") != weights("cosine-s0")
+
+
+def test_a_graph_is_built_once_and_the_stored_one_never(root, straight, monkeypatch):
+    built = []
+
+    def counted(features, pictures, config):
+        built.append(config.metric)
+        return original(features, pictures, config)
+
+    original = runs.build_graph
+    monkeypatch.setattr(runs, "build_graph", counted)
+    write_grid(root, "again")
+    assert run(root, "again").exit_code == 0
+    assert built == ["cosine"]
+
+
+def test_settings_that_do_not_go_together_are_found_before_any_training(root):
+    write_grid(root, "late")
+    with (root / "late.yaml").open("a") as file:
+        file.write("  - {name: low, variant: melov, train: {tau_init: 0.01}}\n")
+    result = run(root, "late")
+    assert result.exit_code == 1
+    assert "tau_init" in result.output
+    assert not (root / "ablations/tiny/late").exists()
+
+
+def test_a_grid_that_is_not_there_fails_with_one_message(root):
+    result = run(root, "nowhere")
+    assert result.exit_code == 1
+    assert result.output.startswith("error: nowhere.yaml: no such grid")

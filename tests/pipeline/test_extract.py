@@ -1,0 +1,320 @@
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "stages" / "encode"))
+
+from small_project import build_bert, build_clip, build_vit, tree, write_project
+
+from pipeline import extract
+from stages.encode import checkpoint
+from stages.paths import DatasetPaths
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoints clip, bert and vit."""
+    folder = tmp_path_factory.mktemp("encoders")
+    build_clip(folder / "clip")
+    build_bert(folder / "bert")
+    build_vit(folder / "vit")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(encoders: Path, tmp_path_factory: pytest.TempPathFactory) -> DatasetPaths:
+    """A project whose store is made; not to be changed."""
+    paths = write_project(tmp_path_factory.mktemp("finished"), encoders / "clip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(paths.root)
+        result = run()
+    assert result.exit_code == 0, result.output
+    return paths
+
+
+@pytest.fixture
+def project(encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetPaths:
+    """A prepared data set in the current folder, without a store."""
+    monkeypatch.chdir(tmp_path)
+    return write_project(tmp_path, encoders / "clip")
+
+
+def run(*arguments: str, dataset: str = "tiny") -> Result:
+    return CliRunner().invoke(extract.main, ["--dataset", dataset, *arguments])
+
+
+def with_encoder(folder: Path | str, image: Path | str = "same", *more: str) -> Result:
+    settings = [f"extract.text_encoder={folder}", f"extract.image_encoder={image}", *more]
+    return run(*(part for setting in settings for part in ("--set", setting)))
+
+
+def message(result: Result) -> str:
+    """What a failed command told: one message, no traceback."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.output.count("error: ") == 1
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_a_rerun_on_a_finished_store_says_so_without_importing_transformers(
+    finished: DatasetPaths,
+):
+    before = tree(finished.folder)
+    script = (
+        "import runpy, sys\n"
+        "sys.argv = ['extract', '--dataset', 'tiny']\n"
+        "try:\n"
+        "    runpy.run_module('pipeline.extract', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    code = end.code\n"
+        "print('code', code, 'transformers' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=finished.root, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "finished already, nothing to do" in done.stdout
+    assert "texts: 54 records" in done.stdout
+    assert "code 0 False" in done.stdout
+    assert tree(finished.folder) == before
+
+
+def test_extraction_prints_what_it_made_and_what_failed(
+    project: DatasetPaths, finished: DatasetPaths
+):
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "pictures: 17 distinct, 6 failed" in result.output
+    assert "1 x truncated" in result.output
+    assert "finished already" not in result.output
+    summary = json.loads((project.extract / "summary.json").read_text())
+    assert summary["pictures"]["failed_by_reason"]["corrupt"] == 3
+    assert json.loads((project.extract / "timings.json").read_text())["texts"]["rows"] == 46
+    for name in ("summary.json", "failed_pictures.csv"):  # nothing volatile in them
+        assert (project.extract / name).read_bytes() == (finished.extract / name).read_bytes()
+
+
+def test_another_store_is_refused_with_the_fields_and_replaced_by_force(
+    project: DatasetPaths, finished: DatasetPaths
+):
+    shutil.copytree(finished.store, project.store)
+    shorter = ("--set", "extract.max_tokens=9")
+    told = message(run(*shorter))
+    assert "max_tokens: stored 20, asked 9" in told
+    assert "python -m pipeline.extract --dataset tiny --force" in told
+    assert tree(project.store) == tree(finished.store)
+    assert run(*shorter, "--force").exit_code == 0
+    assert tree(project.store) != tree(finished.store)
+
+
+def test_a_kill_before_the_summary_leaves_no_summary_of_the_replaced_store(
+    project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
+    assert run().exit_code == 0
+    old = json.loads((project.extract / "summary.json").read_text())
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "write_summary", killed)
+        shorter = ("--set", "extract.max_tokens=9")
+        assert run(*shorter, "--force").exit_code == 1
+    result = run(*shorter)
+    assert "finished already" in result.output
+    new = json.loads((project.extract / "summary.json").read_text())
+    assert new["texts"]["tokens"] < old["texts"]["tokens"]
+
+
+def test_a_half_built_store_is_refused_with_the_command_that_replaces_it(
+    project: DatasetPaths, finished: DatasetPaths
+):
+    shutil.copytree(finished.store, project.store)
+    meta = project.store / "zarr.json"
+    meta.write_text(meta.read_text().replace('"finished": true', '"finished": false'))
+    told = message(run())
+    assert "half built" in told
+    assert "--force" in told
+    assert run("--force").exit_code == 0
+    assert tree(project.store) == tree(finished.store)
+
+
+def test_a_full_disk_ends_with_one_message_and_a_rerun_completes(
+    project: DatasetPaths, finished: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
+    real, writes = os.pwrite, 0
+
+    def pwrite(*args: Any) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > 36:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        told = message(run())
+    assert "disk full while writing" in told
+    assert "run the same command again" in told
+    assert run().exit_code == 0
+    assert tree(project.store) == tree(finished.store)
+
+
+def test_a_picture_that_changed_after_prepare_is_named_with_the_command(project: DatasetPaths):
+    (project.raw / "6.png").write_bytes((project.raw / "5.png").read_bytes())
+    told = message(run())
+    assert f"{project.raw / '6.png'}: changed since the records were made" in told
+    assert "run python -m pipeline.prepare" in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("tinny", "is unknown; did you mean 'tiny'?"),
+        ("other", "is unknown Prepared here: tiny"),
+    ],
+)
+def test_an_unknown_data_set_names_the_nearest_known_one(
+    project: DatasetPaths, asked: str, told: str
+):
+    result = run(dataset=asked)
+    assert told in message(result)
+    assert "python -m pipeline.prepare" in result.output
+
+
+# Checkpoints that are none
+
+
+def copy_of(source: Path, folder: Path, without: str = "") -> Path:
+    shutil.copytree(source, folder)
+    for file in folder.glob(without) if without else ():
+        file.unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("without", "told"),
+    [
+        ("tokenizer*.json", "holds no tokenizer"),
+        ("model.safetensors", "no weights (looked for model.safetensors"),
+        ("config.json", "config.json is missing"),
+        ("preprocessor_config.json", "preprocessor_config.json with image_mean and image_std"),
+    ],
+)
+def test_an_incomplete_checkpoint_is_told_by_what_it_lacks(
+    project: DatasetPaths, encoders: Path, without: str, told: str
+):
+    folder = copy_of(encoders / "clip", project.root / "half", without)
+    assert list(folder.iterdir())
+    result = message(with_encoder(folder))
+    assert told in result
+    assert str(folder) in result
+    assert not project.store.exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lfs_pointer(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 605247071\n")
+
+
+@pytest.mark.parametrize("damage", [cut, lfs_pointer])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("model.safetensors", "cannot load CLIPModel"),
+        ("config.json", "config.json: not JSON"),
+        ("tokenizer.json", "cannot load the tokenizer"),
+        ("preprocessor_config.json", "preprocessor_config.json: not JSON"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_by_its_file(
+    project: DatasetPaths, encoders: Path, damage: Callable[[Path], None], name: str, told: str
+):
+    folder = copy_of(encoders / "clip", project.root / "damaged")
+    damage(folder / name)
+    assert told in message(with_encoder(folder))
+
+
+def test_absent_weights_are_refused_not_replaced_by_random_ones(
+    project: DatasetPaths, encoders: Path
+):
+    folder = copy_of(encoders / "bert", project.root / "fewer")
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    told = message(with_encoder(folder, "none"))
+    assert "1 weights of AutoModel are missing, such as encoder.layer.1.output" in told
+
+
+def test_weights_of_another_model_are_refused(project: DatasetPaths, encoders: Path):
+    folder = copy_of(encoders / "bert", project.root / "mixed")
+    shutil.copy(encoders / "vit" / "model.safetensors", folder)
+    assert "cannot load AutoModel" in message(with_encoder(folder, "none"))
+
+
+def test_a_vocabulary_without_its_merges_is_no_tokenizer(project: DatasetPaths, encoders: Path):
+    folder = copy_of(encoders / "clip", project.root / "unmerged", "tokenizer.json")
+    (folder / "vocab.json").write_text('{"<|startoftext|>": 0, "<|endoftext|>": 1}')
+    assert "tokenizer" in message(with_encoder(folder))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "nowhere", "a/b/c"])
+def test_what_is_neither_a_folder_nor_a_hub_name_is_told(project: DatasetPaths, name: str):
+    told = message(with_encoder(name))
+    assert f"{name}: no such checkpoint folder" in told
+    assert "a hub name such as openai/clip-vit-base-patch32" in told
+
+
+def test_a_hub_name_without_a_network_is_told_with_the_way_out(
+    project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
+    # huggingface_hub reads HF_HUB_OFFLINE as it is imported, which it is by now.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    told = message(with_encoder("some-owner/no-such-model-here"))
+    assert (
+        "some-owner/no-such-model-here: neither a local folder nor to be had from the hub" in told
+    )
+    assert "--set extract.text_encoder=FOLDER" in told
+
+
+def test_a_hub_folder_that_is_half_there_is_completed_from_the_hub(
+    encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    half = copy_of(encoders / "clip", tmp_path / "half", "model.safetensors")
+
+    def download(name: str, local_files_only: bool = False, **_: Any) -> str:
+        return str(half if local_files_only else encoders / "clip")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert checkpoint.find_checkpoint("owner/model").folder == encoders / "clip"
+
+
+def test_clips_text_encoder_with_another_image_encoder_is_refused(
+    project: DatasetPaths, encoders: Path
+):
+    told = message(with_encoder(encoders / "clip", encoders / "vit"))
+    assert "CLIP's text encoder goes with CLIP's own image encoder" in told
+
+
+def test_a_text_model_asked_to_encode_pictures_is_refused(project: DatasetPaths, encoders: Path):
+    assert "a bert model encodes no pictures" in message(with_encoder(encoders / "bert"))
+
+
+def test_more_tokens_than_the_model_reads_are_refused(project: DatasetPaths):
+    told = message(run("--set", "extract.max_tokens=100"))
+    assert "reads 77 tokens of a text at most" in told

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from stages.ablation.grid import load_grid
+from stages.config import ConfigError, GraphConfig, Params, TrainConfig
+
+PARAMS = Params(seeds=(4,), train=TrainConfig(d_v=8))
+GRIDS = Path(__file__).parents[3] / "grids"
+
+
+def grid(tmp_path, text):
+    (tmp_path / "g.yaml").write_text(text)
+    return load_grid(tmp_path / "g.yaml", PARAMS)
+
+
+def test_settings_stand_on_the_grids_own_which_stand_on_the_parameters(tmp_path):
+    found = grid(
+        tmp_path,
+        """
+        train: {epochs: 2, d_h: 4}
+        runs:
+          - {name: mimic}
+          - {name: z, variant: no-tau, train: {d_h: 5}, graph: {metric: dot}}
+        """,
+    )
+    mimic, z = found.runs
+    assert (found.name, found.seeds) == ("g", (4,))
+    assert (mimic.variant, z.variant) == ("mimic", "no-tau")
+    assert mimic.train == TrainConfig(d_v=8, epochs=2, d_h=4)
+    assert z.train == TrainConfig(d_v=8, epochs=2, d_h=5)
+    assert (mimic.graph, z.graph) == (GraphConfig(), GraphConfig(metric="dot"))
+    assert z.changed == {"train.d_h": 5, "graph.metric": "dot"}
+
+
+def test_a_product_is_every_combination_named_after_its_values(tmp_path):
+    text = "product: {variant: [melov, mimic], train.units: [[text], [text, cross]]}"
+    runs = grid(tmp_path, text).runs
+    names = [
+        "melov,units=text",
+        "melov,units=text+cross",
+        "mimic,units=text",
+        "mimic,units=text+cross",
+    ]
+    assert [run.name for run in runs] == names
+    assert runs[3].variant == "mimic"
+    assert runs[3].train.units == ("text", "cross")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "without runs"),
+        ("- a", "expected a mapping"),
+        ("runs: {", "not YAML"),
+        ("run: []", "did you mean 'runs'"),
+        (
+            "runs: [{name: melov, trian: {}}]",
+            r"runs\[0\]: trian: unknown key; did you mean 'train'",
+        ),
+        ("runs: [{name: a, train: {d_zz: 1}}]", r"runs\[0\].train: d_zz: .* did you mean 'd_z'"),
+        ("train: {epoch: 1}\nruns: [{name: a}]", "did you mean 'epochs'"),
+        ("runs: [{name: a, variant: melof}]", "variant: Input should be 'melov'"),
+        ("runs: [{name: ../a}]", "name"),
+        ("runs: [{variant: melov}]", "name"),
+        ("runs: [{name: a}, {name: a}]", "named alike: a"),
+        ("seeds: [1, 1]\nruns: [{name: a}]", "seeds are alike: 1"),
+        ("seeds: []\nruns: [{name: a}]", "seeds"),
+        ("seeds: [-1]\nruns: [{name: a}]", "seeds"),
+        ("product: {train.d_zz: [1]}", "did you mean 'train.d_z'"),
+        ("product: {train.d_z: []}", "product"),
+        ("product: {train.d_z: [x]}", "d_z"),
+    ],
+)
+def test_a_bad_grid_is_one_clear_error(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        grid(tmp_path, text)
+    assert str(tmp_path / "g.yaml") in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted(GRIDS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_grids_of_the_project_are_good(path):
+    found = load_grid(path, Params())
+    assert len(found.runs) >= 4
+    assert len(found.seeds) == 3
+
+
+def test_table_3_has_one_run_for_each_metric():
+    runs = load_grid(GRIDS / "table3.yaml", Params()).runs
+    assert {run.graph.metric for run in runs} == {"kernel", "euclidean", "cosine", "dot"}
+    assert {run.variant for run in runs} == {"melov"}

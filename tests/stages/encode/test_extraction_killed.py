@@ -1,0 +1,111 @@
+"""`python -m pipeline.extract`, killed. One server process imports torch and transformers once; each
+run is a fork of it, so that ten kills cost seconds."""
+
+import multiprocessing
+import random
+import shutil
+import time
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+from small_project import run_extract, tree, write_project
+
+from stages.paths import DatasetPaths
+
+KILLS = 10
+SLOWER = 0.04  # seconds before and after each unit, of eight rows
+SMALL_UNITS = ("--set", "extract.batch_texts=1")
+FINISHED = "finished already, nothing to do"
+PRELOADED = [
+    "stages.encode.extract", "transformers.models.clip.modeling_clip",
+    "transformers.models.clip.tokenization_clip", "click", "pyarrow.dataset",
+]  # fmt: skip
+
+
+class Runner:
+    """Runs the command on one data set; `output` holds all that it said in the last run."""
+
+    def __init__(self, context: ForkServerContext, paths: DatasetPaths) -> None:
+        self.context, self.root = context, paths.root
+        self.output = ""
+
+    def __call__(self, seconds: float | None, *arguments: str) -> tuple[int, float]:
+        """Exit code (-9 if killed after so many seconds) and how long it ran."""
+        file = self.root / "output.txt"
+        file.unlink(missing_ok=True)
+        process = self.context.Process(
+            target=run_extract, args=(self.root, [*SMALL_UNITS, *arguments], SLOWER, file)
+        )
+        process.start()
+        while not file.exists():  # it has begun
+            time.sleep(0.002)
+        begun = time.perf_counter()
+        process.join(seconds)
+        process.kill()
+        process.join()
+        self.output = file.read_text()
+        assert process.exitcode is not None
+        return process.exitcode, time.perf_counter() - begun
+
+
+@pytest.fixture(scope="module")
+def server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+@pytest.fixture(scope="module")
+def straight(
+    tmp_path_factory: pytest.TempPathFactory, clip: Path, server: ForkServerContext
+) -> tuple[dict[str, str], float]:
+    """Files of a store that was made without a hitch, and the seconds that it took."""
+    paths = write_project(tmp_path_factory.mktemp("straight"), clip)
+    run = Runner(server, paths)
+    code, seconds = run(None)
+    assert code == 0, run.output
+    return tree(paths.store), seconds
+
+
+def test_killed_at_any_moment_and_run_again_the_store_is_byte_identical(
+    project: DatasetPaths, server: ForkServerContext, straight: tuple[dict[str, str], float]
+):
+    whole, seconds = straight
+    run, chance = Runner(server, project), random.Random(3)
+    kills, resumed = 0, 0
+    while kills < KILLS:
+        code, _ = run(chance.uniform(0, seconds))
+        resumed += "resuming:" in run.output
+        assert code in (0, -9), run.output
+        kills += code == -9
+        if project.store.exists():  # whole, whenever it is there
+            assert tree(project.store) == whole
+            if code == 0:
+                assert not any(path.is_dir() for path in project.partial.iterdir())
+                shutil.rmtree(project.store)
+    assert resumed
+    code, _ = run(None)
+    assert code == 0, run.output
+    assert tree(project.store) == whole
+    assert (project.extract / "summary.json").exists()
+    code, _ = run(None)
+    assert code == 0
+    assert FINISHED in run.output
+
+
+def test_a_forced_replacement_that_is_killed_loses_neither_store(
+    project: DatasetPaths, server: ForkServerContext, straight: tuple[dict[str, str], float]
+):
+    whole, seconds = straight
+    run, chance = Runner(server, project), random.Random(4)
+    code, _ = run(None, "--set", "extract.image_encoder=none")
+    assert code == 0, run.output
+    old = tree(project.store)
+    for _ in range(2):
+        code, _ = run(chance.uniform(0.4 * seconds, 0.9 * seconds), "--force")
+        assert code in (0, -9)
+        assert tree(project.store) in (old, whole)
+    code, _ = run(None, "--force")
+    assert code == 0, run.output
+    assert tree(project.store) == whole

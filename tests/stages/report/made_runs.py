@@ -1,0 +1,157 @@
+"""A made-up data set with runs, small enough to check by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stages.datasets.records import (
+    ENTITY_SCHEMA,
+    MENTION_SCHEMA,
+    PICTURE_SCHEMA,
+    Records,
+    table_from_rows,
+)
+from stages.paths import DatasetPaths
+from stages.ranking.metrics import metrics, metrics_by_part
+
+HAND = {
+    ("melov", 0): [1, 1, 2, 4, 1, 8],
+    ("melov", 1): [1, 1, 1, 5, 1, 2],
+    ("mimic", 0): [1, 2, 1, 10, 4, 8],
+    ("mimic", 1): [1, 4, 1, 2, 5, 2],
+}
+"""Ranks of six test mentions by variant and seed."""
+KINDS = ["good", "good", "good", "low_value", "low_quality", "missing"]
+SEEN = [True, True, True, True, False, False]
+ENTITIES = 10
+
+
+def make_records(root: Path, dataset: str, kinds: bool = True, pictures: bool = True) -> Records:
+    """Six test mentions; mention 3's picture does not decode, mention 5 has none."""
+    folder = root / "data" / dataset
+    raw = folder / "raw"
+    raw.mkdir(parents=True)
+    for name, colour in (("mention.png", (200, 40, 40)), ("entity.jpg", (40, 90, 200))):
+        Image.new("RGB", (400, 200), colour).save(raw / name)
+    (raw / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    place = {"mention.png": 0, "entity.jpg": 1, "broken.jpg": 2, "": -1}
+
+    def picture(name: str) -> int:
+        return place[name] if pictures else -1
+
+    names = ["mention.png"] * 3 + ["broken.jpg", "mention.png", ""]
+    test = [
+        {
+            "id": f"t{row}",
+            "words": f"Word{row}",
+            "sentence": f"Here is word{row} & <more>.",
+            "picture": picture(name),
+            "answer": f"Q{row}",
+            "gold": row,
+            "image_kind": KINDS[row] if kinds else None,
+        }
+        for row, name in enumerate(names)
+    ]
+    test[0]["sentence"] = "Nothing of it."
+    train = [{**test[row], "id": f"r{row}"} for row in range(6) if SEEN[row]]
+    records = Records(
+        dataset,
+        "mimic",
+        f"data/{dataset}/raw",
+        "attr",
+        table_from_rows(
+            [
+                {
+                    "id": f"Q{row}",
+                    "name": "<script>alert(1)</script> & Co" if row == 1 else f"Entity {row}",
+                    "text": "",
+                    "picture": picture("entity.jpg"),
+                    "pictures": [],
+                }
+                for row in range(ENTITIES)
+            ],
+            ENTITY_SCHEMA,
+        ),
+        {
+            "train": table_from_rows(train, MENTION_SCHEMA),
+            "valid": table_from_rows(train[:2], MENTION_SCHEMA),
+            "test": table_from_rows(test, MENTION_SCHEMA),
+        },
+        table_from_rows(
+            [{"path": n, "key": n, "bytes": 1, "status": "ok"} for n in list(place)[:3]]
+            if pictures
+            else [],
+            PICTURE_SCHEMA,
+        ),
+    )
+    records.save(folder / "records")
+    write_json(
+        folder / "graph" / "graph.json",
+        {
+            "layout": 1,
+            "n": 4,
+            "edges": 3,
+            "mean_degree": 1.5,
+            "metric": "kernel",
+            "bandwidth": 2.25,
+            "splits": {"test": {"mentions": 6, "without_neighbour": 2, "mean_neighbours": 1.25}},
+        },
+    )
+    write_json(
+        folder / "extract" / "summary.json",
+        {
+            "pictures": {
+                "distinct": 2 if pictures else 0,
+                "failed": int(pictures),
+                "failed_by_reason": {"cannot identify image file": 1} if pictures else {},
+            },
+            "without_picture": {"entities": 0, "mentions/test": 2},
+        },
+    )
+    if pictures:
+        Image.new("RGB", (60, 20), "white").save(folder / "graph" / "similarities.png")
+    return records
+
+
+def make_run(root: Path, records: Records, variant: str, seed: int, ranks: list[int]) -> None:
+    """The four files of a run that the report reads."""
+    folder = DatasetPaths(records.dataset, root).run(variant, seed)
+    kinds = records.mentions["test"]["image_kind"].to_pylist()
+    found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds)
+    about = {"dataset": records.dataset, "variant": variant, "seed": seed}
+    valid = metrics(np.array([1, 2]), ENTITIES)
+    write_json(folder / "metrics.json", {**about, **found, "valid": valid})
+    write_json(folder / "config.json", {"provenance": {"records": records.digest}})
+    np.savez(
+        folder / "ranks.npz",
+        test=np.array(ranks, dtype=np.float32),
+        valid=np.array([1, 2], dtype=np.float32),
+    )
+    rows = [
+        {"epoch": e, "loss": 3 / e, "loss_e": 2 / e, "loss_g": 1 / e, "valid_mrr": mrr}
+        | {"valid_hits@1": mrr - 0.1}
+        | ({"tau": 0.5 - e / 100} if variant == "melov" else {})
+        for e, mrr in enumerate((0.5, 0.7, 0.6), 1)
+    ]
+    with (folder / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_project(root: Path, dataset: str = "tiny", **options: bool) -> DatasetPaths:
+    """Records and the runs of `HAND`."""
+    records = make_records(root, dataset, **options)
+    for (variant, seed), ranks in HAND.items():
+        make_run(root, records, variant, seed, ranks)
+    return DatasetPaths(dataset, root)
+
+
+def write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))

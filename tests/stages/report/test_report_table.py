@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import made_runs
+import pytest
+
+from cache.errors import MelovError
+from stages.datasets.records import Records, read_digest
+from stages.paths import DatasetPaths
+from stages.report.results import Rate, Results, load_results
+from stages.report.table import (
+    csv_report,
+    main_table,
+    markdown_report,
+    part_table,
+    poor_difference,
+    text_report,
+)
+
+
+def load(paths: DatasetPaths, variants=("melov", "mimic"), seeds=(0, 1)) -> Results:
+    records = Records.load(paths.records)
+    digest = read_digest(paths.records)
+    return load_results(paths, variants, seeds, digest, records.mentions["test"].num_rows)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> DatasetPaths:
+    return made_runs.make_project(tmp_path)
+
+
+def test_the_main_table_holds_means_computed_by_hand(paths):
+    table = main_table(load(paths, seeds=(0,)))
+    assert table.header == ("variant", "H@1", "H@3", "H@5", "MRR")
+    # ranks 1 1 2 4 1 8 and 1 2 1 10 4 8
+    mrr = (1 + 1 + 1 / 2 + 1 / 4 + 1 + 1 / 8) / 6
+    assert table.rows[0] == ("melov", "50.00", "66.67", "83.33", f"{100 * mrr:.2f}")
+    mrr = (1 + 1 / 2 + 1 + 1 / 10 + 1 / 4 + 1 / 8) / 6
+    assert table.rows[1] == ("mimic", "33.33", "50.00", "66.67", f"{100 * mrr:.2f}")
+
+
+def test_several_seeds_show_mean_and_sample_deviation(paths):
+    # H@1 3/6 and 4/6: mean 58.33, deviation (4/6 - 3/6) / √2
+    assert main_table(load(paths)).rows[0][1] == "58.33 ± 11.79"
+
+
+def test_parts_stand_in_order_with_their_mentions(paths):
+    rows = [row for row in part_table(load(paths, seeds=(0,))).rows if row[1] == "melov"]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("seen", "4"),
+        ("unseen", "2"),
+        ("good", "3"),
+        ("low_quality", "1"),
+        ("low_value", "1"),
+        ("missing", "1"),
+        ("poor", "3"),
+    ]
+    # poor: ranks 4, 1, 8
+    assert rows[-1][3:] == ("33.33", f"{100 * (1 / 4 + 1 + 1 / 8) / 3:.2f}")
+
+
+def test_the_difference_on_poor_pictures_has_its_sign_by_seed(paths):
+    # melov 4 1 8 | 5 1 2, mimic 10 4 8 | 2 5 2
+    h1, mrr = poor_difference(load(paths))
+    assert h1 == "melov - mimic, poor pictures: H@1 +33.33 ± 0.00 points (above in 2 of 2 seeds)"
+    gains = [
+        100 * (1 / 4 + 1 + 1 / 8 - 1 / 10 - 1 / 4 - 1 / 8) / 3,
+        100 * (1 / 5 + 1 + 1 / 2 - 1 / 2 - 1 / 5 - 1 / 2) / 3,
+    ]
+    assert f"MRR +{Rate(tuple(gains))} points (above in 2 of 2 seeds)" in mrr
+    assert poor_difference(load(paths, variants=("melov",))) == []
+
+
+def test_a_loss_keeps_its_minus_and_an_equal_seed_is_not_above(tmp_path):
+    records = made_runs.make_records(tmp_path, "tiny")
+    for seed, ours in ((0, [1, 1, 1, 2, 2, 2]), (1, [1, 1, 1, 1, 2, 2])):
+        made_runs.make_run(tmp_path, records, "melov", seed, ours)
+        made_runs.make_run(tmp_path, records, "mimic", seed, [1, 1, 1, 1, 2, 2])
+    h1, _ = poor_difference(load(DatasetPaths("tiny", tmp_path)))
+    assert "H@1 -16.67 ± 23.57 points (above in 0 of 2 seeds)" in h1
+
+
+def test_the_text_is_aligned_and_fits_a_terminal(paths):
+    text = text_report(load(paths))
+    assert max(map(len, text.splitlines())) <= 100
+    lines = text.splitlines()
+    header = next(line for line in lines if line.startswith("part"))
+    rows = lines[lines.index(header) + 2 :][:14]
+    assert {len(row) for row in rows} == {len(header)}
+    assert all("±" in row for row in rows)
+
+
+def test_markdown_and_csv_hold_the_same_numbers_as_the_text(paths):
+    results = load(paths)
+    assert "| melov | 58.33 ± 11.79 |" in markdown_report(results)
+    lines = csv_report(results).splitlines()
+    assert lines[0].startswith("part,mentions,variant,seeds,H@1,H@1 std,")
+    assert lines[1].startswith("all,6,melov,2,58.33,11.79,")
+    assert len(lines) == 1 + 2 * 8
+    assert csv_report(load(paths, seeds=(1,))).splitlines()[1].startswith("all,6,melov,1,66.67,,")
+
+
+def test_a_data_set_without_kinds_has_seen_and_unseen_alone(tmp_path):
+    results = load(made_runs.make_project(tmp_path, kinds=False, pictures=False))
+    assert results.parts == ["test_seen", "test_unseen"]
+    assert poor_difference(results) == []
+
+
+def test_a_part_without_mentions_has_no_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(made_runs, "SEEN", [True] * 6)
+    results = load(made_runs.make_project(tmp_path))
+    assert results.rate("melov", "test_unseen", "mrr") is None
+    assert ("unseen", "melov", "0", "–", "–") in part_table(results).rows
+    assert "\nunseen,0,melov,2,,,,,,,,\n" in csv_report(results)
+
+
+def test_only_the_demo_is_called_a_test_bed(tmp_path):
+    demo = load(made_runs.make_project(tmp_path, "demo"))
+    assert "no number here is a claim about WikiMEL" in text_report(demo)
+    other = load(made_runs.make_project(tmp_path, "tiny"))
+    assert "WikiMEL" not in text_report(other)
+    assert "frozen" in text_report(other)
+
+
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [
+        ("config.json", "train"),
+        ("history.csv", "train"),
+        ("metrics.json", "evaluate"),
+        ("ranks.npz", "evaluate"),
+    ],
+)
+def test_a_missing_file_names_the_run_and_the_command(paths, file, step):
+    (paths.run("mimic", 1) / file).unlink()
+    with pytest.raises(MelovError) as error:
+        load(paths)
+    assert "mimic-s1" in error.value.message
+    command = f"python -m pipeline.{step} --dataset tiny --variant mimic --seed 1"
+    assert command in (error.value.hint or "")
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.json", "ranks.npz", "history.csv"])
+def test_a_damaged_file_is_named(paths, file):
+    (paths.run("melov", 0) / file).write_bytes(b"epoch\nhalf a ")
+    with pytest.raises(MelovError, match=file):
+        load(paths)
+
+
+def test_a_run_of_other_records_is_refused(paths):
+    with pytest.raises(MelovError, match="trained on other records"):
+        load_results(paths, ("melov",), (0,), "another digest", 6)
+    with pytest.raises(MelovError, match="the records hold 7"):
+        load_results(paths, ("melov",), (0,), read_digest(paths.records), 7)
