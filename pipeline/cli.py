@@ -24,7 +24,10 @@ def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(
-            params: str, assignments: tuple[str, ...], debug: bool, dataset: str | None = None,
+            params: str,
+            assignments: tuple[str, ...],
+            debug: bool,
+            dataset: str | None = None,
             **options: Any,
         ) -> None:
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -41,15 +44,19 @@ def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], 
                 click.echo(f"error: {_message(error)}", err=True)
                 sys.exit(1)
 
+        result = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")(run)
         result = click.option(
-            "--debug", is_flag=True, help="Show the traceback of a failure."
-        )(run)
-        result = click.option(
-            "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
             help="Override one parameter, such as train.gcn_layers=1; repeatable.",
         )(result)
         result = click.option(
-            "--params", default="params.yaml", show_default=True, metavar="FILE",
+            "--params",
+            default="params.yaml",
+            show_default=True,
+            metavar="FILE",
             help="The parameter file.",
         )(result)
         if dataset:

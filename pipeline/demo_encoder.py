@@ -11,10 +11,10 @@ from stages.encode.demo_clip import save_demo_clip, train_demo_clip
 from stages.paths import DatasetPaths
 
 
-@command("Train the embedded data set's small CLIP on data/NAME/raw; write data/NAME/encoder.")
+@command("Train the embedded data set's small CLIP on data/NAME/raw; write data/NAME/raw/encoder.")
 def main(params: Params, dataset: str) -> None:
     paths = DatasetPaths(dataset)
-    encoder = paths.folder / "encoder"
+    encoder = paths.raw / "encoder"
     trained = train_demo_clip(paths.raw, params.demo_encoder)
     with replacing_folder(encoder) as folder:
         save_demo_clip(trained, folder)

@@ -1,4 +1,4 @@
-"""Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov --seed 0"""
+"""Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov"""
 
 from __future__ import annotations
 

@@ -38,7 +38,10 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     run.mkdir(parents=True, exist_ok=True)
     write_history(run, trained.history)
     plot_history(
-        run / "history.png", trained.history, trained.best_epoch, f"{dataset}: {variant}, seed {seed}"
+        run / "history.png",
+        trained.history,
+        trained.best_epoch,
+        f"{dataset}: {variant}, seed {seed}",
     )
     with atomic_path(run / "timings.json") as path:
         timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}

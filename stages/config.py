@@ -6,6 +6,7 @@ beats both. An unknown key raises and names the nearest one.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -100,6 +101,13 @@ class GraphConfig(Section):
     transductive: bool = False
     """Ablation: mentions of validation and test see each other within their split."""
     block_rows: int = Field(1024, ge=1)
+    """Changes no entry, so neither the digest nor graph.json holds it."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that decides the graph of given features (hex, 64 bits)."""
+        text = self.model_dump_json(exclude={"block_rows"})
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class TrainConfig(Section):

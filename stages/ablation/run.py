@@ -18,7 +18,7 @@ import torch
 from stages.ablation.grid import Grid, GridRun
 from stages.config import EvaluateConfig, GraphConfig
 from stages.device import resolve_device
-from stages.graph.graph import RESULT_FREE, Graph, build_graph
+from stages.graph.graph import Graph, build_graph
 from stages.graph.source import read_source
 from stages.heads.inputs import CachedFeatures
 from stages.heads.model import HeadsConfig, Melov
@@ -79,7 +79,7 @@ class _Shared:
     def __init__(self, paths: DatasetPaths) -> None:
         self.paths = paths
         self.opened = open_dataset(paths)
-        self._graphs = {_key(self.opened.graph.config): self.opened.graph}
+        self._graphs = {self.opened.graph.config.digest: self.opened.graph}
         self._cached: dict[tuple[Any, ...], CachedFeatures] = {}
 
     def features(self, units: tuple[str, ...], device: torch.device) -> CachedFeatures:
@@ -90,7 +90,7 @@ class _Shared:
 
     def provenance(self, config: GraphConfig) -> dict[str, str]:
         """What a run on the graph of `config` is made from."""
-        return {**self.opened.provenance, "graph": run_digest(config=_key(config))}
+        return {**self.opened.provenance, "graph": config.digest}
 
     def beside(self, config: GraphConfig) -> Opened:
         """The data set with the graph of `config`: the stored one, or one built in memory."""
@@ -98,16 +98,12 @@ class _Shared:
         return replace(self.opened, graph=graph, provenance=self.provenance(config))
 
     def _graph(self, config: GraphConfig) -> Graph:
-        key = _key(config)
+        key = config.digest
         if key not in self._graphs:
             log.info("building the %s graph in memory", config.metric)
             source = read_source(self.paths)
             self._graphs[key] = build_graph(source.features, source.pictures, config)
         return self._graphs[key]
-
-
-def _key(config: GraphConfig) -> str:
-    return config.model_dump_json(exclude=RESULT_FREE)
 
 
 class _Job:

@@ -188,8 +188,14 @@ class Records:
             Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
         )
         return cls(
-            index["dataset"], index["source"], index["image_root"], index["text_field"],
-            entities, mentions, pictures, findings,
+            index["dataset"],
+            index["source"],
+            index["image_root"],
+            index["text_field"],
+            entities,
+            mentions,
+            pictures,
+            findings,
         )
 
 

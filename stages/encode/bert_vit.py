@@ -63,7 +63,7 @@ class BertVitEncoder:
         )
         config = self.image.config
         try:
-            size, patch = config.image_size, config.patch_size
+            size, _ = config.image_size, config.patch_size
         except AttributeError:
             raise CheckpointError(
                 f"{checkpoints.image.folder}: a {config.model_type} model is no ViT "

@@ -1,7 +1,7 @@
 """What extraction did, and every picture that failed with its reason.
 
-    extract/summary.json          counts; the same for the same store
-    extract/failed_pictures.csv   path, reason, records, first_record
+extract/summary.json          counts; the same for the same store
+extract/failed_pictures.csv   path, reason, records, first_record
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def joined(words: str, text: str) -> str:
 
 
 class Tokenizer:
-    """A checkpoint's tokenizer, cutting at `max_tokens` and keeping the special tokens at both ends.
+    """A checkpoint's tokenizer; it cuts at `max_tokens` and keeps the special tokens at both ends.
 
     [SEP] is BERT's own token; CLIP's tokenizer splits it into byte pairs, as in the peers.
 

@@ -19,9 +19,7 @@ LOGITS_AT_ONCE = 1 << 19
 """Two float32 blocks of this size fit the second-level cache of a current core, or nearly."""
 
 
-def mean_attention(
-    query: Tensor, offsets: Tensor, key: Tensor, bias: Tensor, n_m: int
-) -> Tensor:
+def mean_attention(query: Tensor, offsets: Tensor, key: Tensor, bias: Tensor, n_m: int) -> Tensor:
     """Mean over each entity's tokens of the softmax over each mention's tokens of query · key.
 
     Shapes
@@ -75,9 +73,7 @@ def _attention(query: Tensor, key: Tensor, bias: Tensor, n_m: int) -> Tensor:
     return logits.view(-1, n_m).softmax(-1).view(len(query), -1)
 
 
-def _blocks(
-    offsets: Tensor, width: int, like: Tensor
-) -> Iterator[tuple[slice, slice, Tensor]]:
+def _blocks(offsets: Tensor, width: int, like: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Runs of whole entities, their tokens, and the block of S: (entities, tokens)."""
     ends = offsets.tolist()
     most = max(1, LOGITS_AT_ONCE // max(1, width))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import scipy.sparse as sp
-import torch
 from torch import Tensor
 
 

@@ -64,9 +64,7 @@ class TextUnit(nn.Module):
         value = value - value.mean(-1, keepdim=True)  # LN of a mixture centres each part
         key = self.w_k(mentions.text_local) / math.sqrt(self.h)
         bias = torch.zeros_like(key[..., 0]).masked_fill(~mentions.text_mask, PADDED)
-        return MentionText(
-            mentions.text_global, key, value, value @ value.mT, bias.reshape(-1)
-        )
+        return MentionText(mentions.text_global, key, value, value @ value.mT, bias.reshape(-1))
 
     def entity_side(self, entities: Features) -> EntityText:
         mask = entities.text_mask

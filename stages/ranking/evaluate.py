@@ -24,8 +24,13 @@ def evaluate(
     """Metrics by part (`metrics.json` but for dataset, variant and seed), and the ranks by split."""
     ranks = {
         split: rank_gold(
-            model, inputs, views, split,
-            np.arange(records.mentions[split].num_rows), records.gold(split), config,
+            model,
+            inputs,
+            views,
+            split,
+            np.arange(records.mentions[split].num_rows),
+            records.gold(split),
+            config,
         )
         for split in ("valid", "test")
     }

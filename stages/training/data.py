@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from cache.errors import MelovError, StoreError
+from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import TrainConfig
@@ -20,26 +20,8 @@ from stages.heads.relevance import relevant_pictures
 from stages.heads.saved import RunInfo, load_heads
 from stages.paths import SPLITS, DatasetPaths
 from stages.ranking.views import distinct_views
+from stages.store import open_store, provenance_of
 from stages.training.train import Data, heads_config
-
-
-def open_store(paths: DatasetPaths, records: Records) -> FeatureStore:
-    """The data set's finished store, made from the present records.
-
-    Raises
-    ------
-    StoreError: missing, unfinished, or made from other records.
-    """
-    again = f"run python -m pipeline.extract --dataset {paths.dataset}"
-    store = FeatureStore.open(paths.store, hint=again)
-    made_from = store.fingerprint.fields["records"]
-    if made_from != records.digest:
-        raise StoreError(
-            f"{paths.store}: made from other records (records: stored {made_from}, "
-            f"asked {records.digest})",
-            f"{again} --force",
-        )
-    return store
 
 
 @dataclass(frozen=True)
@@ -60,10 +42,10 @@ def open_dataset(paths: DatasetPaths) -> Opened:
     MelovError: not prepared; a store or a graph that is missing or was made from something else.
     """
     records = Records.load(paths.require_records())
-    store = open_store(paths, records)
-    made_from = {"store": store.fingerprint.digest, "records": records.digest}
+    store = open_store(paths)
+    made_from = provenance_of(store)
     graph = load_graph(paths.graph, made_from)
-    return Opened(records, store, graph, made_from)
+    return Opened(records, store, graph, {**made_from, "graph": graph.config.digest})
 
 
 def run_data(

@@ -24,8 +24,8 @@ from stages.heads.model import HeadsConfig, Melov, MentionInput
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.ranking.views import Views
-from stages.training.negatives import nearest_wrong
 from stages.training.checkpoint import State, load_state, run_digest, save_state
+from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,11 @@ def train(
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(state.rng)
 
-    near = nearest_wrong(data.cached, data.views, data.gold["train"]) if config.hard_negatives else None
+    near = (
+        nearest_wrong(data.cached, data.views, data.gold["train"])
+        if config.hard_negatives
+        else None
+    )
     seconds = []
     while state.epoch < config.epochs and state.epoch - max(state.best_epoch, 0) < config.patience:
         begun = time.perf_counter()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ runs:
   - {name: mimic, train: {units: [text]}}
   - {name: melov}
   - {name: cosine, graph: {metric: cosine}}
-  - {name: d_z=2, variant: no-intra, train: {d_z: 2, epochs: EPOCHS}}
+  - {name: d_z=2, variant: no-intra, train: {d_z: 2, epochs: 8}}
 """
 FILES = ("model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz")
 TABLES = ("table.csv", "table.md", "table.parquet", "runs.parquet")
@@ -35,8 +36,8 @@ def root(tmp_path_factory):
     return tiny_world(tmp_path_factory.getbasetemp())
 
 
-def write_grid(root, name, epochs=3):
-    (root / f"{name}.yaml").write_text(GRID.replace("EPOCHS", str(epochs)))
+def write_grid(root, name, more=""):
+    (root / f"{name}.yaml").write_text(GRID + more)
 
 
 def run(root, name, *arguments):
@@ -45,20 +46,37 @@ def run(root, name, *arguments):
         return CliRunner().invoke(ablate, command)
 
 
+@dataclass
+class Straight:
+    """A grid run without a break: what it printed, where it lies, the graphs that it built."""
+
+    stdout: str
+    folder: Path
+    graphs: list[str]
+
+
 @pytest.fixture(scope="module")
 def straight(root):
-    write_grid(root, "straight", epochs=25)
-    result = run(root, "straight")
+    write_grid(root, "straight")
+    graphs, build = [], runs.build_graph
+
+    def counted(features, pictures, config):
+        graphs.append(config.metric)
+        return build(features, pictures, config)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "build_graph", counted)
+        result = run(root, "straight")
     assert result.exit_code == 0, result.output
-    return result, root / "ablations/tiny/straight"
+    return Straight(result.stdout, root / "ablations/tiny/straight", graphs)
 
 
 def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
-    result, folder = straight
+    folder = straight.folder
     names = [f"{name}-s{seed}" for name in ("mimic", "melov", "cosine", "d_z=2") for seed in (0, 1)]
     for name in names:
         assert sorted(path.name for path in (folder / name).iterdir()) == sorted(FILES)
-    assert (folder / "table.md").read_text() in result.stdout
+    assert (folder / "table.md").read_text() in straight.stdout
     assert not (folder / ".partial").exists()
     said = json.loads((folder / "d_z=2-s1" / "metrics.json").read_text())
     assert (said["dataset"], said["variant"], said["seed"]) == ("tiny", "no-intra", 1)
@@ -66,7 +84,7 @@ def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
 
 
 def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight):
-    write_grid(root, "killed", epochs=25)
+    write_grid(root, "killed")
     folder = root / "ablations/tiny/killed"
     command = [
         sys.executable,
@@ -96,15 +114,15 @@ def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight):
     assert result.exit_code == 0, result.output
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     for name in TABLES:
-        assert (folder / name).read_bytes() == (straight[1] / name).read_bytes()
+        assert (folder / name).read_bytes() == (straight.folder / name).read_bytes()
 
 
 def test_a_finished_grid_trains_nothing_and_a_changed_run_alone_is_repeated(
     root, straight, monkeypatch
 ):
     folder = root / "ablations/tiny/changed"
-    shutil.copytree(straight[1], folder)
-    write_grid(root, "changed", epochs=25)
+    shutil.copytree(straight.folder, folder)
+    write_grid(root, "changed")
     trained = []
 
     def counted(data, heads, config, *rest):
@@ -128,36 +146,24 @@ def test_a_run_of_a_grid_is_the_run_that_train_makes(root, straight):
         )
     assert result.exit_code == 0, result.output
     alone = load_file(root / "runs/tiny/melov-s1/model.safetensors")
-    gridded = load_file(straight[1] / "melov-s1/model.safetensors")
+    gridded = load_file(straight.folder / "melov-s1/model.safetensors")
     assert all(alone[name].equal(gridded[name]) for name in alone | gridded)
 
 
 def test_the_seed_and_the_graph_change_the_weights(straight):
     def weights(name):
-        return (straight[1] / name / "model.safetensors").read_bytes()
+        return (straight.folder / name / "model.safetensors").read_bytes()
 
     assert weights("melov-s0") != weights("melov-s1")
     assert weights("melov-s0") != weights("cosine-s0")
 
 
-def test_a_graph_is_built_once_and_the_stored_one_never(root, straight, monkeypatch):
-    built = []
-
-    def counted(features, pictures, config):
-        built.append(config.metric)
-        return original(features, pictures, config)
-
-    original = runs.build_graph
-    monkeypatch.setattr(runs, "build_graph", counted)
-    write_grid(root, "again")
-    assert run(root, "again").exit_code == 0
-    assert built == ["cosine"]
+def test_a_graph_is_built_once_and_the_stored_one_never(straight):
+    assert straight.graphs == ["cosine"]
 
 
 def test_settings_that_do_not_go_together_are_found_before_any_training(root):
-    write_grid(root, "late")
-    with (root / "late.yaml").open("a") as file:
-        file.write("  - {name: low, variant: melov, train: {tau_init: 0.01}}\n")
+    write_grid(root, "late", "  - {name: low, variant: melov, train: {tau_init: 0.01}}\n")
     result = run(root, "late")
     assert result.exit_code == 1
     assert "tau_init" in result.output

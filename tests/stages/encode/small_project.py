@@ -37,7 +37,8 @@ NORMALISATION = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.2
 # Of different lengths and scripts; one is empty, one far longer than any model reads.
 TEXTS = [
     "a cat", "The dog, 42 years old!", "", "x", "größe naïve", "北京是首都", "кошка и собака",
-    "العربية", "emoji 🙂🙂", "long words " * 900, "it's the end <|endoftext|> of it", "a\x00b\tc\nd",
+    "العربية", "emoji 🙂🙂", "long words " * 900, "it's the end <|endoftext|> of it",
+    "a\x00b\tc\nd",
 ]  # fmt: skip
 
 

@@ -3,8 +3,8 @@ import random
 import struct
 import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +132,8 @@ def halves(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize(("width", "height"), [(80, 40), (40, 80)])
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
 def test_squash_keeps_the_whole_picture_and_crop_its_middle(width: int, height: int, format: str):
-    data = picture_bytes(halves(width, height), format, **({"quality": 95} if format == "JPEG" else {}))  # fmt: skip
+    options = {"quality": 95} if format == "JPEG" else {}
+    data = picture_bytes(halves(width, height), format, **options)
     squashed, cropped = decoded(data, 16), decoded(data, 16, "crop")
     corners = squashed[[0, 0, -1, -1], [0, -1, 0, -1]]
     all_are(corners, RED, within=30)
@@ -202,9 +203,8 @@ def test_no_damage_raises_anything_but_a_picture_error(format: str):
         try:
             with quiet_pillow():
                 decode(bytes(data), 8, "crop")
-        except PictureError as error:
+        except PictureError:
             failed += 1
-            assert str(error)
     assert failed
 
 
@@ -217,14 +217,23 @@ def test_an_avif_without_a_picture_raises_a_picture_error(monkeypatch: pytest.Mo
         decode(b"x", 8, "squash")
 
 
-def test_decoding_in_threads_leaves_the_warning_filters_alone():
-    with warnings.catch_warnings():
-        warnings.resetwarnings()
-        warnings.simplefilter("error", UserWarning)
-        before = list(warnings.filters)
-        with ThreadPoolExecutor(4) as pool, quiet_pillow():
-            list(pool.map(lambda _: decode(PNG, 8, "squash"), range(200)))
-        assert warnings.filters == before
+def test_decoding_never_changes_the_warning_filters(monkeypatch: pytest.MonkeyPatch):
+    # They are the whole process's: threads that change and restore them undo each other.
+    seen: list[list] = []
+    real = Image.open
+
+    def noted(*args: Any) -> Image.Image:
+        seen.append(list(warnings.filters))
+        return real(*args)
+
+    monkeypatch.setattr(Image, "open", noted)
+    before = list(warnings.filters)
+    with quiet_pillow():
+        outside = list(warnings.filters)
+        decode(PNG, 8, "squash")
+    assert seen == [outside]
+    assert outside != before
+    assert warnings.filters == before
 
 
 # Files

@@ -1,5 +1,8 @@
-"""`python -m pipeline.extract`, killed. One server process imports torch and transformers once; each
-run is a fork of it, so that ten kills cost seconds."""
+"""`python -m pipeline.extract`, killed.
+
+One server process imports torch and transformers once; each run is a fork of it, so that ten kills
+cost seconds.
+"""
 
 import multiprocessing
 import random

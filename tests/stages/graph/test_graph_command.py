@@ -13,8 +13,9 @@ from cache.reader import FeatureStore
 from cache.writer import StoreWriter
 from pipeline.graph import main
 from stages.graph.graph import load_graph
-from stages.graph.source import provenance_of, read_source
+from stages.graph.source import read_source
 from stages.paths import DatasetPaths
+from stages.store import provenance_of
 
 RECORDS = "00ff"
 SIZES = {"train": 40, "valid": 10, "test": 12}
@@ -48,7 +49,7 @@ def test_the_command_writes_a_graph_of_the_store_and_prints_its_statistics(texts
     result = run("--set", "graph.max_neighbors=5")
     assert result.exit_code == 0, result.output
     store = FeatureStore.open(DatasetPaths("tiny").store)
-    graph = load_graph(DatasetPaths("tiny").graph, provenance_of(store, RECORDS))
+    graph = load_graph(DatasetPaths("tiny").graph, provenance_of(store))
     assert graph.config.max_neighbors == 5
     assert graph.test.shape == (12, 52)
     assert f"edges          {graph.stats['edges']}\n" in result.output

@@ -13,9 +13,7 @@ class Weights:
     """A module's parameters by name, as float64 arrays."""
 
     def __init__(self, module) -> None:
-        self.values = {
-            name: p.detach().double().numpy() for name, p in module.named_parameters()
-        }
+        self.values = {name: p.detach().double().numpy() for name, p in module.named_parameters()}
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.values[f"{name}.weight"].T + self.values[f"{name}.bias"]

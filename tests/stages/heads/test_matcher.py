@@ -58,7 +58,9 @@ def expected(matcher, mentions, entities, unit):
 
     def parts(x, i):
         tokens = x.text_local[i][x.text_mask[i]].double().numpy()
-        t, v, patches = (y[i].double().numpy() for y in (x.text_global, x.image_global, x.image_local))
+        t, v, patches = (
+            y[i].double().numpy() for y in (x.text_global, x.image_global, x.image_local)
+        )
         return t, tokens, v, patches
 
     scores = np.empty((len(mentions), len(entities)))
@@ -98,8 +100,14 @@ def test_scores_equal_the_formulas_at_the_papers_widths_with_forty_tokens(unit):
     entities = make_features([40] * 2, 5, **more)
     matcher = matcher.double()
     mentions, entities = (
-        replace(x, **{k: v.double() for k, v in vars(x).items()
-                      if isinstance(v, torch.Tensor) and v.is_floating_point()})
+        replace(
+            x,
+            **{
+                k: v.double()
+                for k, v in vars(x).items()
+                if isinstance(v, torch.Tensor) and v.is_floating_point()
+            },
+        )
         for x in (mentions, entities)
     )
     scores = matcher(mentions, entities).units[unit]
@@ -167,11 +175,22 @@ def test_the_gradient_equals_finite_differences():
     small = {"d_t": 6, "d_local": 5, "n_p": 2}
     mentions, entities = make_features([3, 2], 1, **small), make_features([2, 4], 2, **small)
     mentions, entities = (
-        replace(x, **{k: v.double() for k, v in vars(x).items()
-                      if isinstance(v, torch.Tensor) and v.is_floating_point()})
+        replace(
+            x,
+            **{
+                k: v.double()
+                for k, v in vars(x).items()
+                if isinstance(v, torch.Tensor) and v.is_floating_point()
+            },
+        )
         for x in (mentions, entities)
     )
-    inputs = [mentions.text_global, mentions.text_local, mentions.image_global, mentions.image_local]
+    inputs = [
+        mentions.text_global,
+        mentions.text_local,
+        mentions.image_global,
+        mentions.image_local,
+    ]
     for x in inputs:
         x.requires_grad_(True)
 

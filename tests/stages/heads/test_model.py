@@ -92,7 +92,9 @@ def test_a_mentions_score_does_not_depend_on_its_batch(variant):
 
 
 def test_a_variant_holds_the_parts_that_its_name_says():
-    names = {v: {n.split("_")[0].split(".")[0] for n, _ in make(v).named_modules()} for v in OPTIMIZED}
+    names = {
+        v: {n.split("_")[0].split(".")[0] for n, _ in make(v).named_modules()} for v in OPTIMIZED
+    }
     assert {"vae", "gcn", "fusion", "threshold"} <= names["melov"]
     assert "vae" not in names["no-inter"]
     assert {"gcn", "fusion"} <= names["no-inter"]
