@@ -37,12 +37,8 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     trained = train(data, heads, params.train, params.evaluate, seed, work, show)
     run.mkdir(parents=True, exist_ok=True)
     write_history(run, trained.history)
-    plot_history(
-        run / "history.png",
-        trained.history,
-        trained.best_epoch,
-        f"{dataset}: {variant}, seed {seed}",
-    )
+    title = f"{dataset}: {variant}, seed {seed}"
+    plot_history(run / "history.png", trained.history, trained.best_epoch, title)
     with atomic_path(run / "timings.json") as path:
         timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}
         path.write_text(json.dumps(timings) + "\n")

@@ -75,7 +75,7 @@ class ExtractConfig(Section):
     text_pooling: Literal["auto", "cls", "mean"] = "auto"
     """Of a BERT-like model: what its folder says, else [CLS] (section 3.1). CLIP has its own."""
     resize: Literal["squash", "crop"] = "squash"
-    """`squash`: straight to the encoder's square, as the peers do; `crop`: shortest side, centre."""
+    """`squash`: straight to the encoder's square, as the peers do; `crop`: its centre square."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Of the forward pass; the store is float16 always."""
     device: str = "auto"

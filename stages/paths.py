@@ -67,7 +67,7 @@ class DatasetPaths:
             if self.folder.exists():
                 state = "has no records yet"
             else:
-                state = f"is unknown{nearest(self.dataset, known)} Prepared here: "
+                state = f"is unknown{nearest(self.dataset, known) or '.'} Prepared here: "
                 state += ", ".join(known) or "none"
             raise MelovError(
                 f"data set '{self.dataset}' {state}",

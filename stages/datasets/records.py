@@ -114,7 +114,7 @@ class Records:
     dataset: str
     source: str
     image_root: str
-    """Folder that picture paths are relative to; itself relative to the project's folder if inside."""
+    """Folder that picture paths are relative to; relative to the project's folder if inside it."""
     text_field: str
     """Which field of the source became the entities' text, such as `attr` or `desc`."""
     entities: pa.Table

@@ -21,7 +21,7 @@ from stages.ranking.views import Views
 def evaluate(
     model: Melov, inputs: MentionInputs, views: Views, records: Records, config: EvaluateConfig
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Metrics by part (`metrics.json` but for dataset, variant and seed), and the ranks by split."""
+    """Metrics by part (`metrics.json` but for dataset, variant and seed), and ranks by split."""
     ranks = {
         split: rank_gold(
             model,

@@ -68,11 +68,12 @@ def expected(matcher, mentions, entities, unit):
         t_m, tokens_m, v_m, patches_m = parts(mentions, i)
         for j in range(len(entities)):
             t_e, tokens_e, v_e, patches_e = parts(entities, j)
-            scores[i, j] = {
-                "text": lambda: reference.text_score(w, t_m, tokens_m, t_e, tokens_e),
-                "vision": lambda: reference.vision_score(w, v_m, patches_m, v_e, patches_e),
-                "cross": lambda: reference.cross_score(w, t_m, patches_m, t_e, patches_e),
-            }[unit]()
+            if unit == "text":
+                scores[i, j] = reference.text_score(w, t_m, tokens_m, t_e, tokens_e)
+            elif unit == "vision":
+                scores[i, j] = reference.vision_score(w, v_m, patches_m, v_e, patches_e)
+            else:
+                scores[i, j] = reference.cross_score(w, t_m, patches_m, t_e, patches_e)
     return scores
 
 

@@ -92,9 +92,10 @@ def test_a_mentions_score_does_not_depend_on_its_batch(variant):
 
 
 def test_a_variant_holds_the_parts_that_its_name_says():
-    names = {
-        v: {n.split("_")[0].split(".")[0] for n, _ in make(v).named_modules()} for v in OPTIMIZED
-    }
+    def parts(variant):
+        return {name.split("_")[0].split(".")[0] for name, _ in make(variant).named_modules()}
+
+    names = {variant: parts(variant) for variant in OPTIMIZED}
     assert {"vae", "gcn", "fusion", "threshold"} <= names["melov"]
     assert "vae" not in names["no-inter"]
     assert {"gcn", "fusion"} <= names["no-inter"]
