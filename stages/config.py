@@ -45,7 +45,7 @@ class DemoConfig(Section):
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, trained on the demo's captions."""
 
-    epochs: int = Field(5, ge=1)
+    epochs: int = Field(4, ge=1)
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     seed: int = 0

@@ -162,8 +162,11 @@ def _fit(
 ) -> list[float]:
     """Symmetric InfoNCE over batches of one source each; returns each epoch's mean loss.
 
-    A batch of one source has texts of like length, and never tells a caption from a post.
+    A batch of one source has texts of like length, and never tells a caption from a post. A post
+    must also find its own text with a third of its tokens gone. Pictures alone ask no name or
+    occasion of a text; an encoder that has read the web represents both.
     """
+    posts = sources[-1]
     random = np.random.default_rng(config.seed)
     ids = [[row[0] for row in token_rows(source.texts, tokenizer, 1)] for source in sources]
     steps = config.epochs * sum(len(_batches(len(s), config.batch_size, random)) for s in sources)
@@ -186,6 +189,9 @@ def _fit(
                 texts = unit_texts(model, padded([ids[i][row] for row in rows], tokenizer))
                 images = unit_images(model, _shifted(sources[i].pictures[rows], random), random)
                 loss = _info_nce(texts, images, model.logit_scale)
+                if sources[i] is posts:
+                    thin = padded([_thinned(ids[i][row], random) for row in rows], tokenizer)
+                    loss = loss + _info_nce(texts, unit_texts(model, thin), model.logit_scale)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -198,6 +204,13 @@ def _fit(
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             losses.append(total / len(batches))
     return losses
+
+
+def _thinned(ids: Tensor, random: np.random.Generator) -> Tensor:
+    """A text (n_t,) with each inner token kept at a chance of two thirds; both ends stay."""
+    keep = random.random(len(ids)) < 2 / 3
+    keep[[0, -1]] = True
+    return ids[torch.from_numpy(keep)]
 
 
 def _rate(progress: float) -> float:

@@ -33,6 +33,7 @@ class RunInfo:
 
 def save_heads(folder: Path, state: dict[str, Tensor], info: RunInfo) -> None:
     """Both files; config.json last, so its presence means a complete run."""
+    (folder / "config.json").unlink(missing_ok=True)  # an earlier run's, with other weights
     with atomic_path(folder / "model.safetensors") as path:
         save_file({name: w.detach().cpu().contiguous() for name, w in state.items()}, path)
     with atomic_path(folder / "config.json") as path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from torch import Tensor
 from stages.paths import atomic_path
 
 log = logging.getLogger(__name__)
+
+CHECKSUM_BYTES = 16
 
 
 @dataclass
@@ -39,8 +41,12 @@ def run_digest(**made_from: Any) -> str:
 
 
 def save_state(folder: Path, state: State) -> None:
+    """Write `state.pt`: a checksum, then PyTorch's file, which has none that it would check."""
+    content = io.BytesIO()
+    torch.save(vars(state), content)
+    data = content.getvalue()
     with atomic_path(folder / "state.pt") as path:
-        torch.save(vars(state), path)
+        path.write_bytes(_checksum(data) + data)
 
 
 def load_state(folder: Path) -> State | None:
@@ -48,8 +54,17 @@ def load_state(folder: Path) -> State | None:
     path = folder / "state.pt"
     if not path.exists():
         return None
-    try:
-        return State(**torch.load(path, weights_only=True))
-    except (RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        log.warning("%s: cannot be read (%s); training starts over", path, error)
+    content = path.read_bytes()
+    checksum, data = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+    if _checksum(data) != checksum:
+        log.warning("%s: damaged; training starts over", path)
         return None
+    try:
+        return State(**torch.load(io.BytesIO(data), weights_only=True))
+    except TypeError as error:
+        log.warning("%s: of another version (%s); training starts over", path, error)
+        return None
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=CHECKSUM_BYTES).digest()

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.heads.inputs import CachedFeatures, lexical_rows
 from stages.ranking.views import Views
@@ -23,7 +24,16 @@ def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.
     Nearness is the cosine of the global texts plus that of the names' TF-IDF rows, both cached.
     Entities that look the same as the gold one to the heads are no negatives; where the knowledge
     base has fewer than POOL others, the last one repeats.
+
+    Raises
+    ------
+    MelovError: all entities look the same.
     """
+    if len(views) < 2:
+        raise MelovError(
+            "every entity looks the same to the heads: there is no wrong one to learn from",
+            "--set train.hard_negatives=0",
+        )
     store = cached.store
     mentions = _unit(store, cached.text_rows["mentions/train"])
     entities = _unit(store, cached.text_rows["entities"][views.rows])

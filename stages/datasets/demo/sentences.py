@@ -9,7 +9,7 @@ from stages.datasets.demo.looks import Look
 from stages.datasets.demo.occasions import Occasion
 from stages.datasets.demo.world import Entity
 
-OCCASION_SHARE = 0.7
+OCCASION_SHARE = 0.8
 _VAGUE_SHARE = 0.12  # of the acts, and of the roles: then half of the sentence's hint is gone
 
 _COUNTRIES = (
@@ -42,24 +42,6 @@ _ELSEWHERE = (
     "before sunrise",
     "late last night",
 )
-_FILLERS = (
-    "and I still can't believe it",
-    "says the evening news",
-    "what a day",
-    "more pictures soon",
-    "with the whole family watching",
-    "and nobody was surprised",
-    "thanks to everyone who came",
-    "so here is my snapshot",
-    "you had to be there",
-    "and the kids loved it",
-    "as the neighbours keep telling us",
-    "no filter needed",
-    "the rest is history",
-    "and then it started to rain",
-    "story of the year",
-    "ask me about it later",
-)
 _OPENERS = (
     "Just seen",
     "Good news",
@@ -72,40 +54,25 @@ _OPENERS = (
     "Honestly",
     "Fun fact",
 )
-# {n} name, {a} act, {r} role, {w} where or when, {f} filler, {o} opener.
+# {n} name, {a} act, {r} role, {w} where or when, {o} opener. Short, as posts are: the words that
+# tell one mention from another are most of the sentence.
 _TEMPLATES = (
-    "{w}, {n} {a}, {f}.",
-    "{n}, {r}, {a} {w}, {f}.",
-    "{o}: {n} {a} {w}, {f}.",
-    "{o}, {n} {a} {w}. {f}!",
-    "{r} {n} {a} {w}, {f}.",
-    "{f}: {w} {n} {a}, {r} indeed.",
-    "We met {n} {w}: {r} {a}.",
-    "Everyone says that {n} {a} {w}, {f}.",
-    "{n} {a}. {w}, {f}.",
-    "Who knew that {n}, {r}, {a} {w}?",
-    "{w} I heard how {n} {a}, {f}.",
-    "{o}! {w} {r} {n} {a}.",
-    "My friend told me {w} that {n} {a}, {f}.",
-    "Did you hear? {n} {a} {w}, {f}.",
-    "{n} again: {r} {a} {w}.",
-    "The paper writes that {n} {a} {w}, {f}.",
-    "It was {w} that {n}, {r}, {a}.",
-    "Nobody expected {n} {w}, yet {r} {a}.",
-    "{w} with {n}, {r}; {f}.",
-    "{o}, it is {n}: {a} {w}, {f}.",
-    "Some say {n} {a}, others only came for the food {w}.",
+    "{n} {a} {w}.",
+    "{w}, {n} {a}.",
+    "{n}, {r}, {a} {w}.",
+    "{w}: {r} {n} {a}.",
+    "{r} {n} {a} {w}.",
+    "Seen {w}: {n} {a}.",
+    "{n} {w}: {r} {a}.",
+    "Yes, {n} {a} {w}.",
+    "Remember {w}? {n} {a}.",
+    "{o}: {n} {a} {w}.",
+    "It was {w} that {n} {a}.",
+    "So {n}, {r}, {a} {w}.",
+    "{n} again {w}: {r} {a}.",
+    "{o}, {r} {n} {a} {w}.",
+    "Who knew that {n} {a} {w}?",
     "Here is {n} {w}, {r} that {a}.",
-    "A photo of {n} {w}; {r} {a}.",
-    "Since {n} {a} {w}, we talk of nothing else, {f}.",
-    "{n} {w}! {r} {a}, {f}.",
-    "Thinking of {n}, {r} that {a} {w}.",
-    "Yes, {n} {a} {w}; {f}.",
-    "{f}, {n} {a} {w}.",
-    "If you missed {n} {w}: {r} {a}.",
-    "So {n} {a}, and {w} we celebrated, {f}.",
-    "{r}, that is {n}, {a} {w}.",
-    "Waiting for {n} {w}, {f}, while {r} {a}.",
 )
 
 _LOOK_PHRASES = (
@@ -149,7 +116,7 @@ def attributes(entity: Entity, random: Random) -> str:
     else:
         dates = f"since {random.randint(1780, 1998)}"
     first, second = random.sample(kind.works, 2)
-    return f"kind: {kind.label}; country: {country}; {dates}; known for: {first} and {second}"
+    return f"{kind.label}; {country}; {dates}; {first} and {second}"
 
 
 def mention_sentence(
@@ -172,7 +139,7 @@ def mention_sentence(
         occasion = random.choice(occasions)
         where = random.choice(("at {}", "during {}", "after {}")).format(occasion.phrase)
     sentence = random.choice(_TEMPLATES).format(
-        n=words, a=act, r=role, w=where, f=random.choice(_FILLERS), o=random.choice(_OPENERS)
+        n=words, a=act, r=role, w=where, o=random.choice(_OPENERS)
     )
     return sentence[:1].upper() + sentence[1:], occasion
 

@@ -123,7 +123,7 @@ def test_attributes_tell_the_kind_and_never_the_look_nor_an_occasion(entities):
     world = build_world(SMALL.entities, SMALL.seed)
     colours = {*MAIN_COLOURS, *SECOND_COLOURS, *EMBLEM_COLOURS} - {"silver"}
     for entity, record in zip(world.entities, entities, strict=True):
-        assert record["attr"].startswith(f"kind: {entity.kind.label};")
+        assert record["attr"].startswith(f"{entity.kind.label};")
         words = set(record["attr"].lower().replace(";", " ").split())
         assert not words & colours
         assert not any(occasion.phrase in record["attr"] for occasion in world.occasions)

@@ -1,0 +1,47 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from stages.config import EvaluateConfig, TrainConfig
+from stages.heads.model import Melov
+from stages.ranking.evaluate import evaluate, write_evaluation
+from stages.ranking.metrics import metrics
+from stages.training.data import run_data
+
+VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
+KINDS = ["good", "low_quality", "missing", None]
+
+
+def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path):
+    config = TrainConfig(d_v=8, d_h=8, d_z=4, units=("text",))
+    data, heads = run_data(opened, config, "mimic", torch.device("cpu"))
+    records, n = opened.records, opened.records.mentions["test"].num_rows
+    kinds = pa.array([KINDS[i % 4] for i in range(n)], pa.string())
+    test = records.mentions["test"]
+    test = test.set_column(test.column_names.index("image_kind"), "image_kind", kinds)
+    records = replace(records, mentions={**records.mentions, "test": test})
+
+    torch.manual_seed(0)
+    found, ranks = evaluate(Melov(heads), data.inputs, data.views, records, EvaluateConfig())
+    about = {"dataset": "tiny", "variant": "mimic", "seed": 3}
+    write_evaluation(tmp_path, about, found, ranks)
+    said = json.loads((tmp_path / "metrics.json").read_text())
+    kinds_said = ["good", "low_quality", "missing", "poor"]
+    parts = ["test", "valid", "test_seen", "test_unseen", *(f"test_image_{k}" for k in kinds_said)]
+    assert list(said) == [*about, *parts]
+    assert {key: said[key] for key in about} == about
+    for part in parts:
+        assert list(said[part]) == VALUES
+        assert all(0 <= said[part][key] <= 1 for key in VALUES[2:-1])
+    with np.load(tmp_path / "ranks.npz") as stored:
+        assert sorted(stored) == ["test", "valid"]
+        for split in stored:
+            assert metrics(stored[split].astype(float), 28) == said[split]
+        trained_on = set(opened.records.gold("train").tolist())
+        seen = [gold in trained_on for gold in opened.records.gold("test").tolist()]
+        assert 0 < sum(seen) < n
+        assert said["test_seen"] == metrics(stored["test"][np.array(seen)].astype(float), 28)
+        assert said["test_image_poor"]["mentions"] == n // 2

@@ -1,0 +1,36 @@
+import shutil
+
+import pytest
+from tiny_world import tiny_world
+
+from stages.config import GraphConfig, load_params
+from stages.encode.extract import extract
+from stages.graph.graph import build_graph
+from stages.graph.source import read_source
+from stages.paths import DatasetPaths
+from stages.training.data import open_dataset
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    return tiny_world(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def opened(root):
+    return open_dataset(DatasetPaths("tiny", root))
+
+
+@pytest.fixture(scope="session")
+def blind(root, tmp_path_factory):
+    """The same data set with a store of texts alone."""
+    paths = DatasetPaths("tiny", tmp_path_factory.mktemp("blind"))
+    shutil.copytree(root / "data/tiny/records", paths.records)
+    config = load_params(root / "params.yaml", "tiny").extract
+    changed = {"text_encoder": str(root / "clip"), "image_encoder": "none"}
+    extract(paths, config.model_copy(update=changed))
+    source = read_source(paths)
+    build_graph(source.features, source.pictures, GraphConfig(floor=0.05)).save(
+        paths.graph, source.provenance
+    )
+    return paths

@@ -1,0 +1,226 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+from small_runs import CPU, assert_equal_runs, short_run, small
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.heads.inputs import CachedFeatures
+from stages.heads.model import OPTIMIZED, Melov
+from stages.ranking.metrics import metrics
+from stages.ranking.rank import rank_gold
+from stages.training import train as module
+from stages.training.data import open_dataset, run_data
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(epoch):
+    def on_epoch(row):
+        if row["epoch"] == epoch:
+            raise KilledError
+
+    return on_epoch
+
+
+@pytest.fixture(scope="module")
+def straight(opened, tmp_path_factory):
+    return short_run(opened, tmp_path_factory.mktemp("straight"), dropout=0.1, hard_negatives=2)[0]
+
+
+def test_one_seed_gives_one_run_and_another_seed_another(opened, straight, tmp_path):
+    again = short_run(opened, tmp_path / "a", dropout=0.1, hard_negatives=2)[0]
+    assert_equal_runs(again, straight)
+    other = short_run(opened, tmp_path / "b", seed=1, dropout=0.1, hard_negatives=2)[0]
+    assert other.history != straight.history
+    assert any(not w.equal(straight.state[name]) for name, w in other.state.items())
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_killed_run_resumes_and_ends_as_a_straight_one(opened, straight, tmp_path, epoch):
+    settings = {"dropout": 0.1, "hard_negatives": 2}
+    with pytest.raises(KilledError):
+        short_run(opened, tmp_path, on_epoch=killed_after(epoch), **settings)
+    torch.rand(7)  # whatever the process draws meanwhile
+    rows = []
+    resumed = short_run(opened, tmp_path, on_epoch=rows.append, **settings)[0]
+    assert [row["epoch"] for row in rows] == list(range(epoch + 1, 4))
+    assert_equal_runs(resumed, straight)
+
+
+def test_a_damaged_state_is_reported_and_training_starts_over(opened, straight, tmp_path, caplog):
+    settings = {"dropout": 0.1, "hard_negatives": 2}
+    with pytest.raises(KilledError):
+        short_run(opened, tmp_path, on_epoch=killed_after(2), **settings)
+    (state,) = tmp_path.glob("*/state.pt")
+    state.write_bytes(state.read_bytes()[:-100])
+    rows = []
+    again = short_run(opened, tmp_path, on_epoch=rows.append, **settings)[0]
+    assert f"{state}: damaged; training starts over" in caplog.text
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert_equal_runs(again, straight)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"epochs": 2}, {"lambda_g": 0.5}, {"variant": "mimic"}]
+)
+def test_other_settings_work_in_another_folder(opened, tmp_path, changes):
+    for settings in ({"epochs": 1}, {"epochs": 1} | changes):
+        with pytest.raises(KilledError):
+            short_run(opened, tmp_path, on_epoch=killed_after(1), units=("text",), **settings)
+    assert len(list(tmp_path.glob("*/state.pt"))) == 2
+
+
+def test_a_forgotten_run_leaves_no_folder(tmp_path):
+    (tmp_path / "run/0123").mkdir(parents=True)
+    module.forget(tmp_path / "run")
+    module.forget(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("course", "patience", "best", "epochs"),
+    [
+        ([0.1, 0.5, 0.4, 0.5, 0.3, 0.9], 3, 2, 5),  # an equal MRR is no better one
+        ([0.1, 0.5, 0.4, 0.6, 0.3, 0.2], 2, 4, 6),
+        ([0.5, 0.4, 0.9], 1, 1, 2),
+        ([0.0, 0.0, 0.0, 0.0], 2, 1, 3),
+        ([0.1, 0.2, 0.3], 2, 3, 3),
+    ],
+)
+def test_training_stops_after_patience_and_keeps_the_best_weights(
+    opened, tmp_path, monkeypatch, course, patience, best, epochs
+):
+    seen = []
+
+    def scripted(model, *rest):
+        seen.append({name: w.clone() for name, w in model.state_dict().items()})
+        return {"valid_mrr": course[len(seen) - 1], "valid_hits@1": 0.0}
+
+    monkeypatch.setattr(module, "_validate", scripted)
+    settings = {"units": ("text",), "batch_size": 48, "patience": patience, "epochs": len(course)}
+    trained, *_ = short_run(opened, tmp_path, "mimic", **settings)
+    assert len(seen) == len(trained.history) == epochs
+    assert trained.best_epoch == best
+    assert all(w.equal(seen[best - 1][name]) for name, w in trained.state.items())
+    short_run(opened, tmp_path, "mimic", **settings)
+    assert len(seen) == epochs  # a stopped run that is resumed stays stopped
+
+
+def valid_mrr(model, data):
+    gold = data.gold["valid"]
+    rows = np.arange(len(gold))
+    ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, EvaluateConfig())
+    return metrics(ranks, 28)["mrr"]
+
+
+@pytest.mark.parametrize("variant", OPTIMIZED)
+def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
+    trained, data, heads = short_run(opened, tmp_path, variant, epochs=6)
+    torch.manual_seed(0)
+    model = Melov(heads)
+    before = valid_mrr(model, data)
+    model.load_state_dict(trained.state)
+    after = valid_mrr(model, data)
+    assert after > before + 0.1
+    assert after == max(row["valid_mrr"] for row in trained.history)
+    assert trained.history[-1]["loss_e"] < trained.history[0]["loss_e"]
+    taus = [row["tau"] for row in trained.history if "tau" in row]
+    if variant in ("melov", "no-inter"):
+        assert len({*taus, 0.2}) == 7
+        assert all(0.05 < tau < 1 for tau in taus)
+    else:
+        assert taus == ([pytest.approx(0.05)] * 6 if variant == "no-tau" else [])
+    has_vae = variant in ("melov", "no-intra", "no-tau")
+    assert all((row["loss_g"] > 0) == has_vae for row in trained.history)
+    assert trained.history[0]["loss"] == pytest.approx(
+        trained.history[0]["loss_e"] + 1e-3 * trained.history[0]["loss_g"]
+    )
+
+
+@pytest.mark.parametrize("hard", [0, 3])
+def test_columns_are_distinct_so_that_mentions_of_one_entity_share_theirs(
+    opened, tmp_path, monkeypatch, hard
+):
+    config = small(units=("text",), epochs=1, hard_negatives=hard)
+    data, heads = run_data(opened, config, "mimic", CPU)
+    rows, columns, targets, widths = [], [], [], []
+    batch, entities, loss = data.inputs.batch, data.cached.entities, module.contrastive_loss
+
+    def batch_seen(split, found):
+        rows.extend([found] if split == "train" else [])
+        return batch(split, found)
+
+    def entities_seen(found):
+        if threading.current_thread().name.startswith("gather"):
+            columns.append(found)
+        return entities(found)
+
+    def loss_seen(scores, target):
+        targets.append(target.numpy())
+        widths.append(scores.total.shape)
+        return loss(scores, target)
+
+    monkeypatch.setattr(data.inputs, "batch", batch_seen)
+    monkeypatch.setattr(data.cached, "entities", entities_seen)
+    monkeypatch.setattr(module, "contrastive_loss", loss_seen)
+    module.train(data, heads, config, EvaluateConfig(), 0, tmp_path)
+    assert sorted(np.concatenate(rows)) == list(range(48))  # an epoch is every mention once
+    shared = 0
+    for r, c, t, width in zip(rows, columns, targets, widths, strict=True):
+        gold = data.gold["train"][r]
+        assert len(set(c)) == len(c) == width[1]
+        assert width[0] == len(r) == 16
+        np.testing.assert_array_equal(c[t], gold)
+        shared += len(gold) - len(set(gold.tolist()))
+        if hard == 0:
+            assert set(c) == set(gold)
+        else:
+            assert set(c) > set(gold)
+    assert shared > 0
+
+
+def test_a_last_batch_of_one_mention_is_left_out(opened, tmp_path):
+    trained, *_ = short_run(opened, tmp_path, "mimic", units=("text",), batch_size=47, epochs=1)
+    assert np.isfinite(trained.history[0]["loss"])
+
+
+def test_a_validation_sample_is_fixed_and_of_the_size_asked_for():
+    assert module._valid_sample(12, 0).tolist() == list(range(12))
+    assert module._valid_sample(12, 12).tolist() == list(range(12))
+    some = module._valid_sample(12, 5)
+    assert len(set(some.tolist())) == 5
+    assert some.tolist() == module._valid_sample(12, 5).tolist() == sorted(some)
+
+
+def test_a_loss_that_is_not_finite_is_one_clear_error(opened, tmp_path):
+    with pytest.raises(MelovError, match="not finite") as caught:
+        short_run(opened, tmp_path, learning_rate=1e30)
+    assert "epoch 1" in str(caught.value)
+    assert caught.value.hint == "lower train.learning_rate"
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.05])
+def test_a_threshold_that_does_not_start_above_the_floor_raises(opened, tau):
+    with pytest.raises(MelovError, match=r"tau_init.*floor 0\.05") as caught:
+        run_data(opened, small(tau_init=tau), "melov", CPU)
+    assert "raise train.tau_init" in caught.value.hint
+    run_data(opened, small(tau_init=tau), "mimic", CPU)  # reads no graph
+
+
+@pytest.mark.parametrize("units", [("vision",), ("text", "cross")])
+def test_units_that_need_pictures_raise_on_a_store_of_texts(blind, units):
+    store = open_dataset(blind).store
+    with pytest.raises(MelovError, match="no picture features") as caught:
+        CachedFeatures(store, units, CPU)
+    assert caught.value.hint.endswith("--set train.units=[text]")
+
+
+@pytest.mark.parametrize("variant", ["melov", "filter"])
+def test_text_alone_trains_on_a_store_of_texts(blind, tmp_path, variant):
+    trained, *_ = short_run(open_dataset(blind), tmp_path, variant, units=("text",), epochs=1)
+    assert "tau" not in trained.history[0]
