@@ -36,6 +36,8 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
 
     trained = train(data, heads, params.train, params.evaluate, seed, work, show)
     run.mkdir(parents=True, exist_ok=True)
+    for stale in ("metrics.json", "ranks.npz"):  # of the weights that are about to be replaced
+        (run / stale).unlink(missing_ok=True)
     write_history(run, trained.history)
     title = f"{dataset}: {variant}, seed {seed}"
     plot_history(run / "history.png", trained.history, trained.best_epoch, title)
