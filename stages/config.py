@@ -90,9 +90,9 @@ class GraphConfig(Section):
     """Similarity of mentions (section 3.2.2)."""
 
     metric: Literal["kernel", "euclidean", "cosine", "dot"] = "kernel"
-    bandwidth_fraction: float = Field(0.35, gt=0)
+    bandwidth_fraction: float = Field(0.25, gt=0)
     """b of eq. 3 as a fraction of the mean pairwise distance."""
-    floor: float = Field(0.1, ge=0, lt=1)
+    floor: float = Field(0.05, ge=0, lt=1)
     """Entries at or below it are not stored; τ starts well above."""
     max_neighbors: int = Field(32, ge=1)
     """Of a mention, itself not counted."""
@@ -121,11 +121,11 @@ class TrainConfig(Section):
     d_z: int = Field(64, ge=1)
     """Latent width of the VAE."""
     gcn_layers: int = Field(2, ge=1)
-    neighbor_limit: int = Field(8, ge=0)
+    neighbor_limit: int = Field(4, ge=0)
     """Nearest neighbours that a GCN layer reads; 0 reads every stored one."""
     normalization: Literal["none", "row", "sym"] = "row"
     """Of the thresholded similarity matrix; eq. 5 writes none."""
-    tau_init: float = Field(0.5, gt=0, lt=1)
+    tau_init: float = Field(0.3, gt=0, lt=1)
     """Where τ starts, as a similarity; must lie above `graph.floor`."""
     lambda_g: float = Field(1e-3, ge=0)
     """Weight of the generation loss (eq. 8)."""
