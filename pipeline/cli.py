@@ -6,12 +6,12 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from cache.errors import MelovError
-from stages.config import Params, load_params
+from stages.config import Params, Variant, load_params
 
 
 def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], click.Command]:
@@ -66,6 +66,17 @@ def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], 
         return click.command(help=help, context_settings={"max_content_width": 100})(result)
 
     return decorate
+
+
+def run_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--variant and --seed: which run of a data set."""
+    seeded = click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The run's seed."
+    )(function)
+    return click.option(
+        "--variant", type=click.Choice(get_args(Variant)), default="melov", show_default=True,
+        help="The model: melov, a part of it left out, or mimic (nothing repaired).",
+    )(seeded)  # fmt: skip
 
 
 def _message(error: BaseException) -> str:

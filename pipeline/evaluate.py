@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli import command
+from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.device import resolve_device
-from stages.heads.model import OPTIMIZED
 from stages.paths import DatasetPaths
 from stages.ranking.evaluate import evaluate, write_evaluation
 from stages.training.data import open_dataset, open_run
 
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
-@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@run_options
 def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)

@@ -14,17 +14,15 @@ from typing import IO
 
 import click
 
-from pipeline.cli import command
+from pipeline.cli import command, run_options
 from stages.config import Params
-from stages.heads.model import OPTIMIZED
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
 from stages.paths import DatasetPaths, atomic_path
 
 
 @command("Rank the knowledge base for a new mention, or for JSON Lines of them.")
-@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@run_options
 @click.option("--mention", metavar="WORDS", help="The words to link.")
 @click.option("--sentence", default="", metavar="TEXT", help="With --mention: where they stand.")
 @click.option("--image", metavar="FILE", help="With --mention: its picture.")
@@ -33,7 +31,9 @@ from stages.paths import DatasetPaths, atomic_path
     help='JSON Lines, "-" for standard input: {"mention", "sentence"?, "image"?, "id"?}; '
     "pictures' paths are relative to the current folder.",
 )  # fmt: skip
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Entities to name."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
 @click.option("--output", type=Path, metavar="FILE", help="For JSON Lines; else standard output.")
 def main(

@@ -6,10 +6,9 @@ import json
 
 import click
 
-from pipeline.cli import command
+from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.device import resolve_device
-from stages.heads.model import OPTIMIZED
 from stages.heads.saved import RunInfo, save_heads
 from stages.paths import DatasetPaths, atomic_path
 from stages.training.data import open_dataset, run_data
@@ -18,8 +17,7 @@ from stages.training.train import forget, train
 
 
 @command("Train the heads over the cached features.")
-@click.option("--variant", type=click.Choice(list(OPTIMIZED)), default="melov", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@run_options
 def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)

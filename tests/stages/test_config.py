@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.config import SECTIONS, ConfigError, GraphConfig, Params, load_params
+
+PROJECT = Path(__file__).parents[2]
+
+
+def write(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_projects_own_parameter_file_is_complete_and_names_every_default():
+    path = PROJECT / "params.yaml"
+    stated = yaml.safe_load(path.read_text())
+    params = load_params(path)
+    defaults = Params()
+    for section in SECTIONS:
+        assert set(stated[section]) == set(type(getattr(params, section)).model_fields), section
+        assert getattr(params, section) == getattr(defaults, section), section
+
+
+def test_every_data_set_of_the_overrides_has_the_five_blocks_that_dvc_depends_on():
+    stated = yaml.safe_load((PROJECT / "params.yaml").read_text())["overrides"]
+    for dataset, blocks in stated.items():
+        assert list(blocks) == ["prepare", "extract", "graph", "train", "evaluate"], dataset
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "near"),
+    [
+        ("train: {gcn_layer: 1}", "train.gcn_layer", "gcn_layers"),
+        ("trian: {}", "trian", "train"),
+        ("overrides: {demo: {grapf: {}}}", "overrides.demo.grapf", "graph"),
+        ("overrides: {demo: {graph: {metrik: dot}}}", "graph.metrik", "metric"),
+    ],
+)
+def test_an_unknown_key_raises_and_names_the_nearest(tmp_path, text, place, near):
+    with pytest.raises(ConfigError) as caught:
+        load_params(write(tmp_path, text), dataset="demo")
+    assert place in str(caught.value)
+    assert f"did you mean '{near}'?" in str(caught.value)
+
+
+def test_a_set_beats_an_override_and_an_override_beats_the_section(tmp_path):
+    path = write(
+        tmp_path, "train: {d_z: 1, d_h: 1, d_v: 1}\noverrides: {a: {train: {d_h: 2, d_v: 2}}}"
+    )
+    train = load_params(path, "a", ("train.d_v=3",)).train
+    assert (train.d_z, train.d_h, train.d_v) == (1, 2, 3)
+    assert load_params(path, "b").train.d_h == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "assignments", "message"),
+    [
+        ("train: {d_z: 0}", (), "train.d_z"),
+        ("train: {d_z: many}", (), "found 'many'"),
+        ("graph: {metric: kernal}", (), "graph.metric"),
+        ("- 1", (), "expected a mapping"),
+        ("a: [", (), "not YAML"),
+        ("", ("train.d_z",), "expected key=value"),
+        ("train: 1", ("train.d_z=2",), "no section"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(tmp_path, text, assignments, message):
+    with pytest.raises(ConfigError) as caught:
+        load_params(write(tmp_path, text), None, assignments)
+    assert message in str(caught.value)
+
+
+def test_a_missing_parameter_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such parameter file"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_the_graphs_digest_leaves_out_what_changes_no_entry():
+    assert GraphConfig(block_rows=7).digest == GraphConfig().digest
+    assert GraphConfig(metric="dot").digest != GraphConfig().digest
