@@ -85,7 +85,8 @@ def test_a_mention_s_row_does_not_depend_on_the_others_of_its_split(features, pi
 
 
 def test_statistics_count_what_the_matrices_hold(features, pictures):
-    graph = build_graph(features, pictures, GraphConfig(max_neighbors=4))
+    config = GraphConfig(max_neighbors=4, bandwidth_fraction=0.35)
+    graph = build_graph(features, pictures, config)
     degree = (graph.train.toarray() > 0).sum(axis=1) - 1
     stats = graph.stats
     assert stats["n"] == 80
