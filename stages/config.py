@@ -37,7 +37,7 @@ class DemoConfig(Section):
 
     entities: int = Field(1500, ge=50)
     mentions: int = Field(4000, ge=100)
-    captions: int = Field(10000, ge=100)
+    captions: int = Field(12000, ge=100)
     """Captioned pictures for the demo's encoder; none of them is an entity's or a mention's."""
     seed: int = 0
 
@@ -45,7 +45,7 @@ class DemoConfig(Section):
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, trained on the demo's captions."""
 
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(4, ge=1)
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     seed: int = 0

@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class Lexicon:
         return cls(tuple(json.loads(terms.tobytes().decode())), np.asarray(idf), ngrams)
 
 
-def _vectorizer(ngrams: tuple[int, int], terms: Sequence[str] | None = None) -> TfidfVectorizer:
+def _vectorizer(ngrams: tuple[int, int], terms: Sequence[str] | None = None) -> Any:
+    # Here and not above: it takes seconds to import, and a finished store needs none of it.
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         analyzer="char_wb", ngram_range=ngrams, vocabulary=terms, dtype=np.float64
     )
