@@ -78,6 +78,7 @@ def extract(paths: DatasetPaths, config: ExtractConfig, force: bool = False) -> 
     dtype = resolve_dtype(config.dtype, device)
     fingerprint = fingerprint_of(digest, checkpoints, config, dtype)
     if paths.store.exists() and not force and _is_finished(paths, fingerprint, config):
+        _sweep(paths.partial)  # a kill just after the rename leaves the work folder behind
         return Extraction(paths.store, {})
 
     begun = time.perf_counter()
@@ -97,10 +98,15 @@ def extract(paths: DatasetPaths, config: ExtractConfig, force: bool = False) -> 
     for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
         (paths.extract / stale).unlink(missing_ok=True)
     writer.finish(paths.store, job.unit_names(), job.attributes(checkpoints, writer))
-    for leftover in paths.partial.iterdir():  # of other settings, superseded by this store
-        if leftover.is_dir() and leftover.name != name:
-            shutil.rmtree(leftover)
+    _sweep(paths.partial)
     return Extraction(paths.store, timings)
+
+
+def _sweep(partial: Path) -> None:
+    """Remove unfinished work, whatever its settings: the finished store supersedes it."""
+    for leftover in partial.glob("*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
 
 
 def _is_finished(paths: DatasetPaths, asked: Fingerprint, config: ExtractConfig) -> bool:

@@ -23,6 +23,7 @@ FINISHED = "finished already, nothing to do"
 PRELOADED = [
     "stages.encode.extract", "transformers.models.clip.modeling_clip",
     "transformers.models.clip.tokenization_clip", "click", "pyarrow.dataset",
+    "sklearn.feature_extraction.text",
 ]  # fmt: skip
 
 
