@@ -390,7 +390,9 @@ def test_a_full_disk_is_told_and_a_rerun_completes(
     assert tree(project.store) == tree(finished.store)
 
 
-def test_a_stale_work_folder_does_no_harm(project: DatasetPaths, monkeypatch: pytest.MonkeyPatch):
+def test_work_that_a_kill_left_behind_a_finished_store_is_swept_by_the_next_run(
+    project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
     from cache import writer
 
     def killed(folder: Path, **_: Any) -> None:
@@ -405,10 +407,10 @@ def test_a_stale_work_folder_does_no_harm(project: DatasetPaths, monkeypatch: py
     made = tree(project.store)
     (stale,) = project.partial.iterdir()
     assert not extract(project, config_of(project)).did_work
-    assert stale.exists()
+    assert not stale.exists()
+    assert tree(project.store) == made
     assert extract(project, config_of(project), force=True).did_work
     assert tree(project.store) == made
-    assert not stale.exists()
 
 
 def test_the_bar_of_texts_counts_tokens_and_that_of_pictures_pictures(
