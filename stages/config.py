@@ -142,6 +142,8 @@ class TrainConfig(Section):
     hard_negatives: int = Field(0, ge=0, le=16)
     """Wrong entities near a mention that join the batch's columns, drawn anew each epoch."""
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "linear"] = "constant"
+    """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""
     weight_decay: float = Field(1e-2, ge=0)
     patience: int = Field(4, ge=1)
     """Validations without a better MRR before training stops."""

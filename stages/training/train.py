@@ -185,7 +185,9 @@ def _train_epoch(
 
     sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
     # One mention alone has no negative to learn from.
-    for batch in prefetch(load, (rows for rows in steps if len(rows) > 1)):
+    steps = [rows for rows in steps if len(rows) > 1]
+    for i, batch in enumerate(prefetch(load, iter(steps))):
+        _set_learning_rate(optimizer, config, epoch + i / len(steps))
         side, optimized = model.mentions(batch.mentions)
         scores = model.matcher.pairs(side, model.entities(batch.entities))
         loss_e = contrastive_loss(scores, batch.target)
@@ -203,6 +205,16 @@ def _train_epoch(
     if model.config.uses_graph:
         sums["tau"] = float(model.threshold.tau.detach())
     return sums
+
+
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, epochs: float
+) -> None:
+    """The rate after so many (fractional) epochs; a function of them alone, so a resumed run's is
+    the straight run's."""
+    left = 1 - epochs / config.epochs if config.schedule == "linear" else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * left
 
 
 def _drawn(near: np.ndarray | None, k: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -15,6 +15,9 @@ from stages.training import train as module
 from stages.training.data import open_dataset, run_data
 
 
+SETTINGS = {"dropout": 0.1, "hard_negatives": 2, "schedule": "linear"}
+
+
 class KilledError(Exception):
     pass
 
@@ -29,37 +32,35 @@ def killed_after(epoch):
 
 @pytest.fixture(scope="module")
 def straight(opened, tmp_path_factory):
-    return short_run(opened, tmp_path_factory.mktemp("straight"), dropout=0.1, hard_negatives=2)[0]
+    return short_run(opened, tmp_path_factory.mktemp("straight"), **SETTINGS)[0]
 
 
 def test_one_seed_gives_one_run_and_another_seed_another(opened, straight, tmp_path):
-    again = short_run(opened, tmp_path / "a", dropout=0.1, hard_negatives=2)[0]
+    again = short_run(opened, tmp_path / "a", **SETTINGS)[0]
     assert_equal_runs(again, straight)
-    other = short_run(opened, tmp_path / "b", seed=1, dropout=0.1, hard_negatives=2)[0]
+    other = short_run(opened, tmp_path / "b", seed=1, **SETTINGS)[0]
     assert other.history != straight.history
     assert any(not w.equal(straight.state[name]) for name, w in other.state.items())
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_killed_run_resumes_and_ends_as_a_straight_one(opened, straight, tmp_path, epoch):
-    settings = {"dropout": 0.1, "hard_negatives": 2}
     with pytest.raises(KilledError):
-        short_run(opened, tmp_path, on_epoch=killed_after(epoch), **settings)
+        short_run(opened, tmp_path, on_epoch=killed_after(epoch), **SETTINGS)
     torch.rand(7)  # whatever the process draws meanwhile
     rows = []
-    resumed = short_run(opened, tmp_path, on_epoch=rows.append, **settings)[0]
+    resumed = short_run(opened, tmp_path, on_epoch=rows.append, **SETTINGS)[0]
     assert [row["epoch"] for row in rows] == list(range(epoch + 1, 4))
     assert_equal_runs(resumed, straight)
 
 
 def test_a_damaged_state_is_reported_and_training_starts_over(opened, straight, tmp_path, caplog):
-    settings = {"dropout": 0.1, "hard_negatives": 2}
     with pytest.raises(KilledError):
-        short_run(opened, tmp_path, on_epoch=killed_after(2), **settings)
+        short_run(opened, tmp_path, on_epoch=killed_after(2), **SETTINGS)
     (state,) = tmp_path.glob("*/state.pt")
     state.write_bytes(state.read_bytes()[:-100])
     rows = []
-    again = short_run(opened, tmp_path, on_epoch=rows.append, **settings)[0]
+    again = short_run(opened, tmp_path, on_epoch=rows.append, **SETTINGS)[0]
     assert f"{state}: damaged; training starts over" in caplog.text
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert_equal_runs(again, straight)
@@ -224,3 +225,20 @@ def test_units_that_need_pictures_raise_on_a_store_of_texts(blind, units):
 def test_text_alone_trains_on_a_store_of_texts(blind, tmp_path, variant):
     trained, *_ = short_run(open_dataset(blind), tmp_path, variant, units=("text",), epochs=1)
     assert "tau" not in trained.history[0]
+
+
+def test_the_linear_schedule_falls_step_by_step_from_the_rate_to_nearly_zero(
+    opened, tmp_path, monkeypatch
+):
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def noted(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    short_run(opened, tmp_path, "mimic", epochs=2, schedule="linear", learning_rate=0.01)
+    n = len(rates)
+    assert n >= 4
+    np.testing.assert_allclose(rates, [0.01 * (1 - i / n) for i in range(n)])
