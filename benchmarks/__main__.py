@@ -1,59 +1,81 @@
-"""Each benchmark runs ours and its peers in turn, several rounds, and prints median ratios.
+"""Side-by-side timings of ours and its peers, step by step.
 
-python -m benchmarks [--rounds 7] [--output benchmarks.json]
+python -m benchmarks                      every benchmark at a quick size
+python -m benchmarks --full --output benchmarks.json
+python -m benchmarks gather graph         some of them
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import platform
-import statistics
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
 
-from benchmarks.gather import BATCH, SHAPE, check_equal, make_peers
+from benchmarks.machine import machine
+
+NAMES = ("gather",)
 
 
-@click.command(help="Side-by-side timings of the feature store's reader and its peers.")
-@click.option("--rounds", default=7, show_default=True, type=click.IntRange(min=3))
+@click.command(help=__doc__)
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.option("--full", is_flag=True, help="WikiMEL's size instead of a quick one.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=3))
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
-def main(rounds: int, output: Path | None) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        peers = make_peers(Path(folder))
-        check_equal(peers)
-        seconds: dict[str, list[float]] = {name: [] for name in peers}
-        rng = np.random.default_rng(2)
-        for _ in range(rounds):
-            rows = rng.integers(0, SHAPE[0], BATCH)
-            for name, gather in peers.items():
-                begun = time.perf_counter()
-                gather(rows)
-                seconds[name].append(time.perf_counter() - begun)
-    megabytes = BATCH * SHAPE[1] * SHAPE[2] * 2 / 1e6
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    click.echo(f"gather {BATCH} random rows of {SHAPE} float16; {machine}; {rounds} rounds")
-    figures = {}
-    for name, times in seconds.items():
-        ratios = [theirs / ours for theirs, ours in zip(times, seconds["ours"], strict=True)]
-        figures[name] = {
-            "median_mb_per_second": megabytes / statistics.median(times),
-            "time_over_ours_median": statistics.median(ratios),
-            "time_over_ours_min": min(ratios),
-            "time_over_ours_max": max(ratios),
-        }
-        f = figures[name]
-        click.echo(
-            f"{name:18} {f['median_mb_per_second']:8.0f} MB/s   time / ours: "
-            f"{f['time_over_ours_median']:.2f} "
-            f"({f['time_over_ours_min']:.2f} to {f['time_over_ours_max']:.2f})"
-        )
+@click.option("--one", type=click.Path(path_type=Path), hidden=True)
+def main(
+    names: tuple[str, ...], full: bool, rounds: int, output: Path | None, one: Path | None
+) -> None:
+    if one is not None:
+        module = importlib.import_module(f"benchmarks.{names[0]}")
+        one.write_text(json.dumps(module.run(full, rounds).as_json()))
+        return
+    about = machine()
+    click.echo(json.dumps(about))
+    found: dict[str, Any] = {"machine": about, "full": full, "rounds": rounds, "results": {}}
+    failed = []
+    for name in names or NAMES:
+        result = _in_a_process_of_its_own(name, full, rounds)
+        if result is None:
+            failed.append(name)
+            continue
+        found["results"][name] = result
+        show(result)
     if output is not None:
-        output.write_text(json.dumps({"machine": machine, "gather": figures}, indent=1) + "\n")
+        output.write_text(json.dumps(found, indent=1) + "\n")
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def _in_a_process_of_its_own(name: str, full: bool, rounds: int) -> dict[str, Any] | None:
+    """So that no benchmark's memory is another's, and a failure stops only itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "benchmarks", name, "--rounds", str(rounds)]
+        command += ["--one", str(path), *(["--full"] if full else [])]
+        if subprocess.run(command, check=False).returncode:
+            return None
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+
+def show(result: dict[str, Any]) -> None:
+    click.echo(f"\n{result['name']}: {result['what']}")
+    for t in result["timings"]:
+        click.echo(
+            f"  {t['name']:34} {t['seconds']:10.4f} s   time / ours: "
+            f"{t['ratio']:7.2f} ({t['ratio_min']:.2f} to {t['ratio_max']:.2f})"
+        )
+    for mark in result["marks"]:
+        word = "met   " if mark["met"] else "MISSED"
+        click.echo(f"  {word} {mark['what']}: {mark['found']} ({mark['goal']})")
+    for note in result["notes"]:
+        click.echo(f"  {note}")
 
 
 if __name__ == "__main__":

@@ -1,43 +1,110 @@
-"""Random rows of a (n, 50, 768) float16 array: our reader, zarr's `oindex`, a plain memory map."""
+"""The store: random rows of a (n, 50, 768) float16 array out of our reader, zarr's `oindex` and a
+plain memory map; writing against the disk's sequential rate; opening a large store."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import zarr
 
+from benchmarks.compare import Result, at_least, at_most, compare, ratio_of
+from benchmarks.machine import copy_rate, write_rate
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter
 
-SHAPE = (8192, 50, 768)
+QUICK, FULL = 8_192, 130_000  # rows: 0.6 GB; 10 GB, the distinct pictures of WikiMEL
+PATCHES = (50, 768)
+ROW_BYTES = 50 * 768 * 2
 BATCH = 256
+UNIT = 64  # rows a write, as extract's image units
+BATCHES = 8  # a round
+HELD = 8_192  # rows that the gathers are drawn from: they fit into memory beside the peers'
+
+
+def run(full: bool, rounds: int) -> Result:
+    rows = FULL if full else QUICK
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        written = make_store(folder, rows)
+        disk = write_rate(folder)
+        begun = time.perf_counter()
+        store = FeatureStore.open(folder / "store.zarr")
+        opened = time.perf_counter() - begun
+        values = store["x"].slice(0, HELD)
+        np.asarray(values).tofile(folder / "plain.bin")
+        peers = make_peers(folder)
+        rng = np.random.default_rng(2)
+        batches = [rng.integers(0, HELD, BATCH) for _ in range(BATCHES)]
+        check_equal(peers, batches[0])
+        timings = compare(
+            {name: partial(_gather_all, gather, batches) for name, gather in peers.items()}, rounds
+        )
+    oindex, plain = (ratio_of(timings, n) for n in ("zarr oindex", "plain memory map"))
+    rate = BATCHES * BATCH * ROW_BYTES / timings[0].seconds
+    return Result(
+        "gather",
+        f"{BATCH} random rows, {BATCHES} times, of a ({rows}, 50, 768) float16 array in memory",
+        timings,
+        [
+            at_least("gather against zarr's oindex", oindex, 20),
+            at_least("gather, rate over a plain memory map's", plain, 0.5),
+            at_least("writing, rate over the disk's sequential one", written / disk, 0.5),
+            at_most(f"opening a {rows * ROW_BYTES / 1e9:.1f} GB store", opened, 0.1, " s"),
+        ],
+        [
+            f"gather: {rate / 1e9:.2f} GB/s, {rate / copy_rate():.0%} of the memory's copy rate; "
+            "each row is copied once",
+            f"writing, checksums included: {written / 1e6:.0f} MB/s; "
+            f"the disk, one file with fsync: {disk / 1e6:.0f} MB/s",
+        ],
+        {"write_bytes_per_second": written, "disk_bytes_per_second": disk, "open_seconds": opened},
+    )
+
+
+def make_store(folder: Path, rows: int) -> float:
+    """A store of `rows` rows, written unit by unit; returns bytes a second."""
+    block = np.random.default_rng(0).standard_normal((UNIT, *PATCHES), dtype=np.float32)
+    block = block.astype(np.float16)
+    spec = ArraySpec("x", (rows, *PATCHES), "float16")
+    begun = time.perf_counter()
+    writer = StoreWriter.open(folder / "work", Fingerprint({"made": "bench"}), [spec])
+    names = []
+    for start in range(0, rows, UNIT):
+        part = block[: min(UNIT, rows - start)]
+        part[:, 0, 0] = np.arange(start, start + len(part))  # so that no two rows are equal
+        names.append(str(start))
+        writer.write(names[-1], [("x", start, part)])
+    writer.finish(folder / "store.zarr", names, {})
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    return rows * ROW_BYTES / seconds
 
 
 def make_peers(folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """One store and one plain file with equal values; name -> gather(rows)."""
-    values = np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32).astype(np.float16)
-    writer = StoreWriter.open(
-        folder / "work", Fingerprint({"made": "bench"}), [ArraySpec("x", SHAPE, "float16")]
-    )
-    writer.write("all", [("x", 0, values)])
-    writer.finish(folder / "store.zarr", ["all"], {})
-    values.tofile(folder / "plain.bin")
-    ours = FeatureStore.open(folder / "store.zarr")["x"]
-    theirs = zarr.open(folder / "store.zarr", mode="r")["x"]
-    plain = np.memmap(folder / "plain.bin", np.float16, "r", shape=SHAPE)
+    """name -> gather(rows); the first is ours."""
+    theirs = zarr.open_group(folder / "store.zarr", mode="r")["x"]
+    plain = np.memmap(folder / "plain.bin", np.float16, "r", shape=(HELD, *PATCHES))
     return {
-        "ours": ours.gather,
+        "ours": FeatureStore.open(folder / "store.zarr")["x"].gather,
         "plain memory map": lambda rows: plain[rows],
         "zarr oindex": lambda rows: np.asarray(theirs.oindex[rows]),
     }
 
 
-def check_equal(peers: dict[str, Callable[[np.ndarray], np.ndarray]]) -> None:
-    rows = np.random.default_rng(1).integers(0, SHAPE[0], BATCH)
+def check_equal(peers: dict[str, Callable[[np.ndarray], np.ndarray]], rows: np.ndarray) -> None:
     want = peers["plain memory map"](rows)
     for name, gather in peers.items():
         np.testing.assert_array_equal(gather(rows), want, err_msg=name)
+
+
+def _gather_all(gather: Callable[[np.ndarray], np.ndarray], batches: list[np.ndarray]) -> None:
+    for rows in batches:
+        gather(rows)

@@ -137,6 +137,8 @@ class TrainConfig(Section):
     logit_scale: float = Field(20.0, gt=0)
     """Score scale that the layer norms of the global texts start from."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread evenly over the batch's entities; not in the paper."""
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(128, ge=2)
     hard_negatives: int = Field(0, ge=0, le=16)

@@ -190,7 +190,7 @@ def _train_epoch(
         _set_learning_rate(optimizer, config, epoch + i / len(steps))
         side, optimized = model.mentions(batch.mentions)
         scores = model.matcher.pairs(side, model.entities(batch.entities))
-        loss_e = contrastive_loss(scores, batch.target)
+        loss_e = contrastive_loss(scores, batch.target, config.label_smoothing)
         loss = loss_e + config.lambda_g * optimized.loss_g  # eq. 8
         if not torch.isfinite(loss):
             raise MelovError(
