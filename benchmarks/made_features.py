@@ -1,0 +1,187 @@
+"""Features with a planted signal, and the store that holds them.
+
+Tokens and patches come from a bank of vectors, as a language's words do, so that writing costs what
+copying costs; a mention shares a part of them with its gold entity. Global texts lie around the
+topic of the gold entity, close enough for mentions of one topic to be neighbours in the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cache.fingerprint import Fingerprint
+from cache.strings import pack_strings
+from cache.writer import StoreWriter
+from stages.datasets.records import Records
+from stages.encode.encoder import Shapes
+from stages.encode.layout import feature_specs, specs_of
+from stages.encode.lexical import Lexicon
+from stages.paths import SPLITS, DatasetPaths
+
+SHAPES = Shapes(d_t=512, d_local=512, d_image=512, d_patch=768, n_p=50)  # CLIP ViT-B/32
+BANK = 4096
+MAX_TOKENS = 40
+ENTITY_TOKENS, MENTION_TOKENS, SPREAD = 20, 27, 7
+"""Mean lengths of texts, and their deviation, as CLIP's tokenizer counts WikiMEL's."""
+
+TOPIC, OWN = 0.88, 0.07
+"""Shares of topic and of identity in a global text's square; the rest is noise."""
+
+SHARED = 0.5
+"""Of a mention's tokens, patches and picture: what it has from its gold entity."""
+
+UNIT_TEXTS, UNIT_IMAGES = 16_384, 1_024
+NGRAMS = (2, 4)
+
+
+@dataclass(frozen=True)
+class MadeFeatures:
+    """What the store is written from.
+
+    Parameters
+    ----------
+    texts, images: rows of the store by group, int32 (records,); -1 without a picture.
+    lengths: tokens of each stored text, ascending, as extraction sorts them.
+    tokens: rows of the token bank, int16 (texts, MAX_TOKENS); patches: int16 (images, n_p).
+    text_global, image_global: float16 (texts, d_t), (images, d_image).
+    """
+
+    texts: dict[str, np.ndarray]
+    images: dict[str, np.ndarray]
+    lengths: np.ndarray
+    tokens: np.ndarray
+    patches: np.ndarray
+    text_global: np.ndarray
+    image_global: np.ndarray
+
+    @classmethod
+    def draw(
+        cls,
+        topics: np.ndarray,
+        gold: dict[str, np.ndarray],
+        pictures: dict[str, np.ndarray],
+        rng: np.random.Generator,
+    ) -> MadeFeatures:
+        """Entities by `topics` (entities,), then mentions by their `gold` entity."""
+        answer = np.concatenate([np.arange(len(topics)), *(gold[s] for s in SPLITS)])
+        n_e, n = len(topics), len(answer)
+        lengths = rng.normal(np.where(np.arange(n) < n_e, ENTITY_TOKENS, MENTION_TOKENS), SPREAD)
+        lengths = lengths.round().clip(4, MAX_TOKENS).astype(np.int64)
+        order = np.argsort(lengths, kind="stable")
+        place = np.empty(n, np.int32)
+        place[order] = np.arange(n, dtype=np.int32)
+        groups = [f"mentions/{s}" for s in SPLITS]
+        ends = np.cumsum([n_e, *(len(gold[s]) for s in SPLITS)])
+        texts = dict(zip(["entities", *groups], np.split(place, ends[:-1]), strict=True))
+        has = (
+            np.concatenate([pictures[g] for g in texts]) >= 0
+        )  # pictures count up, record by record
+        centres = _normal(rng, topics.max() + 1, SHAPES.d_t)[topics]
+        text_global = np.sqrt(TOPIC) * centres + np.sqrt(OWN) * _normal(rng, n_e, SHAPES.d_t)
+        noise = np.sqrt(1 - TOPIC - OWN) * _normal(rng, n, SHAPES.d_t)
+        image_global = _normal(rng, n_e, SHAPES.d_image)[answer]
+        image_global[n_e:] *= np.sqrt(SHARED)
+        image_global[n_e:] += np.sqrt(1 - SHARED) * _normal(rng, n - n_e, SHAPES.d_image)
+        return cls(
+            texts,
+            pictures,
+            lengths[order],
+            _shared(rng, answer, n_e, MAX_TOKENS)[order],
+            _shared(rng, answer, n_e, SHAPES.n_p)[has],
+            (text_global[answer] + noise)[order].astype(np.float16),
+            image_global[has].astype(np.float16),
+        )
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+
+def _normal(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Rows of about unit length, float32 (n, d)."""
+    return rng.standard_normal((n, d), dtype=np.float32) / np.float32(np.sqrt(d))
+
+
+def _shared(rng: np.random.Generator, answer: np.ndarray, n_e: int, k: int) -> np.ndarray:
+    """k rows of the bank for each record; a mention has SHARED of them from its entity."""
+    rows = rng.integers(0, BANK, (len(answer), k), dtype=np.int16)
+    own = rng.random((len(answer) - n_e, k)) >= SHARED
+    rows[n_e:] = np.where(own, rows[n_e:], rows[answer[n_e:]])
+    return rows
+
+
+def write_store(
+    paths: DatasetPaths, fingerprint: Fingerprint, records: Records, features: MadeFeatures
+) -> None:
+    """Write the finished store to its place, through the project's own writer."""
+    small = _small_arrays(records, features)
+    specs = feature_specs(
+        SHAPES, len(features.lengths), int(features.offsets[-1]), len(features.image_global)
+    )
+    work = paths.partial / fingerprint.digest
+    writer = StoreWriter.open(work, fingerprint, [*specs, *specs_of(small)])
+    names = []
+    for name, parts in _units(features):
+        names.append(name)
+        if not writer.done(name):
+            writer.write(name, parts)
+    writer.write("records", [(name, 0, array) for name, array in small.items()])
+    attributes = {
+        "dataset": paths.dataset,
+        "text_encoder": "made",
+        "image_encoder": "made",
+        "shapes": vars(SHAPES),
+        "max_tokens": MAX_TOKENS,
+        "lexical_ngrams": list(NGRAMS),
+    }
+    writer.finish(paths.store, [*names, "records"], attributes)
+
+
+def _units(f: MadeFeatures) -> Iterator[tuple[str, list[tuple[str, int, np.ndarray]]]]:
+    rng = np.random.default_rng(1)
+    words = rng.standard_normal((BANK, SHAPES.d_local), dtype=np.float32).astype(np.float16)
+    bits = rng.standard_normal((BANK, SHAPES.d_patch), dtype=np.float32).astype(np.float16)
+    for lo in range(0, len(f.lengths), UNIT_TEXTS):
+        hi = min(lo + UNIT_TEXTS, len(f.lengths))
+        real = np.arange(MAX_TOKENS) < f.lengths[lo:hi, None]
+        local = words[f.tokens[lo:hi][real]]
+        parts = [("texts/global", lo, f.text_global[lo:hi])]
+        yield f"texts/{lo}-{hi}", [*parts, ("texts/local", int(f.offsets[lo]), local)]
+    for lo in range(0, len(f.image_global), UNIT_IMAGES):
+        hi = min(lo + UNIT_IMAGES, len(f.image_global))
+        parts = [
+            ("images/global", lo, f.image_global[lo:hi]),
+            ("images/local", lo, bits[f.patches[lo:hi]]),
+            ("images/ok", lo, np.ones(hi - lo, np.uint8)),
+        ]
+        yield f"images/{lo}-{hi}", parts
+
+
+def _small_arrays(records: Records, f: MadeFeatures) -> dict[str, np.ndarray]:
+    """Columns, ids and names' TF-IDF rows, as extraction writes them."""
+    tables = {"entities": (records.entities, "name")}
+    tables |= {f"mentions/{s}": (records.mentions[s], "words") for s in SPLITS}
+    names = {group: table[column].to_pylist() for group, (table, column) in tables.items()}
+    lexicon = Lexicon.fit(names["entities"], NGRAMS)
+    arrays = {
+        "texts/offsets": f.offsets,
+        "lexical/terms": lexicon.terms_as_bytes(),
+        "lexical/idf": lexicon.idf,
+        "projections/image": np.zeros((SHAPES.d_image, SHAPES.d_patch), np.float32),
+    }
+    for group, (table, _) in tables.items():
+        data, offsets = pack_strings(table["id"].to_pylist())
+        matrix = lexicon(names[group])
+        arrays |= {
+            f"{group}/text": f.texts[group],
+            f"{group}/image": f.images[group].astype(np.int32),
+            f"{group}/id_bytes": data,
+            f"{group}/id_offsets": offsets,
+            f"lexical/{group}/indptr": matrix.indptr.astype(np.int64),
+            f"lexical/{group}/indices": matrix.indices.astype(np.int32),
+            f"lexical/{group}/data": matrix.data,
+        }
+    return arrays
