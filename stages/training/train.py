@@ -17,16 +17,15 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, TrainConfig
-from stages.heads.features import Features
 from stages.heads.inputs import CachedFeatures, MentionInputs
-from stages.heads.losses import contrastive_loss
-from stages.heads.model import HeadsConfig, Melov, MentionInput
+from stages.heads.model import HeadsConfig, Melov
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.ranking.views import Views
 from stages.training.checkpoint import State, load_state, run_digest, save_state
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
+from stages.training.step import Batch, load_batch, train_step
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +49,6 @@ class Data:
     gold: dict[str, np.ndarray]
     views: Views
     provenance: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    mentions: MentionInput
-    entities: Features
-    target: Tensor
-    """Column of each mention's gold entity."""
 
 
 def heads_config(
@@ -173,35 +164,18 @@ def _train_epoch(
     hard = _drawn(near, config.hard_negatives, rng)
     steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
 
-    def load(rows: np.ndarray) -> _Batch:
-        others = [] if hard is None else [hard[rows].ravel()]
-        columns = np.unique(np.concatenate([gold[rows], *others]))
-        target = torch.from_numpy(np.searchsorted(columns, gold[rows]))
-        return _Batch(
-            data.inputs.batch("train", rows),
-            data.cached.entities(columns),
-            target.to(data.cached.device),
-        )
+    def load(rows: np.ndarray) -> Batch:
+        return load_batch(data.inputs, rows, gold[rows], None if hard is None else hard[rows])
 
     sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
     # One mention alone has no negative to learn from.
     steps = [rows for rows in steps if len(rows) > 1]
     for i, batch in enumerate(prefetch(load, iter(steps))):
         _set_learning_rate(optimizer, config, epoch + i / len(steps))
-        side, optimized = model.mentions(batch.mentions)
-        scores = model.matcher.pairs(side, model.entities(batch.entities))
-        loss_e = contrastive_loss(scores, batch.target, config.label_smoothing)
-        loss = loss_e + config.lambda_g * optimized.loss_g  # eq. 8
-        if not torch.isfinite(loss):
-            raise MelovError(
-                f"the loss is not finite in epoch {epoch + 1}", "lower train.learning_rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        losses = train_step(model, optimizer, batch, config, f"epoch {epoch + 1}")
         share = len(batch.target) / len(order)
-        for name, value in (("loss", loss), ("loss_e", loss_e), ("loss_g", optimized.loss_g)):
-            sums[name] += float(value.detach()) * share
+        for name, value in losses.items():
+            sums[name] += value * share
     if model.config.uses_graph:
         sums["tau"] = float(model.threshold.tau.detach())
     return sums

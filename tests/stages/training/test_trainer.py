@@ -11,9 +11,9 @@ from stages.heads.inputs import CachedFeatures
 from stages.heads.model import OPTIMIZED, Melov
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
+from stages.training import step
 from stages.training import train as module
 from stages.training.data import open_dataset, run_data
-
 
 SETTINGS = {"dropout": 0.1, "hard_negatives": 2, "schedule": "linear"}
 
@@ -150,7 +150,7 @@ def test_columns_are_distinct_so_that_mentions_of_one_entity_share_theirs(
     config = small(units=("text",), epochs=1, hard_negatives=hard)
     data, heads = run_data(opened, config, "mimic", CPU)
     rows, columns, targets, widths = [], [], [], []
-    batch, entities, loss = data.inputs.batch, data.cached.entities, module.contrastive_loss
+    batch, entities, loss = data.inputs.batch, data.cached.entities, step.contrastive_loss
 
     def batch_seen(split, found):
         rows.extend([found] if split == "train" else [])
@@ -161,14 +161,14 @@ def test_columns_are_distinct_so_that_mentions_of_one_entity_share_theirs(
             columns.append(found)
         return entities(found)
 
-    def loss_seen(scores, target):
+    def loss_seen(scores, target, smoothing):
         targets.append(target.numpy())
         widths.append(scores.total.shape)
-        return loss(scores, target)
+        return loss(scores, target, smoothing)
 
     monkeypatch.setattr(data.inputs, "batch", batch_seen)
     monkeypatch.setattr(data.cached, "entities", entities_seen)
-    monkeypatch.setattr(module, "contrastive_loss", loss_seen)
+    monkeypatch.setattr(step, "contrastive_loss", loss_seen)
     module.train(data, heads, config, EvaluateConfig(), 0, tmp_path)
     assert sorted(np.concatenate(rows)) == list(range(48))  # an epoch is every mention once
     shared = 0
@@ -231,11 +231,11 @@ def test_the_linear_schedule_falls_step_by_step_from_the_rate_to_nearly_zero(
     opened, tmp_path, monkeypatch
 ):
     rates = []
-    step = torch.optim.AdamW.step
+    update = torch.optim.AdamW.step
 
     def noted(self, *args, **kwargs):
         rates.append(self.param_groups[0]["lr"])
-        return step(self, *args, **kwargs)
+        return update(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
     short_run(opened, tmp_path, "mimic", epochs=2, schedule="linear", learning_rate=0.01)
