@@ -22,6 +22,9 @@ from stages.paths import SPLITS
 class CachedFeatures:
     """A store's features as `Features` batches on a device.
 
+    Tokens and patches keep the store's precision: they are copied once, and the heads widen them
+    where they use them.
+
     Parameters
     ----------
     units: of the matcher; arrays that none of them reads are left alone.
@@ -67,7 +70,7 @@ class CachedFeatures:
         local, mask = self.tokens.gather_padded(texts)
         image_global, image_local = self.images(images) if self.uses_images else (None, None)
         return Features(
-            text_global=self._tensor(self.store["texts/global"].gather(texts)),
+            text_global=self._tensor(self.store["texts/global"].gather(texts)).float(),
             text_local=self._tensor(local),
             text_mask=torch.from_numpy(mask).to(self.device),
             has_image=torch.from_numpy(images >= 0).to(self.device),
@@ -77,20 +80,22 @@ class CachedFeatures:
         )
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; each row is read once."""
-        distinct, place = np.unique(rows, return_inverse=True)
-        real = distinct[distinct >= 0]
-        place = torch.from_numpy(place - (len(distinct) - len(real)))
+        """Global (n, d) and local (n, n_p, d'), zero where a row is -1."""
+        missing = rows < 0
         found = []
         for name in ("images/global", "images/local"):
-            values = self._tensor(self.store[name].gather(real))
-            missing = values.new_zeros(1, *values.shape[1:])
-            # -1 indexes the row of zeros that stands last
-            found.append(torch.cat([values, missing])[place])
-        return found[0], found[1]
+            array = self.store[name]
+            if missing.all():  # the store may hold no picture at all
+                values = np.zeros((len(rows), *array.shape[1:]), array.dtype)
+            else:
+                # One copy a picture: any row stands in where there is none.
+                values = array.gather(np.where(missing, rows.max(), rows))
+                values[missing] = 0
+            found.append(self._tensor(values))
+        return found[0].float(), found[1]
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.device).float()
+        return torch.from_numpy(values).to(self.device)
 
 
 @dataclass(frozen=True)

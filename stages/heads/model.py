@@ -21,6 +21,7 @@ from stages.heads.features import Features
 from stages.heads.fusion import Fusion
 from stages.heads.gcn import Gcn, Neighborhood
 from stages.heads.matcher import EntitySide, Matcher, MentionSide
+from stages.heads.projection import project
 from stages.heads.threshold import Threshold
 from stages.heads.vae import PatchAttention, Vae, generation_loss
 
@@ -169,8 +170,8 @@ class Melov(nn.Module):
         assert batch.node_local is not None
         assert batch.node_has_image is not None
         has = batch.node_has_image
-        v = self.w_v(batch.node_global) * has[:, None]
-        patches = self.w_V(batch.node_local) * has[:, None, None]
+        v = project(batch.node_global, self.w_v) * has[:, None]
+        patches = project(batch.node_local, self.w_V) * has[:, None, None]
         blocks = batch.neighborhood.blocks
         return (
             self.gcn_global(v, blocks, self.threshold),
@@ -181,14 +182,15 @@ class Melov(nn.Module):
         """Original features in the latent space: (n, d_v) and (n, n_p, d_v)."""
         if x.image_global is None or x.image_local is None:
             raise ValueError("the heads' units need image features; use units: [text]")
-        return self.w_v(x.image_global), self.w_V(x.image_local)
+        return project(x.image_global, self.w_v), project(x.image_local, self.w_V)
 
     def _fill(self, v: Tensor, patches: Tensor, has_image: Tensor) -> tuple[Tensor, Tensor]:
         v = torch.where(has_image[:, None], v, self.no_picture[0])
         return v, torch.where(has_image[:, None, None], patches, self.no_picture[1])
 
     def _texts(self, x: Features) -> Features:
-        t, tokens = self.dropout(x.text_global), self.dropout(x.text_local)
+        t = self.dropout(x.text_global)
+        tokens = self.dropout(x.text_local.to(t))  # as the store has them until here
         if self.config.adapter == "mlp":
             t, tokens = self.adapter_global(t), self.adapter_local(tokens)
         return x.with_texts(t, tokens)
