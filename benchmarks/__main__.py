@@ -19,7 +19,7 @@ import click
 
 from benchmarks.machine import machine
 
-NAMES = ("gather",)
+NAMES = ("gather", "training")
 
 
 @click.command(help=__doc__)
