@@ -7,6 +7,7 @@ beats both. An unknown key raises and names the nearest one.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -86,6 +87,11 @@ class ExtractConfig(Section):
     """Character n-grams of the lexical unit's TF-IDF, bounded by words."""
 
 
+EXACT_MENTIONS = 100_000
+"""Training mentions up to which `graph.backend: auto` compares all pairs: 10^13 floating-point
+operations at 512 features, a few minutes on two cores."""
+
+
 class GraphConfig(Section):
     """Similarity of mentions (section 3.2.2)."""
 
@@ -100,13 +106,26 @@ class GraphConfig(Section):
     """Leave out neighbours that carry the very same picture."""
     transductive: bool = False
     """Ablation: mentions of validation and test see each other within their split."""
+    backend: Literal["auto", "exact", "faiss"] = "auto"
+    """`exact` compares all pairs; `faiss` those in nearby cells; see `settled` for `auto`."""
     block_rows: int = Field(1024, ge=1)
     """Changes no entry, so neither the digest nor graph.json holds it."""
 
+    def settled(self, mentions: int) -> GraphConfig:
+        """With `auto` decided for so many training mentions: exact up to EXACT_MENTIONS."""
+        if self.backend != "auto":
+            return self
+        backend = "exact" if mentions <= EXACT_MENTIONS else "faiss"
+        return self.model_copy(update={"backend": backend})
+
     @property
     def digest(self) -> str:
-        """Hash of all that decides the graph of given features (hex, 64 bits)."""
-        text = self.model_dump_json(exclude={"block_rows"})
+        """Hash of all that decides the graph of given features (hex, 64 bits).
+
+        An `auto` that nobody settled counts as exact.
+        """
+        exact = set() if self.backend == "faiss" else {"backend"}
+        text = self.model_dump_json(exclude={"block_rows", *exact})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -160,6 +179,8 @@ class EvaluateConfig(Section):
     mention_rows: int = Field(32, ge=1)
     entity_rows: int = Field(256, ge=1)
     """Block of mentions and of entities scored at once; bounds memory, changes no rank."""
+    screen: bool = True
+    """Settle most pairs by an upper bound of their score; changes no rank either."""
     device: str = "auto"
 
 
@@ -274,7 +295,9 @@ def _assign(raw: dict[str, Any], assignment: str) -> None:
 def _explain(model: type[BaseModel], where: str, item: Any) -> str:
     location = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{where}: {location}: {item['msg']} (found {item['input']!r})"
+        choices = item["ctx"]["expected"] if item["type"] == "literal_error" else ""
+        meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
+        return f"{where}: {location}: {item['msg']} (found {item['input']!r}{meant})"
     for part in item["loc"][:-1]:
         annotation = model.model_fields[str(part)].annotation
         assert isinstance(annotation, type)

@@ -139,6 +139,23 @@ class Matcher(nn.Module):
         scores: dict[str, Tensor] = {}
         if mentions.text is not None and entities.text is not None:
             scores["text"] = self.text(mentions.text, entities.text)
+        scores |= self._without_text(mentions, entities)
+        return Scores(torch.stack(list(scores.values())).mean(0), scores)
+
+    def rest(self, mentions: MentionSide, entities: EntitySide) -> Tensor:
+        """S less G2L's part of it, `g2l_weight` × G2L: all that needs no attention; (m, e).
+
+        Only with the text unit in use.
+        """
+        assert mentions.text is not None
+        assert entities.text is not None
+        total = mentions.text.t @ entities.text.t.T / 2  # G2G
+        for score in self._without_text(mentions, entities).values():
+            total += score
+        return total.div_(len(self.units))
+
+    def _without_text(self, mentions: MentionSide, entities: EntitySide) -> dict[str, Tensor]:
+        scores: dict[str, Tensor] = {}
         if mentions.vision is not None and entities.vision is not None:
             scores["vision"] = self.vision(mentions.vision, entities.vision)
         if mentions.cross is not None and entities.cross is not None:
@@ -146,8 +163,12 @@ class Matcher(nn.Module):
         if mentions.lexical is not None and entities.lexical is not None:
             cosine = torch.from_numpy((mentions.lexical @ entities.lexical.T).toarray())
             scores["lexical"] = self.s.exp() * cosine.to(self.s)
-        total = torch.stack(list(scores.values())).mean(0)
-        return Scores(total, scores)
+        return scores
+
+    @property
+    def g2l_weight(self) -> float:
+        """What one unit of G2L adds to S."""
+        return 1 / (2 * len(self.units))
 
     def forward(self, mentions: Features, entities: Features) -> Scores:
         return self.pairs(self.mention_side(mentions), self.entity_side(entities))

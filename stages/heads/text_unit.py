@@ -35,6 +35,11 @@ class MentionText:
     gram: Tensor  # (m, n_t, n_t)
     bias: Tensor  # (m n_t,): 0 on real tokens, PADDED on padding
 
+    def take(self, rows: Tensor) -> MentionText:
+        """Some of the mentions, by row."""
+        bias = self.bias.view(len(self.t), -1)[rows].reshape(-1)
+        return MentionText(self.t[rows], self.key[rows], self.value[rows], self.gram[rows], bias)
+
 
 @dataclass(frozen=True)
 class EntityText:
@@ -80,9 +85,33 @@ class TextUnit(nn.Module):
         )
 
     def forward(self, mentions: MentionText, entities: EntityText) -> Tensor:
-        return (mentions.t @ entities.t.T + self._global_to_local(mentions, entities)) / 2
+        return (mentions.t @ entities.t.T + self.global_to_local(mentions, entities)) / 2
 
-    def _global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
+    def global_to_local_at(
+        self, mentions: MentionText, entities: EntityText, i: Tensor, j: Tensor
+    ) -> Tensor:
+        """G2L of the pairs (i, j) alone, for when few are wanted.
+
+        Shapes
+        ------
+        i, j: (p,) rows of mentions and of entities -> (p,)
+        """
+        n_m, h = mentions.key.shape[1:]
+        first, count = entities.offsets[j], entities.offsets[j + 1] - entities.offsets[j]
+        place = torch.arange(int(count.max()), device=j.device)
+        real = place < count[:, None]
+        query = entities.query[(first[:, None] + place).where(real, first[:, None])]  # (p, n_e, h)
+        bias = mentions.bias.view(-1, 1, n_m)[i]
+        attention = torch.baddbmm(bias, query, mentions.key[i].mT).softmax(-1)
+        share = real.to(attention) / count[:, None]
+        mixed = (share[:, None] @ attention)[:, 0]  # P̄ (p, n_m)
+        variance = ((mixed[:, None] @ mentions.gram[i])[:, 0] * mixed).sum(-1) / h
+        along = (mentions.value[i] @ entities.direction[j][..., None])[..., 0]
+        dot = (mixed * along).sum(-1)
+        return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset[j]
+
+    def global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
+        """G2L of all pairs, (m, e)."""
         m, n_m, h = mentions.key.shape
         key = mentions.key.reshape(m * n_m, h)
         mixed = mean_attention(entities.query, entities.offsets, key, mentions.bias, n_m)

@@ -14,7 +14,7 @@ from stages.heads.inputs import MentionInputs
 from stages.heads.model import Melov
 from stages.paths import atomic_path
 from stages.ranking.metrics import metrics, metrics_by_part
-from stages.ranking.rank import rank_gold
+from stages.ranking.rank import Wanted, rank_all
 from stages.ranking.views import Views
 
 
@@ -22,18 +22,12 @@ def evaluate(
     model: Melov, inputs: MentionInputs, views: Views, records: Records, config: EvaluateConfig
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Metrics by part (`metrics.json` but for dataset, variant and seed), and ranks by split."""
-    ranks = {
-        split: rank_gold(
-            model,
-            inputs,
-            views,
-            split,
-            np.arange(records.mentions[split].num_rows),
-            records.gold(split),
-            config,
-        )
-        for split in ("valid", "test")
-    }
+    splits = ("valid", "test")
+    wanted = [
+        Wanted(split, np.arange(records.mentions[split].num_rows), records.gold(split))
+        for split in splits
+    ]
+    ranks = dict(zip(splits, rank_all(model, inputs, views, wanted, config), strict=True))
     n = records.entities.num_rows
     seen = np.isin(records.gold("test"), records.gold("train"))
     kinds = records.mentions["test"]["image_kind"].to_pylist()

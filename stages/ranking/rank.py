@@ -1,7 +1,8 @@
 """Exact ranking over the whole knowledge base in bounded memory.
 
 The entities' side of the matcher is computed once a block and dropped; of the scores only the
-counts of better and equal entities are kept. Neither grows with the knowledge base.
+counts of better and equal entities are kept. Neither grows with the knowledge base. Bounds spare
+most pairs the attention (`screen.py`); the ranks are those of all scores.
 """
 
 from __future__ import annotations
@@ -18,11 +19,22 @@ from stages.config import EvaluateConfig
 from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.matcher import EntitySide, MentionSide, Scores
 from stages.heads.model import Melov
+from stages.heads.text_bounds import EntityBounds
 from stages.progress import progress
+from stages.ranking.screen import Screen, block_bounds
 from stages.ranking.views import Views
 
 MENTIONS_AT_ONCE = 8192
 """Mentions whose side is held in memory while the knowledge base passes by."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to rank: distinct mentions of a split, rows (m,), and their gold entities' rows (m,)."""
+
+    split: str
+    rows: np.ndarray
+    gold: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,9 +45,9 @@ class _Block:
     side: MentionSide
     gold_view: Tensor
     gold_score: Tensor
+    screen: Screen | None
 
 
-@torch.inference_mode()
 def rank_gold(
     model: Melov,
     inputs: MentionInputs,
@@ -45,53 +57,92 @@ def rank_gold(
     gold: np.ndarray,
     config: EvaluateConfig,
 ) -> np.ndarray:
+    """`rank_all` for one split."""
+    return rank_all(model, inputs, views, [Wanted(split, rows, gold)], config)[0]
+
+
+@torch.inference_mode()
+def rank_all(
+    model: Melov,
+    inputs: MentionInputs,
+    views: Views,
+    wanted: Sequence[Wanted],
+    config: EvaluateConfig,
+) -> list[np.ndarray]:
     """Rank of each mention's gold entity: 1 + entities scored higher + half of those equal.
 
-    Parameters
-    ----------
-    rows: (m,) distinct mentions of the split; gold: (m,) rows of the knowledge base.
+    The knowledge base passes by once for every `MENTIONS_AT_ONCE` mentions, of whatever split.
 
     Returns
     -------
-    float64 (m,), in the order of `rows`.
+    float64 (m,) for each of `wanted`, in the order of its rows.
     """
     model.eval()
-    cached = inputs.cached
-    ranks = np.empty(len(rows), dtype=np.float64)
-    lengths = cached.text_rows[f"mentions/{split}"][rows]  # texts are stored by length
-    order = np.argsort(lengths, kind="stable")
-    with progress(len(rows) * len(views), "pairs", f"rank {split}") as bar:
-        for lo in range(0, len(order), MENTIONS_AT_ONCE):
-            group = order[lo : lo + MENTIONS_AT_ONCE]
-            size = config.mention_rows
-            places = [group[i : i + size] for i in range(0, len(group), size)]
-            blocks = [_gold_block(model, inputs, views, split, rows, gold, p) for p in places]
-            above = np.zeros(len(rows))
-            for start, side in _entity_blocks(model, cached, views, config.entity_rows):
+    firsts = np.cumsum([0, *(len(w.rows) for w in wanted)])
+    ranks = np.empty(firsts[-1], dtype=np.float64)
+    places = [
+        (w, first + part, part)
+        for w, first in zip(wanted, firsts, strict=False)
+        for part in _by_length(inputs.cached, w, config.mention_rows)
+    ]
+    at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
+    names = " and ".join(w.split for w in wanted)
+    with progress(len(ranks) * len(views), "pairs", f"rank {names}") as bar:
+        for lo in range(0, len(places), at_once):
+            blocks = [
+                _gold_block(model, inputs, views, w, place, part, config.screen)
+                for w, place, part in places[lo : lo + at_once]
+            ]
+            above = np.zeros(len(ranks))
+            for start, side in _entity_blocks(model, inputs.cached, views, config.entity_rows):
                 stop = min(start + config.entity_rows, len(views))
-                counts = torch.from_numpy(views.counts[start:stop]).to(cached.device).double()
+                counts = torch.from_numpy(views.counts[start:stop]).to(inputs.cached.device)
+                bounds = block_bounds(side) if blocks[0].screen is not None else None
                 for block in blocks:
-                    above[block.place] += _better(model, block, side, start, stop, counts)
+                    total = _scores(model, block, side, bounds, start, stop)
+                    above[block.place] += _better(block, total, start, stop, counts.double())
                     bar.update(len(block.place) * (stop - start))
             for block in blocks:
                 equal = views.counts[block.gold_view.cpu().numpy()] - 1
                 ranks[block.place] = 1 + above[block.place] + equal / 2
-    return ranks
+    return np.split(ranks, firsts[1:-1])
 
 
-def _better(
-    model: Melov, block: _Block, side: EntitySide, start: int, stop: int, counts: Tensor
-) -> np.ndarray:
+def _by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.ndarray]:
+    """Places of `wanted.rows` in parts of `size` mentions of similar length."""
+    lengths = cached.text_rows[f"mentions/{wanted.split}"][wanted.rows]  # stored by length
+    order = np.argsort(lengths, kind="stable")
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+def _scores(
+    model: Melov,
+    block: _Block,
+    side: EntitySide,
+    bounds: EntityBounds | None,
+    start: int,
+    stop: int,
+) -> Tensor:
+    """S of a block of mentions and the views from start to stop, where it can reach the gold's."""
+    if block.screen is None or bounds is None:
+        return model.matcher.pairs(block.side, side).total
+    return block.screen.scores(side, bounds, _own(block, start, stop))
+
+
+def _own(block: _Block, start: int, stop: int) -> Tensor:
+    views = torch.arange(start, stop, device=block.gold_view.device)
+    return views == block.gold_view[:, None]
+
+
+def _better(block: _Block, total: Tensor, start: int, stop: int, counts: Tensor) -> np.ndarray:
     """Entities of a block of views scored higher, plus half of those equal, but for the gold."""
-    total = model.matcher.pairs(block.side, side).total
     if not torch.isfinite(total).all():
         raise MelovError(
             "a score is not finite: the heads have diverged", "lower train.learning_rate"
         )
     gold = block.gold_score[:, None]
     weight = (total > gold).double() + (total == gold).double() / 2
-    own = torch.arange(start, stop, device=total.device) == block.gold_view[:, None]
-    found: np.ndarray = (weight.masked_fill(own, 0) @ counts).cpu().numpy()
+    found: np.ndarray = (weight.masked_fill(_own(block, start, stop), 0) @ counts).cpu().numpy()
     return found
 
 
@@ -99,19 +150,26 @@ def _gold_block(
     model: Melov,
     inputs: MentionInputs,
     views: Views,
-    split: str,
-    rows: np.ndarray,
-    gold: np.ndarray,
+    wanted: Wanted,
     place: np.ndarray,
+    part: np.ndarray,
+    screen: bool,
 ) -> _Block:
-    side, _ = model.mentions(inputs.batch(split, rows[place]))
-    view = views.of_entity[gold[place]]
+    side, _ = model.mentions(inputs.batch(wanted.split, wanted.rows[part]))
+    view = views.of_entity[wanted.gold[part]]
     distinct, where = np.unique(view, return_inverse=True)
     entities = model.entities(inputs.cached.entities(views.rows[distinct]))
     total = model.matcher.pairs(side, entities).total
     column = torch.from_numpy(where.reshape(-1)).to(total.device)
     score = total.gather(1, column[:, None])[:, 0]
-    return _Block(place, side, torch.from_numpy(view).to(total.device), score)
+    use = screen and side.text is not None
+    return _Block(
+        place,
+        side,
+        torch.from_numpy(view).to(total.device),
+        score,
+        Screen(model.matcher, side, score) if use else None,
+    )
 
 
 def _entity_blocks(

@@ -9,7 +9,7 @@ from stages.config import EvaluateConfig, TrainConfig
 from stages.heads.matcher import Scores
 from stages.heads.model import Melov
 from stages.ranking import rank as module
-from stages.ranking.rank import rank_gold, top_entities
+from stages.ranking.rank import Wanted, rank_all, rank_gold, top_entities
 from stages.ranking.views import distinct_views
 from stages.training.data import data_for, run_data
 
@@ -60,10 +60,10 @@ class World:
         total = found.total.numpy()[:, self.picked]
         return total, {u: x.numpy()[:, self.picked] for u, x in found.units.items()}
 
-    def ranks(self, split="test", rows=None, mention_rows=32, entity_rows=256):
+    def ranks(self, split="test", rows=None, mention_rows=32, entity_rows=256, screen=True):
         gold = self.data.gold[split]
         rows = np.arange(len(gold)) if rows is None else rows
-        config = EvaluateConfig(mention_rows=mention_rows, entity_rows=entity_rows)
+        config = EvaluateConfig(mention_rows=mention_rows, entity_rows=entity_rows, screen=screen)
         return rank_gold(self.model, self.data.inputs, self.views, split, rows, gold[rows], config)
 
 
@@ -107,6 +107,17 @@ def test_blocks_of_any_size_give_the_same_ranks(world, mention_rows, entity_rows
     np.testing.assert_array_equal(found, world.ranks("valid"))
 
 
+def test_splits_ranked_together_get_the_ranks_that_each_has_alone(world):
+    wanted = [
+        Wanted(split, rows, world.data.gold[split][rows])
+        for split, rows in (("test", np.arange(3, 20)), ("valid", np.arange(12)))
+    ]
+    config = EvaluateConfig(mention_rows=5)
+    found = rank_all(world.model, world.data.inputs, world.views, wanted, config)
+    np.testing.assert_array_equal(found[0], world.ranks("test", np.arange(3, 20)))
+    np.testing.assert_array_equal(found[1], world.ranks("valid"))
+
+
 def test_the_order_of_the_rows_does_not_matter(world):
     rows = np.random.default_rng(0).permutation(24)[:15]
     np.testing.assert_array_equal(world.ranks(rows=rows, mention_rows=4), world.ranks()[rows])
@@ -130,7 +141,7 @@ def test_equal_scores_of_different_entities_count_one_half_each(opened, monkeypa
     assert max(distinct) < len(world.views)
     want = by_a_loop(total, world.data.gold["test"].tolist())
     for entity_rows in (1, 6, 256):
-        np.testing.assert_array_equal(world.ranks("test", None, 5, entity_rows), want)
+        np.testing.assert_array_equal(world.ranks("test", None, 5, entity_rows, screen=False), want)
 
 
 def test_heads_that_tell_nothing_apart_rank_everything_in_the_middle(opened):

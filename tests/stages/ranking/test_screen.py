@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from test_rank import N, World
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.heads.text_unit import TextUnit
+from stages.ranking import screen as module
+from stages.ranking.rank import rank_gold
+
+
+@pytest.fixture(params=[("text",), ("text", "lexical"), ("text", "vision", "cross", "lexical")])
+def world(request, opened):
+    return World(opened, request.param)
+
+
+@pytest.mark.parametrize("dense", [-1.0, 0.05, 2.0])  # all rows whole, both ways, pair by pair
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_screened_ranks_are_those_of_all_scores(world, split, dense, monkeypatch):
+    monkeypatch.setattr(module, "DENSE", dense)
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    want = world.ranks(split, screen=False)
+    for mention_rows, entity_rows in ((32, 256), (5, 9)):
+        found = world.ranks(split, None, mention_rows, entity_rows)
+        np.testing.assert_array_equal(found, want)
+
+
+def test_settled_pairs_get_no_attention(opened, monkeypatch):
+    """With gold entities far ahead on the global score, the bound leaves next to nothing open."""
+    world = World(opened, ("text",))
+    seen = []
+    at, whole = TextUnit.global_to_local_at, TextUnit.global_to_local
+
+    def noted_at(self, mentions, entities, i, j):
+        seen.append(len(i))
+        return at(self, mentions, entities, i, j)
+
+    def noted(self, mentions, entities):
+        seen.append(len(mentions.t) * (len(entities.offsets) - 1))
+        return whole(self, mentions, entities)
+
+    monkeypatch.setattr(TextUnit, "global_to_local_at", noted_at)
+    rows, gold = np.arange(24), world.data.gold["test"]
+    total, _ = world.scores("test")
+    best = total.argmax(1)  # rank 1 by definition, so little can reach the gold score
+    config = EvaluateConfig(mention_rows=4, entity_rows=N)
+    monkeypatch.setattr(TextUnit, "global_to_local", noted)
+    far = rank_gold(world.model, world.data.inputs, world.views, "test", rows, best, config)
+    open_for_best = sum(seen)
+    seen.clear()
+    rank_gold(world.model, world.data.inputs, world.views, "test", rows, gold, config)
+    assert open_for_best < sum(seen)
+    assert far.max() <= 2  # copies of the best one tie with it
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["text.w_q.bias", "text.w_u.weight", "ln_t.bias"])
+def test_a_score_that_is_no_number_raises_with_the_screen_too(opened, name, value):
+    world = World(opened, ("text",))
+    parameter = dict(world.model.matcher.named_parameters())[name]
+    parameter.data.view(-1)[0] = value
+    with pytest.raises(MelovError, match="not finite"):
+        world.ranks()
