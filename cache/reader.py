@@ -83,6 +83,12 @@ class FeatureStore:
             store.fingerprint.require_equal(expect, path, hint)
         return store
 
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits of what it was made from and what it holds: two stores of one
+        fingerprint may differ in last bits."""
+        return Fingerprint({"from": self.fingerprint.fields, "holds": self.checksums}).digest
+
     def names(self) -> list[str]:
         """Every array, sorted."""
         return sorted(self.checksums)

@@ -20,9 +20,27 @@ from cache.checksum import combine, crc32, flat_bytes
 from cache.errors import StoreError
 from cache.files import sync_folder, telling_full
 from cache.fingerprint import Fingerprint, canonical
-from cache.layout import ArraySpec
+from cache.layout import GROUP, ArraySpec
 from cache.ledger import Entry, Part
 from cache.work import WorkFolder
+
+REPLACED = "replaced"
+"""Where an older store lies in the work folder until the new one stands in its place."""
+
+
+def put_back(partial: Path, target: Path) -> None:
+    """Undo the first of the two renamings of a `finish` that was killed between them.
+
+    The store that was being replaced comes back to `target`; the same calls as before then finish.
+
+    Parameters
+    ----------
+    partial: the folder of work folders.
+    """
+    for work in partial.glob("*"):
+        # Where the group is gone from the work folder, it stood at `target` and was removed since.
+        if (work / REPLACED).exists() and (work / GROUP).exists() and not target.exists():
+            (work / REPLACED).rename(target)
 
 
 class StoreWriter:
@@ -141,7 +159,7 @@ class StoreWriter:
             self._folder.write_attributes(finished=True, arrays=checksums, attributes=attributes)
         target = Path(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        replaced = self.work / "replaced"
+        replaced = self.work / REPLACED
         if replaced.exists():
             shutil.rmtree(replaced)
         if target.exists():

@@ -16,10 +16,16 @@ from stages.paths import DatasetPaths, atomic_path
 
 
 @command("Run the frozen encoders once; write global and local features to the store.")
-@click.option("--force", is_flag=True, help="Replace a store that was made from something else.")
-def main(params: Params, dataset: str, force: bool) -> None:
+@click.option("--force", is_flag=True, help="Encode everything anew, whatever store is there.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Encode everything anew where the store at hand was made by another encoder or with other "
+    "settings, or is damaged; without it that is an error.",
+)
+def main(params: Params, dataset: str, force: bool, replace: bool) -> None:
     paths = DatasetPaths(dataset)
-    extraction = extract(paths, params.extract, force)
+    extraction = extract(paths, params.extract, force, replace)
     timings = paths.extract / "timings.json"
     summary_file = paths.extract / "summary.json"
     if extraction.did_work or not timings.exists():
@@ -34,6 +40,12 @@ def main(params: Params, dataset: str, force: bool) -> None:
     if not extraction.did_work:
         click.echo(f"{paths.store}: finished already, nothing to do")
     texts, pictures = summary["texts"], summary["pictures"]
+    if extraction.reused is not None:
+        click.echo(
+            f"{paths.store}: updated; reused {extraction.reused['texts']:,} of "
+            f"{texts['distinct']:,} texts, {extraction.reused['pictures']:,} of "
+            f"{pictures['distinct']:,} pictures"
+        )
     click.echo(
         f"texts: {texts['records']} records, {texts['distinct']} distinct, {texts['tokens']} tokens"
         f" ({summary['texts_at_max_tokens']} at the limit of tokens)"

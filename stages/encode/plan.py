@@ -20,6 +20,10 @@ from stages.encode.encoder import Checkpoints
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
 
+FEATURES_VERSION = 1
+"""Raise it with any change of code that moves a feature: no store from before is then taken for
+finished, and no row of one is carried over."""
+
 GROUPS = ("entities", *(f"mentions/{split}" for split in SPLITS))
 
 
@@ -39,6 +43,8 @@ def fingerprint_of(
         "dtype": dtype,
         "lexical_ngrams": list(config.lexical_ngrams),
     }
+    if FEATURES_VERSION > 1:  # the stores of version 1 do not say so
+        said["features_version"] = FEATURES_VERSION
     return Fingerprint(said)
 
 
@@ -71,6 +77,11 @@ class PicturePlan:
     keys: list[str]
     rows: dict[str, np.ndarray]  # group -> int32 (records,), -1 without a picture
     of_picture: np.ndarray  # int32 (rows of pictures.parquet,): store row, -1 if not encoded
+
+    @property
+    def key_rows(self) -> np.ndarray:
+        """The keys as the store has them, uint8 (k, 16)."""
+        return np.array([list(bytes.fromhex(key)) for key in self.keys], np.uint8).reshape(-1, 16)
 
 
 def texts_of(records: Records) -> dict[str, list[str]]:

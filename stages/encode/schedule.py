@@ -44,13 +44,15 @@ class Work(Generic[Item]):
     """One kind of unit: how an item is loaded, a unit computed, its result written.
 
     `size` is what a unit adds to the progress bar: of texts, which are sorted by length, their
-    tokens, since the last rows take far longer than the first.
+    tokens, since the last rows take far longer than the first. `rows` are those to load and to
+    count: all of them, unless some need no work.
     """
 
     load: Callable[[int], Item] | None
     compute: Callable[[Unit, Sequence[Item]], Encoded]
     write: Callable[[Unit, Encoded], None]
     size: Callable[[Unit], int]
+    rows: Callable[[Unit], Sequence[int]] = lambda unit: range(unit.lo, unit.hi)
 
 
 def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[Any]) -> Timing:
@@ -75,7 +77,7 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
             timing.waiting += loaded - begun
             timing.forward += computed - loaded
             timing.writing += time.perf_counter() - computed
-            timing.rows += unit.rows
+            timing.rows += len(work.rows(unit))
             bar.update(work.size(unit))
         if writing is not None:
             last = time.perf_counter()
@@ -90,4 +92,4 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
 def _submit(loaders: ThreadPoolExecutor, work: Work[Any], unit: Unit) -> list[Future[Any]]:
     if work.load is None:
         return []
-    return [loaders.submit(work.load, row) for row in range(unit.lo, unit.hi)]
+    return [loaders.submit(work.load, row) for row in work.rows(unit)]

@@ -19,7 +19,14 @@ from stages.paths import DatasetPaths
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "stages" / "encode"))
 
-from small_project import build_bert, build_clip, build_vit, tree, write_project  # noqa: E402
+from small_project import (  # noqa: E402
+    add_entities,
+    build_bert,
+    build_clip,
+    build_vit,
+    tree,
+    write_project,
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +127,28 @@ def test_another_store_is_refused_with_the_fields_and_replaced_by_force(
     assert "python -m pipeline.extract --dataset tiny --force" in told
     assert tree(project.store) == tree(finished.store)
     assert run(*shorter, "--force").exit_code == 0
+    assert tree(project.store) != tree(finished.store)
+
+
+def test_an_update_says_what_it_reused(project: DatasetPaths, finished: DatasetPaths):
+    shutil.copytree(finished.store, project.store)
+    add_entities(project)
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "updated; reused 46 of 48 texts, 14 of 19 pictures" in result.output
+    assert "finished already, nothing to do" in run().output
+    assert "reused" not in run("--force").output
+
+
+def test_replace_says_why_a_store_is_made_anew(
+    project: DatasetPaths, finished: DatasetPaths, caplog: pytest.LogCaptureFixture
+):
+    shutil.copytree(finished.store, project.store)
+    with caplog.at_level("INFO"):
+        result = run("--set", "extract.max_tokens=9", "--replace")
+    assert result.exit_code == 0, result.output
+    assert "max_tokens: stored 20, asked 9" in caplog.text
+    assert "it is made anew" in caplog.text
     assert tree(project.store) != tree(finished.store)
 
 

@@ -195,17 +195,42 @@ def write_project(root: Path, encoder: Path, image_encoder: str = "same") -> Dat
     return paths
 
 
-def rewrite_names(paths: DatasetPaths, change: Callable[[str], str]) -> None:
-    """Prepare the data set again, with other names of entities."""
+def prepare_again(
+    paths: DatasetPaths, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> None:
+    """Prepare the data set again with other entities and with the pictures as they are now.
+
+    A row that `change` adds may name its picture's file instead of its row: `"picture": "x.png"`.
+    """
     records = Records.load(paths.records)
-    rows = records.entities.to_pylist()
+    pictures, findings = PictureTable(), Findings()
+    for path in records.pictures["path"].to_pylist():
+        pictures.row(path, "again")
+    rows = change(records.entities.to_pylist())
     for row in rows:
-        row["name"] = change(row["name"])
-    changed = table_from_rows(rows, ENTITY_SCHEMA)
+        if isinstance(row["picture"], str):
+            row["picture"] = pictures.row(row["picture"], row["id"])
+            row["pictures"] = [row["picture"]]
     Records(
-        records.dataset, records.source, records.image_root, records.text_field, changed,
-        records.mentions, records.pictures, records.findings,
+        records.dataset, records.source, records.image_root, records.text_field,
+        table_from_rows(rows, ENTITY_SCHEMA), records.mentions,
+        pictures.build(paths.raw, findings), findings.listed(),
     ).save(paths.records)  # fmt: skip
+
+
+def add_entities(paths: DatasetPaths) -> None:
+    """Three more: two texts that are new, one that is not; two new pictures and one shared one.
+
+    One stands before all others, so that no old row keeps its number.
+    """
+    for number in (50, 51):
+        random_picture(number).save(paths.raw / f"{number}.png")
+    new = [
+        {"id": "Q50", "name": "Fifty", "text": "first of all", "picture": "50.png"},
+        {"id": "Q51", "name": "Fifty-one", "text": "a new one", "picture": "51.png"},
+        {"id": "Q52", "name": "Name 1", "text": TEXTS[1], "picture": "a.png"},
+    ]
+    prepare_again(paths, lambda rows: [new[0], *rows, *new[1:]])
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -223,7 +248,7 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
     Does not return: the process ends with the command's exit code.
     """
     from cache import writer
-    from stages.encode import extract
+    from stages.encode import job
 
     def slowly(module: Any, name: str) -> None:
         real = getattr(module, name)
@@ -240,8 +265,8 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
     with output.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    slowly(extract, "encode_text_unit")
-    slowly(extract, "encode_image_unit")
+    slowly(job, "encode_text_unit")
+    slowly(job, "encode_image_unit")
     slowly(writer, "sync_folder")
     sys.argv = ["extract", "--dataset", "tiny", *arguments]
     runpy.run_module("pipeline.extract", run_name="__main__", alter_sys=True)

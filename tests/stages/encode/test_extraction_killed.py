@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from small_project import run_extract, tree, write_project
+from small_project import add_entities, run_extract, tree, write_project
 
 from stages.paths import DatasetPaths
 
@@ -113,3 +113,32 @@ def test_a_forced_replacement_that_is_killed_loses_neither_store(
     code, _ = run(None, "--force")
     assert code == 0, run.output
     assert tree(project.store) == whole
+
+
+def test_an_update_killed_at_any_moment_and_run_again_is_byte_identical(
+    project: DatasetPaths, server: ForkServerContext
+):
+    run, chance = Runner(server, project), random.Random(5)
+    assert run(None)[0] == 0, run.output
+    add_entities(project)
+    old, backup = tree(project.store), project.root / "old.zarr"
+    shutil.copytree(project.store, backup)
+    code, seconds = run(None)
+    assert code == 0, run.output
+    assert "updated; reused 46 of 48 texts" in run.output
+    whole = tree(project.store)
+    kills, resumed, done = 0, 0, True
+    while kills < KILLS:
+        if done:  # from the start again
+            shutil.rmtree(project.store)
+            shutil.copytree(backup, project.store)
+        code, _ = run(chance.uniform(0.3 * seconds, seconds))
+        assert code in (0, -9), run.output
+        resumed += "resuming:" in run.output
+        kills += code == -9
+        assert tree(project.store) in (old, whole)
+        done = tree(project.store) == whole
+    assert resumed
+    assert run(None)[0] == 0, run.output
+    assert tree(project.store) == whole
+    assert not any(path.is_dir() for path in project.partial.iterdir())

@@ -1,0 +1,90 @@
+"""The store that lies at the target already: the one asked for, one to update, or another one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from cache.errors import StoreError
+from cache.fingerprint import Fingerprint
+from cache.reader import FeatureStore
+from stages.paths import DatasetPaths
+from stages.progress import progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Older:
+    """What is at the target, and what is asked for in view of it.
+
+    Parameters
+    ----------
+    asked: the fingerprint to reach; under `dtype: auto` of the precision that the store has.
+    store: the finished store of the same encoder, None if there is none to use.
+    """
+
+    asked: Fingerprint
+    store: FeatureStore | None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.store is not None and self.store.fingerprint == self.asked
+
+    def checked(self, replace: bool) -> Older:
+        """Read the store: damage that is copied would get a checksum of its own and be hidden.
+
+        Parameters
+        ----------
+        replace: go on without a damaged store.
+
+        Raises
+        ------
+        StoreError: an array differs from its checksum; it is named, with the command.
+        """
+        if self.store is None:
+            return self
+        try:
+            with progress(self.store.nbytes(), "B", "check the older store") as bar:
+                self.store.verify(lambda done, _: bar.update(done - bar.n))
+        except StoreError as error:
+            return self.without(error, replace)
+        return self
+
+    def without(self, error: StoreError, replace: bool) -> Older:
+        """The same wish with no store to use; raises `error` if that may not be."""
+        if not replace:
+            raise error
+        log.info("%s\n  it is made anew", error.message)
+        return Older(self.asked, None)
+
+
+def find_older(paths: DatasetPaths, asked: Fingerprint, any_dtype: bool, replace: bool) -> Older:
+    """Open the store at the target, if there is one.
+
+    Parameters
+    ----------
+    any_dtype: a store of any precision will do, and an update keeps to it.
+    replace: pass over a store that cannot be used instead of raising.
+
+    Raises
+    ------
+    StoreError: the store was made by another encoder or with other settings (all differing fields
+        are named), it is half built, or no store.
+    """
+    if not paths.store.exists():
+        return Older(asked, None)
+    hint = replacing(paths.dataset)
+    try:
+        store = FeatureStore.open(paths.store, hint=hint)
+        said = store.fingerprint.fields
+        wanted = {**asked.fields, "dtype": said.get("dtype")} if any_dtype else asked.fields
+        if Fingerprint({**wanted, "records": said.get("records")}) != store.fingerprint:
+            store.fingerprint.require_equal(Fingerprint(wanted), paths.store, hint)
+        return Older(Fingerprint(wanted), store)
+    except StoreError as error:
+        return Older(asked, None).without(error, replace)
+
+
+def replacing(dataset: str) -> str:
+    return f"to replace it: python -m pipeline.extract --dataset {dataset} --force"

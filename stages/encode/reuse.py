@@ -1,0 +1,118 @@
+"""Rows that an older store of the same encoder has already: looked up by key, copied, not encoded.
+
+A text's key is a hash of its token ids, a picture's a hash of its file's bytes, so equal keys under
+one encoder mean equal features, whatever the records or the files are called. A picture that failed
+has no features to carry over: it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cache.reader import FeatureStore, RowArray
+from stages.encode.units import Encoded, Unit
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Where the rows of the new store stand in an older one.
+
+    Parameters
+    ----------
+    store: the older store; read through memory maps, never written.
+    rows: kind of unit -> row in `store` of each row of the new one, -1 where it has none,
+        shape: (n,) for `texts`, (k,) for `images`.
+    """
+
+    store: FeatureStore
+    rows: Mapping[str, np.ndarray]
+
+    @classmethod
+    def find(cls, store: FeatureStore, text_keys: np.ndarray, picture_keys: np.ndarray) -> Reuse:
+        """Look the new store's keys up, both of shape (rows, 16), uint8.
+
+        Raises
+        ------
+        StoreError: an array of keys cannot be read.
+        """
+        images = np.full(len(picture_keys), -1, dtype=np.int64)
+        if "images/keys" in store:
+            images = _rows_of(picture_keys, _whole(store["images/keys"]))
+            usable = np.append(_whole(store["images/ok"]) == 1, False)  # so that -1 stays -1
+            images[~usable[images]] = -1
+        return cls(
+            store, {"texts": _rows_of(text_keys, _whole(store["texts/keys"])), "images": images}
+        )
+
+    def fresh(self, unit: Unit) -> np.ndarray:
+        """The unit's rows that are to be encoded, as rows of the new store, int64."""
+        return unit.lo + np.flatnonzero(self.rows[unit.kind][unit.lo : unit.hi] < 0)
+
+    def count(self, kind: str) -> int:
+        """Rows that are carried over."""
+        return int((self.rows[kind] >= 0).sum())
+
+    def texts(self, unit: Unit, new: Encoded | None, offsets: np.ndarray) -> Encoded:
+        """The whole unit, out of the older store's rows and of `new`, the fresh ones' features.
+
+        Parameters
+        ----------
+        new: parts of the fresh texts alone, in their order; None if there are none.
+        offsets: of all the new store's texts, shape: (n + 1,).
+        """
+        old = self.rows["texts"][unit.lo : unit.hi]
+        kept = old >= 0  # (rows of the unit,)
+        fresh = _parts(new)
+        lengths = np.diff(offsets[unit.lo : unit.hi + 1])
+        tokens, _ = self.store.ragged("texts/local", "texts/offsets").gather(old[kept])
+        whole = self.store["texts/global"].gather(old[kept])
+        return Encoded(
+            [
+                ("texts/global", unit.lo, _joined(kept, whole, fresh.get("texts/global"))),
+                (
+                    "texts/local",
+                    int(offsets[unit.lo]),
+                    _joined(np.repeat(kept, lengths), tokens, fresh.get("texts/local")),
+                ),
+            ]
+        )
+
+    def images(self, unit: Unit, new: Encoded | None) -> Encoded:
+        """As `texts`; rows in the note of `new` are places among the fresh pictures."""
+        old = self.rows["images"][unit.lo : unit.hi]
+        kept = old >= 0
+        fresh, rows = _parts(new), self.fresh(unit)
+        parts = []
+        for name in ("images/global", "images/local", "images/ok"):
+            carried = self.store[name].gather(old[kept])
+            parts.append((name, unit.lo, _joined(kept, carried, fresh.get(name))))
+        failed = [] if new is None else new.note
+        return Encoded(parts, [[int(rows[place]), reason] for place, reason in failed])
+
+
+def _parts(encoded: Encoded | None) -> dict[str, np.ndarray]:
+    return {} if encoded is None else {name: values for name, _, values in encoded.parts}
+
+
+def _joined(kept: np.ndarray, carried: np.ndarray, new: np.ndarray | None) -> np.ndarray:
+    """`carried` where `kept` is true, `new` elsewhere; shape: (len(kept), *trailing shape)."""
+    if new is None:
+        return carried
+    out = np.empty((len(kept), *new.shape[1:]), new.dtype)
+    out[kept], out[~kept] = carried, new
+    return out
+
+
+def _rows_of(asked: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Row of each key among `stored`, -1 where it is not there."""
+    row_of = {key.tobytes(): row for row, key in enumerate(stored)}
+    found: list[Any] = [row_of.get(key.tobytes(), -1) for key in asked]
+    return np.array(found, dtype=np.int64)
+
+
+def _whole(rows: RowArray) -> np.ndarray:
+    return rows.slice(0, len(rows))

@@ -1,0 +1,63 @@
+"""`dvc repro` of the stage extract, as dvc.yaml has it: the older store is there to be updated."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cache.reader import FeatureStore
+from stages.paths import DatasetPaths
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "stages" / "encode"))
+
+from small_project import add_entities, build_clip, tree, write_project  # noqa: E402
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetPaths:
+    """A DVC repository with the stage extract alone and with hard links to the cache."""
+    paths = write_project(tmp_path, build_clip(tmp_path / "clip"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["extract"]
+    stage["deps"] = [dep for dep in stage["deps"] if dep.startswith("data/")]
+    stage["params"] = ["extract"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": stage}}))
+    for arguments in (["init", "--no-scm"], ["config", "cache.type", "hardlink"]):
+        dvc(tmp_path, *arguments)
+    return paths
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def cached(folder: Path) -> dict[str, str]:
+    return tree(folder / ".dvc" / "cache")
+
+
+@pytest.mark.slow
+def test_dvc_repro_updates_the_store_and_leaves_the_cached_one_as_it_was(project: DatasetPaths):
+    assert "reused" not in dvc(project.root, "repro")
+    first, kept = tree(project.store), cached(project.root)
+    linked = next(project.store.glob("texts/local/c.*")).stat()
+    assert linked.st_nlink > 1
+
+    add_entities(project)
+    assert "reused 46 of 48 texts" in dvc(project.root, "repro")
+    second, after = tree(project.store), cached(project.root)
+    assert second != first
+    assert {name: after[name] for name in kept} == kept
+    assert "didn't change" in dvc(project.root, "repro")
+
+    params = project.root / "params.yaml"
+    params.write_text(params.read_text().replace("max_tokens: 20", "max_tokens: 9"))
+    assert "it is made anew" in dvc(project.root, "repro")
+    assert FeatureStore.open(project.store).attributes["max_tokens"] == 9
