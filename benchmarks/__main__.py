@@ -19,7 +19,7 @@ import click
 
 from benchmarks.machine import machine
 
-NAMES = ("gather", "training")
+NAMES = ("gather", "extract", "graph", "training", "ranking", "ablation")
 
 
 @click.command(help=__doc__)

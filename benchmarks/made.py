@@ -59,11 +59,12 @@ FULL = Size(109_976, 18_092, 2_585, 5_169)  # WikiMEL
 QUICK = Size(5_499, 905, 129, 258)  # a twentieth
 
 
-def made_dataset(full: bool, folder: Path | None = None) -> DatasetPaths:
+def made_dataset(full: bool, folder: Path | None = None, size: Size | None = None) -> DatasetPaths:
     """Make the data set, or find it made already; it opens by `open_dataset`.
 
     Parameters
     ----------
+    full: FULL or QUICK, where `size` does not say something else.
     folder: the project's folder that `data/` goes to; default: $MELOV_BENCH_DIR, else a temporary
         one in the current directory.
 
@@ -71,9 +72,13 @@ def made_dataset(full: bool, folder: Path | None = None) -> DatasetPaths:
     ------
     MelovError: the disk is full.
     """
-    size = FULL if full else QUICK
+    name = "made" if full else "made-quick"
+    if size is None:
+        size = FULL if full else QUICK
+    else:
+        name = "-".join(["made", *map(str, asdict(size).values())])
     root = _folder() if folder is None else Path(folder).resolve()
-    paths = DatasetPaths("made" if full else "made-quick", root)
+    paths = DatasetPaths(name, root)
     said = {"version": VERSION, **asdict(size)}
     if not _is_made(paths, said):
         _make(paths, size, said)

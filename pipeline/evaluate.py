@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from pipeline.cli import command, run_options
@@ -18,7 +20,9 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)
     model, data = open_run(paths, opened, variant, seed, resolve_device(params.evaluate.device))
+    begun = time.perf_counter()
     found, ranks = evaluate(model, data.inputs, data.views, opened.records, params.evaluate)
+    seconds = time.perf_counter() - begun
     run = paths.run(variant, seed)
     write_evaluation(run, {"dataset": dataset, "variant": variant, "seed": seed}, found, ranks)
     for part, values in found.items():
@@ -27,6 +31,7 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
             + "  ".join(f"H@{k} {values[f'hits@{k}']:.4f}" for k in (1, 3, 5))
             + f"  MRR {values['mrr']:.4f}"
         )
+    click.echo(f"ranked in {seconds:.3f} s")
 
 
 if __name__ == "__main__":

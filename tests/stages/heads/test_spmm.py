@@ -148,6 +148,7 @@ def test_torch_sparse_that_is_not_there_says_what_to_install(monkeypatch):
 
 
 @needs_torch_sparse
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # its own
 def test_torch_sparse_gives_the_same_product_and_gradients():
     graph, values = rows_of(random_matrix(40, 30).astype(np.float32))
     x, grad = torch.randn(30, 8), torch.randn(40, 8)
