@@ -50,11 +50,12 @@ def make_scores(metric: Metric, queries: np.ndarray, keys: np.ndarray, floor: fl
     bound = metric.affinity_at(floor * (1 - 1e-6))
     if metric.geometry == "distance":
         centre = keys.mean(axis=0, dtype=np.float64) if len(keys) else 0.0
-        q, k = queries - centre, keys - centre
-        half = row_sums(k * k)[:, None] / 2
-        q_square = row_sums(q * q)
-        left, right = np.hstack([q, np.ones((len(q), 1))]), np.hstack([k, -half])
-        largest = float(np.sqrt(2 * half.max(initial=0)))
+        k = keys - centre
+        q = k if queries is keys else queries - centre
+        k_square = row_sums(k * k)
+        q_square = k_square if queries is keys else row_sums(q * q)
+        left, right = beside(q, 1.0), beside(k, -k_square / 2)
+        largest = float(np.sqrt(k_square.max(initial=0)))
         size = (np.sqrt(q_square) + largest) ** 2
         least = (bound + q_square) / 2
     elif metric.geometry == "direction":
@@ -69,7 +70,15 @@ def make_scores(metric: Metric, queries: np.ndarray, keys: np.ndarray, floor: fl
     # of adding; doubled, it covers the roundings of the factors and of the bound as well.
     d = left.shape[1]
     margin = (d + 16) * 2.0**-23 * size + d * np.finfo(np.float32).tiny
-    return Scores(*(a.astype(np.float32) for a in (left, right, least - margin, margin)))
+    parts = (left, right, least - margin, margin)
+    return Scores(*(part.astype(np.float32, copy=False) for part in parts))
+
+
+def beside(x: np.ndarray, column: np.ndarray | float) -> np.ndarray:
+    """[x | column] of `x (n, d)`, float32 (n, d + 1)."""
+    joined = np.empty((len(x), x.shape[1] + 1), np.float32)
+    joined[:, :-1], joined[:, -1] = x, column
+    return joined
 
 
 def unit(x: np.ndarray) -> np.ndarray:

@@ -60,6 +60,15 @@ def squared_distances(x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:
     return row_sums(difference)
 
 
+def seeded_rows(x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """`count` rows of `x (n, d)` in their order, always the same ones; all of a shorter `x`."""
+    if len(x) <= count:
+        return x
+    rows = np.random.default_rng(seed).choice(len(x), count, replace=False)
+    sampled: np.ndarray = x[np.sort(rows)]
+    return sampled
+
+
 def mean_distance(x: np.ndarray) -> float:
     """Mean of ||x_i - x_j|| over all pairs i < j of `x (n, d)`.
 

@@ -18,11 +18,16 @@ import scipy.sparse as sp
 
 from stages.config import GraphConfig
 from stages.graph.build import build_rows
-from stages.graph.distances import GraphError, check_features, mean_distance
+from stages.graph.cells import load_faiss
+from stages.graph.distances import GraphError, check_features, mean_distance, seeded_rows
+from stages.graph.probes import tuned_index
 from stages.graph.similarity import Metric, lengths, make_metric
 from stages.paths import SPLITS, atomic_path
 
 LAYOUT = 1
+BANDWIDTH_SAMPLE = 20_000
+"""Training mentions, a seeded sample, whose pairs the approximate backend takes the mean distance
+over: all pairs would cost the n² products that it is there to avoid."""
 RESULT_FREE = {"block_rows"}
 """Parameters that change no entry; they are left out of graph.json, so its bytes stay the same."""
 
@@ -34,8 +39,10 @@ class Graph:
     train: (n, n), symmetric, unit diagonal.
     valid, test: (n_split, n + n_split). Left, similarities to training mentions; right, the
         mention itself at 1 (with `transductive`, the mutual graph of the split's own mentions).
-    config: what it was built with.
-    stats: of graph.json: n, edges, mean_degree, mean_distance, bandwidth, splits, ...
+    config: what it was built with, `auto` settled.
+    stats: of graph.json: n, edges, mean_degree, mean_distance, bandwidth, splits, ...;
+        bandwidth_sample: training mentions that the mean distance runs over; with the backend
+        faiss, cells, probes and recall (see `probes.py`).
     """
 
     train: sp.csr_array
@@ -83,18 +90,28 @@ def build_graph(
     Raises
     ------
     GraphError: too few or equal training mentions, features that are no finite matrix.
+    MelovError: the backend is, or comes to be, faiss, and that is not installed.
     """
     x = {split: check_features(features[split], f"{split} mentions") for split in SPLITS}
-    mean = mean_distance(x["train"])
+    config = config.settled(len(x["train"]))
+    approximate = config.backend == "faiss"
+    if approximate:
+        load_faiss()  # before minutes of work
+    sample = seeded_rows(x["train"], BANDWIDTH_SAMPLE) if approximate else x["train"]
+    mean = mean_distance(sample)
     bandwidth = config.bandwidth_fraction * mean
     dot_scale = float(lengths(x["train"]).max() ** 2)
     metric = make_metric(config.metric, bandwidth, dot_scale)
+
+    index, found = None, {}
+    if approximate:
+        index, found = tuned_index(x["train"], metric, config.floor, config.max_neighbors)
 
     def rows(split: str, other: str) -> sp.csr_array:
         exclude = (pictures[split], pictures[other]) if config.exclude_same_image else None
         return build_rows(
             x[split], x[other], metric, config.floor, config.max_neighbors, config.block_rows,
-            exclude, same=split == other,
+            exclude, same=split == other, index=index if other == "train" else None,
         )  # fmt: skip
 
     train = rows("train", "train")
@@ -110,8 +127,11 @@ def build_graph(
         "mean_degree": round(float(degree.mean()), 4),
         "max_degree": int(degree.max()),
         "isolated": int((degree == 0).sum()),
+        "backend": config.backend,
+        **found,
         "metric": config.metric,
         "mean_distance": mean,
+        "bandwidth_sample": len(sample),
         "bandwidth": bandwidth,
         "dot_scale": dot_scale,
         "floor": config.floor,
