@@ -19,8 +19,8 @@ STAGES = ("prepare", "extract", "graph")
 
 
 class DvcProject:
-    """The project's own dvc.yaml in a Git repository of its own; the data set's files come in by
-    hard links and go into DVC's cache by hard links, so nothing large is copied.
+    """The project's own dvc.yaml in a Git repository of its own. The data set's files come in by
+    hard links; DVC copies them into its cache, once, and links the folder to the copies.
 
     Parameters
     ----------
