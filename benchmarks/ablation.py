@@ -84,5 +84,6 @@ def _full_size(values: dict[str, float]) -> tuple[float, list[str]]:
     }
     return cost.outside + status + repro, [
         f"at WikiMEL's size: commands {cost.outside:.1f} s, `dvc status` {status:.1f} s, "
-        f"`dvc repro` {repro:.1f} s; the first `dvc commit` hashes and copies everything: {first:.1f} s"
+        f"`dvc repro` {repro:.1f} s; the first `dvc commit` hashes and copies everything: "
+        f"{first:.1f} s"
     ]
