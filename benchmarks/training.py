@@ -71,9 +71,9 @@ class Steps:
 
 def run(full: bool, rounds: int) -> Result:
     steps = Steps(full)
-    count = 12 if full else 4
+    count = 12 if full else 6
     with PeakMemory() as peak:
-        steps.streamed(36 if full else 10)
+        steps.streamed(36 if full else 6)
     held = [steps.load(rows) for rows in steps.rows(count)]
     first = held[0]
     timings = compare(
@@ -140,7 +140,7 @@ def _scaling(steps: Steps, full: bool) -> tuple[dict[str, Any], list[Mark]]:
     by_size = compare({str(n): partial(steps.streamed, laps, n) for n in kb}, rounds=2)
     seconds = [t.seconds / laps for t in by_size]
     counts = [8, 16, 32, 64] if full else [1, 2, 4, 7]
-    by_count = compare({str(n): partial(steps.streamed, n) for n in counts}, rounds=1)
+    by_count = compare({str(n): partial(steps.streamed, n) for n in counts}, rounds=2)
     mentions = [n * steps.config.batch_size for n in counts]
     epochs = [t.seconds for t in by_count]
     flat, linear = _slope(kb, seconds), _slope(mentions, epochs)
