@@ -9,10 +9,12 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ def at_least(what: str, found: float, goal: float, unit: str = "x") -> Mark:
 
 def at_most(what: str, found: float, goal: float, unit: str = "x") -> Mark:
     return Mark(what, f"at most {goal:g}{unit}", f"{found:.3g}{unit}", found <= goal)
+
+
+def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Of log time against log size: 1 is linear, 2 quadratic."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 class PeakMemory:

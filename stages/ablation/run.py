@@ -90,12 +90,15 @@ class _Shared:
 
     def provenance(self, config: GraphConfig) -> dict[str, str]:
         """What a run on the graph of `config` is made from."""
-        return {**self.opened.provenance, "graph": config.digest}
+        return {**self.opened.provenance, "graph": self._settled(config).digest}
 
     def beside(self, config: GraphConfig) -> Opened:
         """The data set with the graph of `config`: the stored one, or one built in memory."""
-        graph = self._graph(config)
+        graph = self._graph(self._settled(config))
         return replace(self.opened, graph=graph, provenance=self.provenance(config))
+
+    def _settled(self, config: GraphConfig) -> GraphConfig:
+        return config.settled(self.opened.graph.train.shape[0])
 
     def _graph(self, config: GraphConfig) -> Graph:
         key = config.digest

@@ -14,6 +14,7 @@ from stages.report.pictures import data_uri
 GRAPH_LINES = {
     "setting": "setting",
     "metric": "metric",
+    "backend": "backend",
     "bandwidth": "bandwidth b (eq. 3)",
     "mean_distance": "mean distance",
     "floor": "floor: similarities stored above",

@@ -16,7 +16,9 @@ from tiny_world import tiny_world
 
 from pipeline.ablate import main as ablate
 from pipeline.train import main as train
+from stages import config as config_module
 from stages.ablation import run as runs
+from stages.config import load_params
 
 PROJECT = Path(__file__).parents[2]
 GRID = """
@@ -174,3 +176,14 @@ def test_a_grid_that_is_not_there_fails_with_one_message(root):
     result = run(root, "nowhere")
     assert result.exit_code == 1
     assert result.output.startswith("error: nowhere.yaml: no such grid")
+
+
+def test_a_graph_beyond_what_exact_can_do_is_known_by_the_backend_that_made_it(root, monkeypatch):
+    monkeypatch.setattr(config_module, "EXACT_MENTIONS", 10)
+    (root / "large.yaml").write_text("runs: [{name: melov, train: {epochs: 1}}]")
+    result = run(root, "large")
+    assert result.exit_code == 0, result.output
+    said = json.loads((root / "ablations/tiny/large/melov-s0/config.json").read_text())
+    graph = load_params(root / "params.yaml", "tiny").graph
+    wanted = graph.model_copy(update={"backend": "faiss"}).digest
+    assert said["provenance"]["graph"] == wanted != graph.digest
