@@ -18,6 +18,7 @@ from cache.writer import StoreWriter, put_back
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
+from stages.encode.allocator import keep_freed_memory
 from stages.encode.encoder import find_checkpoints, open_encoder
 from stages.encode.job import Job
 from stages.encode.older import Older, find_older
@@ -92,6 +93,8 @@ def extract(
             paths.store, reuse.count("texts"), len(texts.ids),
             reuse.count("images"), len(pictures.paths),
         )  # fmt: skip
+    if device.type == "cpu":
+        keep_freed_memory()
     dtype = DTYPES[older.asked.fields["dtype"]]
     encoder = open_encoder(checkpoints, config, device, dtype)
     job = Job(config, records, texts, pictures, encoder, tokenizer.pad, reuse)

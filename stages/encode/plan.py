@@ -31,11 +31,13 @@ def fingerprint_of(
     records_digest: str, checkpoints: Checkpoints, config: ExtractConfig, dtype: str
 ) -> Fingerprint:
     """Everything that decides a feature's value: other fields, other store."""
-    image = checkpoints.image
+    text, image = checkpoints.text, checkpoints.image
+    of_text = text.identity()
+    of_image = None if image is None else of_text if image is text else image.identity()
     said: dict[str, Any] = {
         "records": records_digest,
-        "text_encoder": checkpoints.text.identity(),
-        "image_encoder": None if image is None else image.identity(),
+        "text_encoder": of_text,
+        "image_encoder": of_image,
         "image_size": None if image is None else _image_size(image.config),
         "max_tokens": config.max_tokens,
         "text_pooling": config.text_pooling,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from tqdm import tqdm
 
@@ -39,6 +39,33 @@ class Timing:
         }
 
 
+class Ahead(Sequence[Item]):
+    """Items that are being loaded; asking for one waits for it, and raises what its load raised."""
+
+    def __init__(self, futures: Sequence[Future[Item]]) -> None:
+        self._futures = futures
+        self.waited = 0.0
+        """Seconds so far."""
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Item]: ...
+    def __getitem__(self, place: int | slice) -> Item | list[Item]:
+        begun = time.perf_counter()
+        wanted = self._futures[place]
+        found = wanted.result() if isinstance(wanted, Future) else [f.result() for f in wanted]
+        self.waited += time.perf_counter() - begun
+        return found
+
+    def require_all(self) -> None:
+        """Wait for all, so that no failure is passed over."""
+        self[:]
+
+
 @dataclass(frozen=True)
 class Work(Generic[Item]):
     """One kind of unit: how an item is loaded, a unit computed, its result written.
@@ -61,21 +88,21 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
     loaders = ThreadPoolExecutor(threads, thread_name_prefix="load")
     writer = ThreadPoolExecutor(1, thread_name_prefix="write")
     try:
-        ahead = _submit(loaders, work, units[0]) if units else []
+        ahead = _submit(loaders, work, units[0]) if units else Ahead([])
         writing: Future[None] | None = None
         for index, unit in enumerate(units):
             begun = time.perf_counter()
-            items = [future.result() for future in ahead]
+            items = ahead
             if index + 1 < len(units):
                 ahead = _submit(loaders, work, units[index + 1])
-            loaded = time.perf_counter()
             encoded = work.compute(unit, items)
+            items.require_all()
             computed = time.perf_counter()
             if writing is not None:
                 writing.result()
             writing = writer.submit(work.write, unit, encoded)
-            timing.waiting += loaded - begun
-            timing.forward += computed - loaded
+            timing.waiting += items.waited
+            timing.forward += computed - begun - items.waited
             timing.writing += time.perf_counter() - computed
             timing.rows += len(work.rows(unit))
             bar.update(work.size(unit))
@@ -89,7 +116,7 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
     return timing
 
 
-def _submit(loaders: ThreadPoolExecutor, work: Work[Any], unit: Unit) -> list[Future[Any]]:
+def _submit(loaders: ThreadPoolExecutor, work: Work[Any], unit: Unit) -> Ahead[Any]:
     if work.load is None:
-        return []
-    return [loaders.submit(work.load, row) for row in work.rows(unit)]
+        return Ahead([])
+    return Ahead([loaders.submit(work.load, row) for row in work.rows(unit)])

@@ -107,13 +107,16 @@ def encode_image_unit(
     shapes, n = encoder.shapes, unit.rows
     whole = np.zeros((n, shapes.d_image), np.float16)
     patches = np.zeros((n, shapes.n_p, shapes.d_patch), np.float16)
-    ok = np.array([picture.pixels is not None for picture in pictures], dtype=bool)
+    ok = np.zeros(n, dtype=bool)
     for lo in range(0, n, batch):
-        rows = lo + np.flatnonzero(ok[lo : lo + batch])
-        if not len(rows):
+        part = pictures[lo : lo + batch]  # waits for these alone: later ones are being decoded
+        squares = [picture.pixels for picture in part if picture.pixels is not None]
+        ok[lo : lo + len(part)] = [picture.pixels is not None for picture in part]
+        if not squares:
             continue
-        square = np.stack([p for r in rows if (p := pictures[r].pixels) is not None])
-        pooled, local = encoder.encode_images(normalised(square, encoder.pixels, encoder.device))
+        rows = lo + np.flatnonzero(ok[lo : lo + len(part)])
+        x = normalised(np.stack(squares), encoder.pixels, encoder.device)
+        pooled, local = encoder.encode_images(x)
         whole[rows], patches[rows] = _half(pooled), _half(local)
     parts = [
         ("images/global", unit.lo, whole),

@@ -243,7 +243,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) -> None:
-    """`python -m pipeline.extract` inside this process, each unit and each renaming so much slower.
+    """`python -m pipeline.extract` inside this process, each unit, each write and renaming slower.
 
     Does not return: the process ends with the command's exit code.
     """
@@ -267,6 +267,7 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
         os.dup2(file.fileno(), 2)
     slowly(job, "encode_text_unit")
     slowly(job, "encode_image_unit")
+    slowly(writer.StoreWriter, "write")
     slowly(writer, "sync_folder")
     sys.argv = ["extract", "--dataset", "tiny", *arguments]
     runpy.run_module("pipeline.extract", run_name="__main__", alter_sys=True)

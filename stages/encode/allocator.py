@@ -1,0 +1,25 @@
+"""Keeps freed memory for the next batch.
+
+glibc gives a layer's activations, tens of megabytes, back to the system as soon as they are freed
+and faults the same pages in again for the next layer: a fifth of an encoder's time on a CPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_BYTES = 2**30
+
+
+@cache
+def keep_freed_memory() -> None:
+    """For the rest of the process: up to a gibibyte of freed memory stays with it. Nothing happens
+    where the C library is another one."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
+        return
+    mallopt(_M_TRIM_THRESHOLD, _BYTES)
+    mallopt(_M_MMAP_THRESHOLD, _BYTES)
