@@ -75,7 +75,7 @@ def run_options(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
     return click.option(
         "--variant", type=click.Choice(get_args(Variant)), default="melov", show_default=True,
-        help="The model: melov, a part of it left out, or mimic (nothing repaired).",
+        help="The model: melov, a part of it left out, mimic (nothing repaired), or a baseline.",
     )(seeded)  # fmt: skip
 
 

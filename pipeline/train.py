@@ -7,6 +7,7 @@ import json
 import click
 
 from pipeline.cli import command, run_options
+from stages.baselines.names import settled
 from stages.config import Params
 from stages.device import resolve_device
 from stages.heads.saved import RunInfo, save_heads
@@ -21,7 +22,8 @@ from stages.training.train import forget, train
 def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)
-    data, heads = run_data(opened, params.train, variant, resolve_device(params.train.device))
+    config = settled(params.train, variant)
+    data, heads = run_data(opened, config, variant, resolve_device(config.device))
     run = paths.run(variant, seed)
     work = run.parent / ".partial" / run.name
 
@@ -32,7 +34,7 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
             f"valid MRR {row['valid_mrr']:.4f}  H@1 {row['valid_hits@1']:.4f}"
         )
 
-    trained = train(data, heads, params.train, params.evaluate, seed, work, show)
+    trained = train(data, heads, config, params.evaluate, seed, work, show)
     run.mkdir(parents=True, exist_ok=True)
     for stale in ("metrics.json", "ranks.npz"):  # of the weights that are about to be replaced
         (run / stale).unlink(missing_ok=True)
@@ -42,10 +44,11 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     with atomic_path(run / "timings.json") as path:
         timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}
         path.write_text(json.dumps(timings) + "\n")
-    settings = params.train.model_dump(mode="json")
+    settings = config.model_dump(mode="json")
     save_heads(run, trained.state, RunInfo(dataset, seed, heads, settings, opened.provenance))
     forget(work)
-    click.echo(f"{run}: best epoch {trained.best_epoch} of {len(trained.history)}")
+    course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
+    click.echo(f"{run}: {course if trained.history else 'nothing to train'}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cache.errors import MelovError, nearest
 
-Variant = Literal["melov", "no-inter", "no-intra", "no-tau", "filter", "mimic"]
+Variant = Literal[
+    "melov", "no-inter", "no-intra", "no-tau", "filter", "mimic",
+    "tfidf", "clip", "bert", "blink", "dzmned", "jmel", "velml", "ghmfc",
+]  # fmt: skip
+"""MELOV and its parts, then the baselines of `stages/baselines`."""
+
 Unit = Literal["text", "vision", "cross", "lexical"]
 
 

@@ -23,6 +23,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from cache.errors import nearest
+from stages.baselines.names import settled
 from stages.config import (
     ConfigError,
     GraphConfig,
@@ -107,7 +108,8 @@ def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRu
         for key, value in getattr(entry, section).items()
     }
     variant = entry.variant or (entry.name if entry.name in VARIANTS else "melov")
-    return GridRun(entry.name, variant, configs["train"], configs["graph"], changed)
+    train = settled(configs["train"], variant)
+    return GridRun(entry.name, variant, train, configs["graph"], changed)
 
 
 def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -16,17 +16,19 @@ from typing import Any
 import torch
 
 from stages.ablation.grid import Grid, GridRun
+from stages.baselines.build import build_heads
+from stages.baselines.names import reads_local
 from stages.config import EvaluateConfig, GraphConfig
 from stages.device import resolve_device
 from stages.graph.graph import Graph, build_graph
 from stages.graph.source import read_source
 from stages.heads.inputs import CachedFeatures
-from stages.heads.model import HeadsConfig, Melov
+from stages.heads.model import HeadsConfig
 from stages.heads.saved import RunInfo, save_heads
 from stages.paths import DatasetPaths
 from stages.ranking.evaluate import evaluate, write_evaluation
 from stages.training.checkpoint import run_digest
-from stages.training.data import Opened, data_for, open_dataset
+from stages.training.data import Opened, data_for, open_dataset, read_features
 from stages.training.history import write_history
 from stages.training.train import forget, heads_config, train
 
@@ -82,10 +84,12 @@ class _Shared:
         self._graphs = {self.opened.graph.config.digest: self.opened.graph}
         self._cached: dict[tuple[Any, ...], CachedFeatures] = {}
 
-    def features(self, units: tuple[str, ...], device: torch.device) -> CachedFeatures:
-        key = (units, device)
+    def features(
+        self, units: tuple[str, ...], variant: str, device: torch.device
+    ) -> CachedFeatures:
+        key = (units, reads_local(variant), device)
         if key not in self._cached:
-            self._cached[key] = CachedFeatures(self.opened.store, units, device)
+            self._cached[key] = read_features(self.opened.store, units, variant, device)
         return self._cached[key]
 
     def provenance(self, config: GraphConfig) -> dict[str, str]:
@@ -120,7 +124,8 @@ class _Job:
     def __init__(self, shared: _Shared, run: GridRun, seed: int, folder: Path) -> None:
         self.shared, self.run, self.seed = shared, run, seed
         self.folder = folder / f"{run.name}-s{seed}"
-        self.cached = shared.features(run.train.units, resolve_device(run.train.device))
+        device = resolve_device(run.train.device)
+        self.cached = shared.features(run.train.units, run.variant, device)
         self.heads: HeadsConfig = heads_config(self.cached, run.train, run.variant, run.graph.floor)
         self.digest = run_digest(
             heads=asdict(self.heads),
@@ -151,7 +156,7 @@ class _Job:
         dataset = self.shared.paths.dataset
         info = RunInfo(dataset, self.seed, self.heads, settings, opened.provenance)
         save_heads(self.folder, trained.state, info)
-        model = Melov(self.heads).to(self.cached.device)
+        model = build_heads(self.heads).to(self.cached.device)
         model.load_state_dict(trained.state)
         found, ranks = evaluate(model, data.inputs, data.views, opened.records, config)
         about = {

@@ -28,10 +28,17 @@ class CachedFeatures:
     Parameters
     ----------
     units: of the matcher; arrays that none of them reads are left alone.
+    local: False leaves tokens and patches alone too; batches then hold none of either.
     """
 
-    def __init__(self, store: FeatureStore, units: Sequence[str], device: torch.device) -> None:
-        self.store, self.device = store, device
+    def __init__(
+        self,
+        store: FeatureStore,
+        units: Sequence[str],
+        device: torch.device,
+        local: bool = True,
+    ) -> None:
+        self.store, self.device, self.local = store, device, local
         self.uses_images = bool({"vision", "cross"} & set(units))
         if self.uses_images and "images/global" not in store:
             raise MelovError(
@@ -67,7 +74,7 @@ class CachedFeatures:
 
     def _features(self, group: str, rows: np.ndarray, images: np.ndarray) -> Features:
         texts = self.text_rows[group][rows]
-        local, mask = self.tokens.gather_padded(texts)
+        local, mask = self._tokens(texts)
         image_global, image_local = self.images(images) if self.uses_images else (None, None)
         return Features(
             text_global=self._tensor(self.store["texts/global"].gather(texts)).float(),
@@ -79,13 +86,21 @@ class CachedFeatures:
             lexical=None if self.lexical is None else self.lexical[group][rows],
         )
 
+    def _tokens(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.local:
+            return self.tokens.gather_padded(texts)
+        none = np.zeros((len(texts), 0, self.shapes["d_local"]), np.float16)
+        return none, np.zeros((len(texts), 0), bool)
+
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Global (n, d) and local (n, n_p, d'), zero where a row is -1."""
+        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; n_p = 0 without `local`."""
         missing = rows < 0
         found = []
         for name in ("images/global", "images/local"):
             array = self.store[name]
-            if missing.all():  # the store may hold no picture at all
+            if name == "images/local" and not self.local:
+                values = np.zeros((len(rows), 0, array.shape[2]), array.dtype)
+            elif missing.all():  # the store may hold no picture at all
                 values = np.zeros((len(rows), *array.shape[1:]), array.dtype)
             else:
                 # One copy a picture: any row stands in where there is none.

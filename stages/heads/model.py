@@ -61,7 +61,8 @@ class HeadsConfig:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return OPTIMIZED[self.variant] if self.uses_images else ("original",)
+        optimized = OPTIMIZED.get(self.variant, ("original",))  # a baseline repairs nothing
+        return optimized if self.uses_images else ("original",)
 
     @property
     def uses_images(self) -> bool:

@@ -27,8 +27,7 @@ def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     ------
     MelovError: the global features are not in one space.
     """
-    shapes = cached.shapes
-    if "projections/image" not in cached.store or shapes["d_t"] != shapes["d_image"]:
+    if not in_joint_space(cached):
         raise MelovError(
             f"{cached.store.path}: variant filter compares text and picture in CLIP's joint space, "
             "and this store's encoder has none",
@@ -37,6 +36,12 @@ def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     train = _relevance(cached, "train")
     known = train[~np.isnan(train)]
     return float(np.quantile(known, quantile)) if len(known) else -np.inf
+
+
+def in_joint_space(cached: CachedFeatures) -> bool:
+    """Whether global texts and pictures are CLIP's, so that a cosine of the two means something."""
+    shapes = cached.shapes
+    return "projections/image" in cached.store and shapes["d_t"] == shapes["d_image"]
 
 
 def is_relevant(relevance: np.ndarray, cut: float) -> np.ndarray:

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cache.errors import MelovError
-from stages.heads.model import HeadsConfig, Melov
+from stages.baselines.build import build_heads
+from stages.heads.heads import Heads
+from stages.heads.model import HeadsConfig
 from stages.paths import atomic_path
 
 
@@ -40,7 +42,7 @@ def save_heads(folder: Path, state: dict[str, Tensor], info: RunInfo) -> None:
         path.write_text(json.dumps(asdict(info), indent=1) + "\n")
 
 
-def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Melov, RunInfo]:
+def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Heads, RunInfo]:
     """The heads in evaluation mode.
 
     Raises
@@ -53,6 +55,6 @@ def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Melov,
         raise MelovError(f"{folder}: no trained run", command) from None
     heads = said.pop("heads")
     info = RunInfo(heads=HeadsConfig(**{**heads, "units": tuple(heads["units"])}), **said)
-    model = Melov(info.heads)
+    model = build_heads(info.heads)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.to(device).eval(), info

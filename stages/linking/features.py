@@ -78,5 +78,6 @@ class BesideStore:
         place = torch.from_numpy(np.flatnonzero(is_new)).to(self.cached.device)
         own = rows[is_new] - self.first
         for values, new in zip(found, (self.new.image_global, self.new.image_local), strict=True):
-            values[place] = torch.from_numpy(new[own]).to(values)
+            own_values = torch.from_numpy(new[own]).to(values)
+            values[place] = own_values[:, : values.shape[1]]  # no patch where the run reads none
         return found

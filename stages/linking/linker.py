@@ -14,6 +14,7 @@ import torch
 
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import resolve_device
+from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, SplitGraph, with_neighbors
 from stages.heads.model import Melov, MentionInput
 from stages.heads.relevance import is_relevant, relevance, relevance_cut
@@ -25,7 +26,7 @@ from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
 from stages.paths import DatasetPaths
 from stages.ranking.rank import Candidate, top_entities
 from stages.ranking.views import Views, distinct_views
-from stages.training.data import load_run, open_dataset
+from stages.training.data import load_run, open_dataset, read_features
 
 MENTIONS_AT_ONCE = 1024
 """New mentions that are held in memory while the knowledge base passes by once."""
@@ -41,7 +42,7 @@ class Linker:
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
     """
 
-    model: Melov
+    model: Heads
     cached: CachedFeatures
     views: Views
     names: Names
@@ -70,7 +71,7 @@ class Linker:
         device = resolve_device(evaluate.device)
         model, info = load_run(paths, opened, variant, seed, device)
         heads = info.heads
-        cached = CachedFeatures(opened.store, heads.units, device)
+        cached = read_features(opened.store, heads.units, variant, device)
         encoder = open_mention_encoder(
             opened.store,
             extract,
@@ -157,6 +158,7 @@ class Linker:
 
     def _neighbors(self, graph: SplitGraph, mention: int) -> list[Neighbor]:
         """Training mentions that the GCN's last layer reads: those above τ, nearest first."""
+        assert isinstance(self.model, Melov)
         row = graph.adjacency[[graph.first + mention]]
         read = (row.indices < graph.first) & (row.data > float(self.model.threshold.tau))
         columns, weights = row.indices[read], row.data[read]

@@ -10,7 +10,10 @@ from stages.datasets.records import Records
 
 @dataclass(frozen=True)
 class LinkedEntity:
-    """A candidate; `units` holds S_T, S_V, S_C, S_L by unit, `score` their mean S."""
+    """A candidate; `units` holds S_T, S_V, S_C, S_L by unit, `score` their mean S.
+
+    A baseline that scores one joint vector has the unit `joint` alone.
+    """
 
     rank: int
     id: str

@@ -10,8 +10,8 @@ import numpy as np
 
 from stages.config import EvaluateConfig
 from stages.datasets.records import Records
+from stages.heads.heads import Heads
 from stages.heads.inputs import MentionInputs
-from stages.heads.model import Melov
 from stages.paths import atomic_path
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
@@ -19,7 +19,7 @@ from stages.ranking.views import Views
 
 
 def evaluate(
-    model: Melov, inputs: MentionInputs, views: Views, records: Records, config: EvaluateConfig
+    model: Heads, inputs: MentionInputs, views: Views, records: Records, config: EvaluateConfig
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Metrics by part (`metrics.json` but for dataset, variant and seed), and ranks by split."""
     splits = ("valid", "test")

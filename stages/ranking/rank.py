@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
+from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, MentionInputs
-from stages.heads.matcher import EntitySide, MentionSide, Scores
-from stages.heads.model import Melov
+from stages.heads.matcher import Matcher, MentionSide, Scores
 from stages.heads.text_bounds import EntityBounds
 from stages.progress import progress
 from stages.ranking.screen import Screen, block_bounds
@@ -42,14 +43,14 @@ class _Block:
     """A few mentions of similar length with their gold views and gold scores."""
 
     place: np.ndarray  # where the caller's order has them
-    side: MentionSide
+    side: Any  # what the model's matcher takes
     gold_view: Tensor
     gold_score: Tensor
     screen: Screen | None
 
 
 def rank_gold(
-    model: Melov,
+    model: Heads,
     inputs: MentionInputs,
     views: Views,
     split: str,
@@ -63,7 +64,7 @@ def rank_gold(
 
 @torch.inference_mode()
 def rank_all(
-    model: Melov,
+    model: Heads,
     inputs: MentionInputs,
     views: Views,
     wanted: Sequence[Wanted],
@@ -116,9 +117,9 @@ def _by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.nda
 
 
 def _scores(
-    model: Melov,
+    model: Heads,
     block: _Block,
-    side: EntitySide,
+    side: Any,
     bounds: EntityBounds | None,
     start: int,
     stop: int,
@@ -147,7 +148,7 @@ def _better(block: _Block, total: Tensor, start: int, stop: int, counts: Tensor)
 
 
 def _gold_block(
-    model: Melov,
+    model: Heads,
     inputs: MentionInputs,
     views: Views,
     wanted: Wanted,
@@ -162,19 +163,26 @@ def _gold_block(
     total = model.matcher.pairs(side, entities).total
     column = torch.from_numpy(where.reshape(-1)).to(total.device)
     score = total.gather(1, column[:, None])[:, 0]
-    use = screen and side.text is not None
     return _Block(
         place,
         side,
         torch.from_numpy(view).to(total.device),
         score,
-        Screen(model.matcher, side, score) if use else None,
+        _screen(model, side, score) if screen else None,
     )
 
 
+def _screen(model: Heads, side: Any, gold_score: Tensor) -> Screen | None:
+    """Only the text unit's attention is worth a bound; a baseline's pairs are plain products."""
+    matcher = model.matcher
+    if not isinstance(matcher, Matcher) or not isinstance(side, MentionSide) or side.text is None:
+        return None
+    return Screen(matcher, side, gold_score)
+
+
 def _entity_blocks(
-    model: Melov, cached: CachedFeatures, views: Views, size: int
-) -> Iterator[tuple[int, EntitySide]]:
+    model: Heads, cached: CachedFeatures, views: Views, size: int
+) -> Iterator[tuple[int, Any]]:
     for start in range(0, len(views), size):
         yield start, model.entities(cached.entities(views.rows[start : start + size]))
 
@@ -190,10 +198,10 @@ class Candidate:
 
 @torch.inference_mode()
 def top_entities(
-    model: Melov,
+    model: Heads,
     cached: CachedFeatures,
     views: Views,
-    sides: Sequence[MentionSide],
+    sides: Sequence[Any],
     k: int,
     size: int,
 ) -> list[list[Candidate]]:

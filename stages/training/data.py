@@ -11,11 +11,13 @@ import torch
 from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
+from stages.baselines.names import BASELINES, reads_local, settled
 from stages.config import TrainConfig
 from stages.datasets.records import Records
 from stages.graph.graph import Graph, load_graph
+from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, MentionInputs
-from stages.heads.model import HeadsConfig, Melov
+from stages.heads.model import HeadsConfig
 from stages.heads.relevance import relevant_pictures
 from stages.heads.saved import RunInfo, load_heads
 from stages.paths import SPLITS, DatasetPaths
@@ -48,11 +50,31 @@ def open_dataset(paths: DatasetPaths) -> Opened:
     return Opened(records, store, graph, {**made_from, "graph": graph.config.digest})
 
 
+def read_features(
+    store: FeatureStore, units: tuple[str, ...], variant: str, device: torch.device
+) -> CachedFeatures:
+    """The store as a run of `variant` reads it.
+
+    Raises
+    ------
+    MelovError: the variant compares pictures and the store has no features of any.
+    """
+    baseline = BASELINES.get(variant)
+    if baseline is not None and baseline.pictures and "images/global" not in store:
+        blind = " or ".join(name for name, other in BASELINES.items() if not other.pictures)
+        raise MelovError(
+            f"{store.path}: holds no picture features, and the baseline {variant} compares them",
+            f"use a baseline of text alone ({blind}), or extract with an image encoder",
+        )
+    return CachedFeatures(store, units, device, reads_local(variant))
+
+
 def run_data(
     opened: Opened, config: TrainConfig, variant: str, device: torch.device
 ) -> tuple[Data, HeadsConfig]:
     """What one run trains on, and its heads' configuration."""
-    cached = CachedFeatures(opened.store, config.units, device)
+    config = settled(config, variant)
+    cached = read_features(opened.store, config.units, variant, device)
     heads = heads_config(cached, config, variant, float(opened.graph.stats["floor"]))
     return data_for(opened, cached, heads, config.neighbor_limit, config.filter_quantile), heads
 
@@ -84,7 +106,7 @@ def data_for(
 
 def open_run(
     paths: DatasetPaths, opened: Opened, variant: str, seed: int, device: torch.device
-) -> tuple[Melov, Data]:
+) -> tuple[Heads, Data]:
     """A trained run and the data that it ranks.
 
     Raises
@@ -92,14 +114,14 @@ def open_run(
     MelovError: no such run, or one that was trained on another store or graph.
     """
     model, info = load_run(paths, opened, variant, seed, device)
-    cached = CachedFeatures(opened.store, info.heads.units, device)
+    cached = read_features(opened.store, info.heads.units, variant, device)
     quantile = float(info.train["filter_quantile"])
     return model, data_for(opened, cached, info.heads, info.neighbor_limit, quantile)
 
 
 def load_run(
     paths: DatasetPaths, opened: Opened, variant: str, seed: int, device: torch.device
-) -> tuple[Melov, RunInfo]:
+) -> tuple[Heads, RunInfo]:
     """A trained run's heads, checked to belong to what is opened; raises as `open_run`."""
     again = (
         f"run python -m pipeline.train --dataset {paths.dataset} --variant {variant} --seed {seed}"

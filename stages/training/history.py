@@ -7,11 +7,16 @@ from pathlib import Path
 
 from stages.paths import atomic_path
 
+COLUMNS = ("epoch", "loss", "loss_e", "loss_g", "valid_mrr", "valid_hits@1")
+"""Of a run without an epoch."""
+
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """One row an epoch, full precision, so that equal runs give equal files."""
+    """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
+    trained."""
+    columns = list(history[0]) if history else COLUMNS
     with atomic_path(folder / "history.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
 
@@ -27,6 +32,8 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
         left, right = figure.subplots(1, 2)
         left.plot(epochs, [row["loss_e"] for row in history], marker="o", label="$L_E$ (eq. 7)")
         left.set(xlabel="epoch", ylabel="training loss $L_E$")
+        if not history:
+            figure.text(0.5, 0.5, "nothing is trained", ha="center")
         if any(row["loss_g"] for row in history):
             twin = left.twinx()
             twin.plot(
@@ -36,9 +43,11 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
             twin.spines["right"].set_visible(True)
         right.plot(epochs, [row["valid_mrr"] for row in history], marker="o", label="MRR")
         right.plot(epochs, [row["valid_hits@1"] for row in history], marker="s", label="H@1")
-        if "tau" in history[0]:
+        if history and "tau" in history[0]:
             right.plot(epochs, [row["tau"] for row in history], "--", color="tab:gray", label="τ")
-        right.axvline(best_epoch, color="tab:green", lw=1, label=f"best epoch ({best_epoch})")
+        if history:
+            label = f"best epoch ({best_epoch})"
+            right.axvline(best_epoch, color="tab:green", lw=1, label=label)
         right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
         right.legend(frameon=False)
         figure.suptitle(title)

@@ -11,9 +11,10 @@ from torch import Tensor
 from cache.errors import MelovError
 from stages.config import TrainConfig
 from stages.heads.features import Features
+from stages.heads.heads import Heads
 from stages.heads.inputs import MentionInputs
 from stages.heads.losses import contrastive_loss
-from stages.heads.model import Melov, MentionInput
+from stages.heads.model import MentionInput
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def load_batch(
 
 
 def train_step(
-    model: Melov,
+    model: Heads,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     config: TrainConfig,

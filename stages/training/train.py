@@ -16,9 +16,13 @@ import torch
 from torch import Tensor
 
 from cache.errors import MelovError
+from stages.baselines.build import build_heads
+from stages.baselines.names import settled
 from stages.config import EvaluateConfig, TrainConfig
+from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.model import HeadsConfig, Melov
+from stages.heads.relevance import in_joint_space
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.ranking.views import Views
@@ -60,9 +64,12 @@ def heads_config(
     ------
     MelovError: τ would not start above the floor of the stored graph.
     """
+    units = settled(config, variant).units
+    if variant == "clip" and not in_joint_space(cached):
+        units = tuple(unit for unit in units if unit != "cross")
     heads = HeadsConfig(
         variant=variant,
-        units=config.units,
+        units=units,
         **cached.shapes,
         d_v=config.d_v,
         d_h=config.d_h,
@@ -96,7 +103,8 @@ def train(
 ) -> Trained:
     """Train one run, resuming from `work` where an earlier attempt with equal inputs was killed.
 
-    Deterministic on one machine: the same seed gives the same weights, killed or not.
+    Deterministic on one machine: the same seed gives the same weights, killed or not. A model
+    without parameters has no epoch.
     """
     digest = run_digest(
         heads=asdict(heads), train=config.model_dump(), seed=seed, made_from=data.provenance
@@ -104,7 +112,9 @@ def train(
     folder = work / digest
     device = data.cached.device
     torch.manual_seed(seed)
-    model = Melov(heads).to(device)
+    model = build_heads(heads).to(device)
+    if not list(model.parameters()):
+        return Trained(model.state_dict(), [], 0, [])
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -148,7 +158,7 @@ def forget(work: Path) -> None:
 
 
 def _train_epoch(
-    model: Melov,
+    model: Heads,
     optimizer: torch.optim.Optimizer,
     data: Data,
     config: TrainConfig,
@@ -176,7 +186,7 @@ def _train_epoch(
         share = len(batch.target) / len(order)
         for name, value in losses.items():
             sums[name] += value * share
-    if model.config.uses_graph:
+    if isinstance(model, Melov) and model.config.uses_graph:
         sums["tau"] = float(model.threshold.tau.detach())
     return sums
 
@@ -200,7 +210,7 @@ def _drawn(near: np.ndarray | None, k: int, rng: np.random.Generator) -> np.ndar
 
 
 def _validate(
-    model: Melov, data: Data, rows: np.ndarray, config: EvaluateConfig
+    model: Heads, data: Data, rows: np.ndarray, config: EvaluateConfig
 ) -> dict[str, float]:
     gold = data.gold["valid"][rows]
     ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)

@@ -1,0 +1,32 @@
+"""From a configuration to the heads of any variant: MELOV, a part of it, or a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stages.baselines.bert import Bert
+from stages.baselines.blink import Blink
+from stages.baselines.clip import Clip
+from stages.baselines.dzmned import Dzmned
+from stages.baselines.ghmfc import Ghmfc
+from stages.baselines.jmel import Jmel
+from stages.baselines.tfidf import Tfidf
+from stages.baselines.velml import Velml
+from stages.heads.heads import Heads
+from stages.heads.model import HeadsConfig, Melov
+
+CLASSES: dict[str, Callable[[HeadsConfig], Heads]] = {
+    "tfidf": Tfidf,
+    "clip": Clip,
+    "bert": Bert,
+    "blink": Blink,
+    "dzmned": Dzmned,
+    "jmel": Jmel,
+    "velml": Velml,
+    "ghmfc": Ghmfc,
+}
+
+
+def build_heads(config: HeadsConfig) -> Heads:
+    """Fresh heads of `config.variant`, drawn from torch's generator."""
+    return CLASSES.get(config.variant, Melov)(config)

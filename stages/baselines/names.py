@@ -1,0 +1,60 @@
+"""What each baseline reads and needs; no torch here, so that the configuration may look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.config import TrainConfig, Unit
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Parameters
+    ----------
+    units: decide what is read out of the store, in the place of `train.units`.
+    local: whether it reads tokens and patches, or global features alone.
+    trained: False where nothing is learned.
+    hard_negatives: the least, a mention.
+    """
+
+    units: tuple[Unit, ...]
+    local: bool = False
+    trained: bool = True
+    hard_negatives: int = 0
+
+    @property
+    def pictures(self) -> bool:
+        return "vision" in self.units
+
+
+BASELINES = {
+    "tfidf": Baseline(("lexical",), trained=False),
+    "clip": Baseline(("text", "vision", "cross"), trained=False),
+    "bert": Baseline(("text",)),
+    "blink": Baseline(("text",), hard_negatives=1),
+    "dzmned": Baseline(("text", "vision", "lexical")),
+    "jmel": Baseline(("text", "vision")),
+    "velml": Baseline(("text", "vision"), local=True),
+    "ghmfc": Baseline(("text", "vision"), local=True),
+}
+"""ViLT and METER of the paper's Table 2 read text and picture in one encoder; a store whose
+encoders run apart cannot hold their joint vectors, so they have no entry."""
+
+
+def settled(config: TrainConfig, variant: str) -> TrainConfig:
+    """`config` as a run of `variant` uses it: a baseline has its own units and least negatives."""
+    baseline = BASELINES.get(variant)
+    if baseline is None:
+        return config
+    negatives = max(config.hard_negatives, baseline.hard_negatives)
+    return config.model_copy(update={"units": baseline.units, "hard_negatives": negatives})
+
+
+def reads_local(variant: str) -> bool:
+    """Whether a run of `variant` reads tokens and patches."""
+    return variant not in BASELINES or BASELINES[variant].local
+
+
+def is_trained(variant: str) -> bool:
+    """Whether a run of `variant` has epochs."""
+    return variant not in BASELINES or BASELINES[variant].trained

@@ -1,0 +1,30 @@
+import pytest
+from tiny_world import tiny_world
+
+from stages.config import load_params
+from stages.datasets.records import Records
+from stages.encode.extract import extract
+from stages.paths import DatasetPaths
+from stages.store import open_store
+from stages.training.data import open_dataset
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    return tiny_world(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def opened(root):
+    return open_dataset(DatasetPaths("tiny", root))
+
+
+@pytest.fixture(scope="session")
+def blind(root, tmp_path_factory):
+    """The store of the same texts without an image encoder."""
+    paths = DatasetPaths("tiny", tmp_path_factory.mktemp("blind"))
+    Records.load(DatasetPaths("tiny", root).records).save(paths.records)
+    config = load_params(root / "params.yaml", "tiny").extract
+    changed = {"text_encoder": str(root / "clip"), "image_encoder": "none"}
+    extract(paths, config.model_copy(update=changed))
+    return open_store(paths)
