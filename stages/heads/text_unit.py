@@ -51,6 +51,15 @@ class EntityText:
     direction: Tensor  # (e, h): γ W_c t_e
     offset: Tensor  # (e,): β · W_c t_e
 
+    def take(self, rows: Tensor) -> EntityText:
+        """Some of the entities, by row."""
+        first, count = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
+        offsets[1:] = count.cumsum(0)
+        of_token = (first - offsets[:-1]).repeat_interleave(count)
+        query = self.query[of_token + torch.arange(len(of_token), device=rows.device)]
+        return EntityText(self.t[rows], query, offsets, self.direction[rows], self.offset[rows])
+
 
 class TextUnit(nn.Module):
     """Scores of all pairs; `forward` gives S_T of shape (m, e)."""

@@ -1,8 +1,7 @@
 """Spares most pairs the text unit's attention, without a change to any rank.
 
 Whether an entity is scored above a mention's gold one is settled by an upper bound of its score for
-all but a few pairs. Those few are scored exactly: one by one, or as whole rows of mentions whose
-bound settles little.
+all but a few pairs. Those few are scored exactly.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from stages.heads.text_bounds import EntityBounds, entity_bounds, mention_bounds
 AT_ONCE = 512
 """Pairs whose attention is made in one product: some 20 MB of gathered tokens."""
 
-DENSE = 0.05
-"""Share of open pairs from which a mention's whole row of the block is cheaper."""
+ALONE, WHOLE = 0.05, 0.6
+"""Shares of a mention's entities in the block that are open: up to the first, pairs are scored one
+by one; up to the second, those entities together; beyond it, the whole block."""
 
 MARGIN = 1e-5
 """Relative, of the comparison: a score's other terms round differently in another block."""
@@ -55,17 +55,23 @@ class Screen:
         bound = torch.add(scores, upper_bound(self.bounds, bounds), alpha=weight)
         open_ = ~(bound < self.least)  # NaN is open
         open_ &= ~own
-        share = open_.sum(1)
-        whole = share > DENSE * open_.shape[1]
+        share = open_.sum(1) / open_.shape[1]
         result = torch.full_like(scores, -torch.finfo(scores.dtype).max)
-        if whole.any():
-            rows = whole.nonzero()[:, 0]
-            g2l = text.global_to_local(self.text.take(rows), entities.text)
-            result[rows] = torch.add(scores[rows], g2l, alpha=weight)
-            open_[rows] = False
-        for i, j in _parts(open_):
-            g2l = text.global_to_local_at(self.text, entities.text, i, j)
-            result[i, j] = torch.add(scores[i, j], g2l, alpha=weight)
+
+        def settle(at: tuple[Tensor, Tensor], g2l: Tensor) -> None:
+            result[at] = torch.add(scores[at], g2l, alpha=weight)
+
+        whole = (share > WHOLE).nonzero()  # (rows, 1): one index a row, all columns
+        if len(whole):
+            columns = torch.arange(scores.shape[1], device=scores.device)
+            g2l = text.global_to_local(self.text.take(whole[:, 0]), entities.text)
+            settle((whole, columns), g2l)
+        for row in ((share > ALONE) & (share <= WHOLE)).nonzero():
+            columns = open_[row[0]].nonzero()[:, 0]
+            g2l = text.global_to_local(self.text.take(row), entities.text.take(columns))
+            settle((row, columns), g2l[0])
+        for i, j in _parts(open_ & (share <= ALONE)[:, None]):
+            settle((i, j), text.global_to_local_at(self.text, entities.text, i, j))
         return result
 
 

@@ -121,3 +121,12 @@ def test_taken_mentions_score_as_in_the_whole():
     torch.testing.assert_close(
         text.global_to_local(m.take(rows), e), text.global_to_local(m, e)[rows]
     )
+
+
+@torch.no_grad()
+def test_taken_entities_score_as_in_the_whole():
+    text, m, e = sides(11, [2, 9], [3, 6, 1, 4])
+    rows = torch.tensor([3, 0, 2])
+    torch.testing.assert_close(
+        text.global_to_local(m, e.take(rows)), text.global_to_local(m, e)[:, rows]
+    )

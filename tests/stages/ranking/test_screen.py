@@ -14,10 +14,14 @@ def world(request, opened):
     return World(opened, request.param)
 
 
-@pytest.mark.parametrize("dense", [-1.0, 0.05, 2.0])  # all rows whole, both ways, pair by pair
+@pytest.mark.parametrize(
+    ("alone", "whole"),
+    [(-1.0, -1.0), (-1.0, 2.0), (2.0, 2.0), (0.2, 0.5)],  # blocks, rows, pairs, all of them
+)
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_screened_ranks_are_those_of_all_scores(world, split, dense, monkeypatch):
-    monkeypatch.setattr(module, "DENSE", dense)
+def test_screened_ranks_are_those_of_all_scores(world, split, alone, whole, monkeypatch):
+    monkeypatch.setattr(module, "ALONE", alone)
+    monkeypatch.setattr(module, "WHOLE", whole)
     monkeypatch.setattr(module, "AT_ONCE", 7)
     want = world.ranks(split, screen=False)
     for mention_rows, entity_rows in ((32, 256), (5, 9)):
