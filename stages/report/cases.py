@@ -1,16 +1,25 @@
-"""Cases (Figure 4): test mentions where two variants differ most, wins and losses."""
+"""Cases (Figure 4): test mentions that a variant ranks better, worse and the same as `mimic`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.datasets.records import Records
-from stages.report.pictures import Thumbnail, thumbnail
-from stages.report.results import Results
+from stages.report.pictures import THUMBNAIL, Thumbnail
+from stages.report.results import BASELINE, Results
+from stages.report.scores import View, Viewer
+
+if TYPE_CHECKING:
+    from stages.report.explain import Explained
+
+Explain = Callable[[str, int, Sequence[int]], "list[Explained]"]
+"""(variant, seed, rows of the test split) -> what the run says of each."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,10 @@ class Marked:
 
 @dataclass(frozen=True)
 class Case:
-    """One test mention as two variants rank it."""
+    """One test mention as two variants rank it.
+
+    views: one a variant; empty where the runs could not be explained.
+    """
 
     id: str
     words: str
@@ -34,11 +46,12 @@ class Case:
     mention_picture: Thumbnail
     entity_picture: Thumbnail
     ranks: tuple[str, str]
+    views: tuple[View, ...]
 
 
 @dataclass(frozen=True)
 class Cases:
-    """Mentions that the first of two variants ranks better (wins) or worse (losses).
+    """Mentions that the first of two variants ranks better (wins), worse (losses), the same (ties).
 
     better, worse, equal: how many test mentions there are of each sort.
     """
@@ -50,37 +63,45 @@ class Cases:
     equal: int
     wins: list[Case]
     losses: list[Case]
+    ties: list[Case]
 
 
-def find_cases(results: Results, records: Records, root: Path, most: int) -> Cases | None:
-    """Up to `most` cases of the first two variants and the first seed, half wins, half losses.
+def find_cases(
+    results: Results, records: Records, root: Path, most: int, explain: Explain | None = None
+) -> Cases | None:
+    """Up to `most` cases of `results.compared` against `mimic`, first seed, a third of each sort.
 
-    They are those with the largest difference of reciprocal rank, as the MRR counts it; then of
-    rank; then in the records' order. None with a single variant.
+    Wins and losses are those with the largest difference of reciprocal rank, as the MRR counts it;
+    ties are spread evenly from the best rank to the worst. None where there is nothing to compare.
 
     Parameters
     ----------
     root: the project's folder, that `records.image_root` is relative to.
+    explain: without it cases show no partial scores, fusion weights and neighbours.
     """
-    if len(results.variants) < 2:
+    ours = results.compared
+    if ours is None or most < 1:
         return None
-    first, second = results.variants[:2]
-    seed = results.seeds[0]
-    ours, theirs = (results.runs[v, seed].ranks.astype(np.float64) for v in (first, second))
-    better, worse = differing(ours, theirs)
-
-    def case(row: int) -> Case:
-        return _case(records, root / records.image_root, row, (ours[row], theirs[row]))
-
-    return Cases(
-        (first, second),
-        seed,
-        better=len(better),
-        worse=len(worse),
-        equal=len(ours) - len(better) - len(worse),
-        wins=[case(row) for row in better[: (most + 1) // 2]],
-        losses=[case(row) for row in worse[: most // 2]],
+    variants, seed = (ours, BASELINE), results.seeds[0]
+    ranks = [results.runs[v, seed].ranks.astype(np.float64) for v in variants]
+    better, worse = differing(*ranks)
+    equal = np.flatnonzero(ranks[0] == ranks[1])
+    chosen = [
+        better[: (most + 2) // 3], worse[: (most + 1) // 3], spread(ranks[0], equal, most // 3)
+    ]  # fmt: skip
+    rows = [row for sort in chosen for row in sort]
+    shown = {row: (f"{ranks[0][row]:,g}", f"{ranks[1][row]:,g}") for row in rows}
+    viewer = Viewer(records, root / records.image_root)
+    views: dict[int, tuple[View, ...]] = dict.fromkeys(rows, ())
+    if explain is not None:
+        for place, variant in enumerate(variants):
+            for row, found in zip(rows, explain(variant, seed, rows), strict=True):
+                views[row] += (viewer.view(variant, shown[row][place], found),)
+    wins, losses, ties = (
+        [_case(viewer, row, shown[row], views[row]) for row in sort] for sort in chosen
     )
+    counts = len(better), len(worse), len(equal)
+    return Cases(variants, seed, *counts, wins, losses, ties)
 
 
 def differing(ours: np.ndarray, theirs: np.ndarray) -> tuple[list[int], list[int]]:
@@ -88,6 +109,13 @@ def differing(ours: np.ndarray, theirs: np.ndarray) -> tuple[list[int], list[int
     gain = 1 / ours - 1 / theirs
     order = np.lexsort((np.arange(len(ours)), -np.abs(ours - theirs), -np.abs(gain)))
     return order[gain[order] > 0].tolist(), order[gain[order] < 0].tolist()
+
+
+def spread(ranks: np.ndarray, rows: np.ndarray, count: int) -> list[int]:
+    """`count` of `rows` at even steps from the best rank to the worst, equal ones in order."""
+    ordered = rows[np.lexsort((rows, ranks[rows]))]
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return ordered[places].tolist()
 
 
 def mark(sentence: str, words: str) -> Marked:
@@ -102,22 +130,17 @@ def mark(sentence: str, words: str) -> Marked:
     return Marked(sentence)
 
 
-def _case(records: Records, images: Path, row: int, ranks: tuple[float, float]) -> Case:
-    mention = records.mentions["test"].slice(row, 1).to_pylist()[0]
-    entity = records.entities.slice(mention["gold"], 1).to_pylist()[0]
-
-    def picture(place: int) -> Thumbnail:
-        if place < 0:
-            return thumbnail(None)
-        return thumbnail(images / records.pictures["path"][place].as_py())
-
+def _case(viewer: Viewer, row: int, ranks: tuple[str, str], views: tuple[View, ...]) -> Case:
+    mention = viewer.records.mentions["test"].slice(row, 1).to_pylist()[0]
+    entity = viewer.records.entities.slice(mention["gold"], 1).to_pylist()[0]
     return Case(
         id=mention["id"],
         words=mention["words"],
         sentence=mark(mention["sentence"], mention["words"]),
         kind=mention["image_kind"] or "",
         entity=entity["name"],
-        mention_picture=picture(mention["picture"]),
-        entity_picture=picture(entity["picture"]),
-        ranks=(f"{ranks[0]:,g}", f"{ranks[1]:,g}"),
+        mention_picture=viewer.picture(mention["picture"], THUMBNAIL),
+        entity_picture=viewer.picture(entity["picture"], THUMBNAIL),
+        ranks=ranks,
+        views=views,
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from cache.errors import MelovError
+import scipy.sparse as sp
+
 from stages.datasets.records import Records
 from stages.paths import SPLITS, DatasetPaths
-from stages.report.pictures import data_uri
+from stages.report.drawing import Drawing
+from stages.report.histograms import draw_degrees, draw_similarities
+from stages.report.results import read, read_json
 
 GRAPH_LINES = {
     "setting": "setting",
@@ -30,31 +33,35 @@ GRAPH_LINES = {
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """Statistics as (words, value), neighbours of the other splits, and the picture."""
+    """Statistics as (words, value), neighbours of the other splits, and histograms."""
 
     lines: list[tuple[str, str]]
     splits: list[tuple[str, int, int, float]]
     """(split, mentions, without a training neighbour, neighbours on average)."""
-    picture: str
-    """A data URI; empty where there is no picture."""
+    drawings: list[Drawing]
 
 
-def graph_facts(paths: DatasetPaths) -> GraphFacts:
-    """Read `graph.json` and `similarities.png`.
+def graph_facts(paths: DatasetPaths, taus: dict[str, float]) -> GraphFacts | None:
+    """Read `graph.json` and `train.npz`; None where there is no graph.
+
+    Parameters
+    ----------
+    taus: run -> τ at its end; drawn among the similarities.
 
     Raises
     ------
-    MelovError: there is no complete graph.
+    MelovError: a file is damaged.
     """
     content = _read_json(paths, "graph")
+    if content is None:
+        return None
     lines = [(words, _number(content[key])) for key, words in GRAPH_LINES.items() if key in content]
     splits = [
         (split, found["mentions"], found["without_neighbour"], found["mean_neighbours"])
         for split, found in content["splits"].items()
     ]
-    picture = paths.graph / "similarities.png"
-    uri = data_uri(picture.read_bytes(), "image/png") if picture.exists() else ""
-    return GraphFacts(lines, splits, uri)
+    train = read(paths.graph / "train.npz", _matrix, _command(paths, "graph"))
+    return GraphFacts(lines, splits, [draw_degrees(train), draw_similarities(train, taus)])
 
 
 @dataclass(frozen=True)
@@ -68,14 +75,16 @@ class PictureFacts:
     """(entities or split, records without a picture's features, all records)."""
 
 
-def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts:
-    """Read extraction's summary.
+def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
+    """Read extraction's summary; None where there is none.
 
     Raises
     ------
-    MelovError: there is none.
+    MelovError: it is damaged.
     """
     summary = _read_json(paths, "extract")
+    if summary is None:
+        return None
     totals = {"entities": records.entities.num_rows} | {
         f"mentions/{split}": records.mentions[split].num_rows for split in SPLITS
     }
@@ -91,16 +100,20 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts:
     )
 
 
-def _read_json(paths: DatasetPaths, step: str) -> dict[str, Any]:
+def _read_json(paths: DatasetPaths, step: str) -> dict[str, Any] | None:
     path = {"graph": paths.graph / "graph.json", "extract": paths.extract / "summary.json"}[step]
-    command = f"python -m pipeline.{step} --dataset {paths.dataset}"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise MelovError(f"{path}: no such file", command) from None
-    except ValueError as error:
-        raise MelovError(f"{path}: not readable: {error}", command) from None
+    if not path.exists():
+        return None
+    content: dict[str, Any] = read(path, read_json, _command(paths, step))
     return content
+
+
+def _command(paths: DatasetPaths, step: str) -> str:
+    return f"python -m pipeline.{step} --dataset {paths.dataset}"
+
+
+def _matrix(path: Path) -> sp.csr_array:
+    return sp.csr_array(sp.load_npz(path))
 
 
 def _number(value: Any) -> str:

@@ -1,61 +1,15 @@
-"""Figures of a report as SVG inside the page, in the page's own colours.
-
-Colours are written as marks that `inline` turns into the page's CSS variables, so one drawing
-serves the light and the dark scheme.
-"""
+"""Bars and curves of a data set's runs."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from stages.report.drawing import INK, MARKERS, STYLE, WIDTH, Drawing, inline, variant_mark
 from stages.report.results import Results, part_name
-
-INK, GRID = "#00aa01", "#00aa02"
-SERIES = tuple(f"#00bb{place:02x}" for place in range(1, 7))
-"""Marks of the variants' colours: --series-1 to --series-6 of the page."""
-PAGE_COLOURS = {INK: "currentColor", GRID: "var(--line)"} | {
-    mark: f"var(--series-{place})" for place, mark in enumerate(SERIES, 1)
-}
-MARKERS = "osD^vX"
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: searchable, in the page's font
-    "svg.hashsalt": "melov",  # ids that do not change from one drawing to the next
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": GRID,
-    "legend.frameon": False,
-}
-WIDTH = 4.6
-"""Inches: narrow enough to stay readable on a phone."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An `<svg>` element and what it shows, in words."""
-
-    svg: str
-    label: str
-
-
-def variant_mark(results: Results, variant: str) -> str:
-    return SERIES[results.variants.index(variant) % len(SERIES)]
 
 
 def bars(results: Results, parts: Sequence[str], metric: str, name: str, label: str) -> Drawing:
@@ -94,7 +48,7 @@ def spoken(part: str) -> str:
 
 
 def curves(results: Results) -> list[Drawing]:
-    """The course of training: one panel of validation a variant, then loss and τ of all."""
+    """The course of training: one panel of validation a variant, then the loss of all."""
     longest = max(len(run.history) for run in results.runs.values())
     every = [row for run in results.runs.values() for row in run.history]
     low = min(min(row["valid_mrr"], row["valid_hits@1"]) for row in every)
@@ -106,9 +60,15 @@ def curves(results: Results) -> list[Drawing]:
         for place, variant in enumerate(results.variants)
     ]
     drawings.append(_together(results, "loss_e", "training loss, eq. 7", longest, "curve-loss"))
-    if any("tau" in row for row in every):
-        drawings.append(_together(results, "tau", "threshold τ", longest, "curve-tau"))
     return drawings
+
+
+def tau_curve(results: Results) -> Drawing | None:
+    """τ after each epoch (eq. 4); None where no run has one."""
+    histories = [run.history for run in results.runs.values()]
+    if not any("tau" in row for history in histories for row in history):
+        return None
+    return _together(results, "tau", "threshold τ", max(map(len, histories)), "curve-tau")
 
 
 def _validation(
@@ -176,24 +136,3 @@ def _course(
 ) -> tuple[list[float], list[float]]:
     rows = [row for row in history if column in row]
     return [row["epoch"] for row in rows], [scale * row[column] for row in rows]
-
-
-def inline(figure: Figure, name: str, label: str) -> Drawing:
-    """The figure as an element of a page: ids of its own, the page's font and colours."""
-    FigureCanvasSVG(figure)
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font: (?:bold |\d+ )*([\d.]+px) [^;\"]*", r"font-size: \1", svg)
-    svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', svg)
-    svg = re.sub("|".join(PAGE_COLOURS), lambda found: PAGE_COLOURS[found[0]], svg)
-    svg = re.sub(r"\s*\n\s*", "\n", svg).strip()
-    opening, rest = svg.split(">", 1)
-    opening = re.sub(r'\s(?:width|height|version|xmlns(?::xlink)?)="[^"]*"', "", opening)
-    said = html.escape(label, quote=True)
-    return Drawing(f'{opening} role="img" aria-label="{said}">{rest}', label)

@@ -2,56 +2,95 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import Any
+from dataclasses import dataclass
 
 import jinja2
 from markupsafe import Markup
 
 from stages.datasets.records import Records
 from stages.paths import SPLITS
-from stages.report.cases import Cases
+from stages.report.drawing import Drawing
 from stages.report.facts import GraphFacts, PictureFacts
-from stages.report.figures import Drawing, bars, curves
-from stages.report.published import PUBLISHED, VARIANT_OF
-from stages.report.results import METRIC_NAMES, Rate, Results, part_name
-from stages.report.table import FROZEN, PART_METRICS, TEST_BED, cell, heading, poor_difference
+from stages.report.figures import bars, curves, tau_curve
+from stages.report.grids import GridReport, Grids
+from stages.report.insight import Insight
+from stages.report.results import Results
+from stages.report.sheet import Sheet
+from stages.report.sheets import (
+    fusion_sheet,
+    graph_sheets,
+    grid_sheet,
+    parts_sheet,
+    picture_sheets,
+    published_sheet,
+    results_sheet,
+    table2_sheet,
+)
+from stages.report.sweeps import draw_sweep, find_sweeps
+from stages.report.table import FROZEN, TEST_BED, cell, poor_difference
+
+MOST_BARS = 6
+"""Runs that bars still tell apart: as many as there are colours."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class GridPart:
+    """A grid of ablations on the page."""
+
+    name: str
+    sheet: Sheet
+    parts: Sheet | None
+    difference: list[str]
+    figures: list[Figure]
 
 
 def render_page(
     results: Results,
     records: Records,
-    graph: GraphFacts,
-    pictures: PictureFacts,
-    cases: Cases | None,
+    graph: GraphFacts | None,
+    pictures: PictureFacts | None,
+    grids: Grids,
+    insight: Insight,
 ) -> str:
     """`report.html`. Everything that comes from the data is escaped by the template's engine."""
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(
-        files("stages.report").joinpath("template.html").read_text(encoding="utf-8")
-    )
-    page: str = template.render(
+        loader=jinja2.PackageLoader("stages.report"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    tau = tau_curve(results)
+    page: str = environment.get_template("page.html").render(
         results=results,
-        heading=heading(results),
         counts={split: records.mentions[split].num_rows for split in SPLITS},
         pictures_named=records.pictures.num_rows,
         headline=_headline(results),
         frozen=FROZEN,
         test_bed=TEST_BED if results.dataset == "demo" else "",
-        metrics=METRIC_NAMES,
-        part_metrics={metric: METRIC_NAMES[metric] for metric in PART_METRICS},
-        parts=[(part, part_name(part)) for part in results.parts],
-        rated=_rated(results),
+        results_sheet=results_sheet(results),
         difference=poor_difference(results),
-        published=_published(results),
+        parts_sheet=parts_sheet(results),
+        bars=_bars(results, "runs"),
+        kinds=results.kinds,
+        table2=table2_sheet(results),
+        published=published_sheet(results),
+        grids=[_grid(grid, f"grid-{place}") for place, grid in enumerate(grids.finished)],
+        grids_left_out=grids.left_out,
         curves=[_markup(drawing) for drawing in curves(results)],
-        bars=_bars(results),
         graph=graph,
+        graph_sheets=[] if graph is None else graph_sheets(graph),
+        graph_drawings=[_markup(drawing) for drawing in graph.drawings] if graph else [],
+        tau=None if tau is None else _markup(tau),
+        fusion=None if insight.fusion is None else fusion_sheet(insight.fusion),
+        fusion_drawing=None if insight.fusion is None else _markup(insight.fusion.drawing),
         pictures=pictures,
-        findings=[finding for finding in records.findings if finding.dropped],
-        cases=cases,
+        picture_sheets=[] if pictures is None else picture_sheets(pictures, records),
+        cases=insight.cases,
+        problem=insight.problem,
     )
     return page
 
@@ -62,52 +101,45 @@ def _headline(results: Results) -> list[tuple[str, str]]:
     return [(v, f"{rate.mean:.2f}" if rate is not None else cell(None)) for v, rate in rates]
 
 
-def _rated(results: Results) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """part -> metric -> a cell a variant: its text, its value, whether it is the highest."""
-
-    def row(part: str, metric: str) -> list[dict[str, Any]]:
-        rates = [results.rate(variant, part, metric) for variant in results.variants]
-        shown = [f"{rate.mean:.2f}" for rate in rates if rate is not None]
-        best = max(shown, key=float) if len(shown) > 1 else None
-        return [
-            {"text": cell(rate), "value": _value(rate), "best": _value(rate) == best}
-            for rate in rates
-        ]
-
-    return {
-        part: {metric: row(part, metric) for metric in METRIC_NAMES}
-        for part in ("test", *results.parts)
-    }
-
-
-def _value(rate: Rate | None) -> str:
-    return "-1" if rate is None else f"{rate.mean:.2f}"
-
-
-def _published(results: Results) -> list[tuple[str, list[str], list[str] | None]]:
-    """(system, its published figures, ours where that variant was run)."""
-    found: list[tuple[str, list[str], list[str] | None]] = []
-    for system, figures in PUBLISHED.get(results.dataset, {}).items():
-        variant = VARIANT_OF.get(system)
-        ours = None
-        if variant in results.variants:
-            ours = [cell(results.rate(variant, "test", metric)) for metric in METRIC_NAMES]
-        found.append((system, [f"{value:.2f}" for value in figures], ours))
-    return found
-
-
-def _bars(results: Results) -> list[tuple[str, Markup]]:
-    """(title, svg): H@1 by kind of picture, where kinds are known, and seen against unseen."""
+def _bars(results: Results, name: str) -> list[Figure]:
+    """H@1 by kind of picture, where kinds are known, and seen against unseen (Figure 5)."""
+    if len(results.variants) > MOST_BARS:
+        return []
     kinds = [part for part in results.parts if part.startswith("test_image_")]
+    share = results.mentions("test_unseen") / results.mentions()
     groups = [
-        ("H@1 by the mention's picture", ["test", *kinds], "bars-kinds"),
-        ("H@1 of entities seen and unseen in training", ["test_seen", "test_unseen"], "bars-seen"),
+        ("H@1 by the mention's picture", ["test", *kinds], f"{name}-kinds"),
+        (
+            f"H@1 of entities seen and unseen in training ({share:.0%} of the mentions)",
+            ["test_seen", "test_unseen"],
+            f"{name}-seen",
+        ),
     ]
     return [
-        (title, _markup(bars(results, parts, "hits@1", name, f"{title}; numbers in the table.")))
+        Figure(
+            f"{title}, %",
+            _markup(bars(results, parts, "hits@1", name, f"{title}; numbers in the table.")),
+        )
         for title, parts, name in groups
         if len(parts) > 1 and any(map(results.mentions, parts))
     ]
+
+
+def _grid(grid: GridReport, name: str) -> GridPart:
+    sweeps = find_sweeps(grid)
+    figures = [
+        Figure(f"Sweep of {sweep.title}", _markup(draw_sweep(grid, sweep, f"{name}-sweep-{place}")))
+        for place, sweep in enumerate(sweeps)
+    ]
+    # Runs that differ in settings are told by their sweeps; variants by parts of the mentions.
+    of_variants = not any(grid.settings.values())
+    return GridPart(
+        grid.name,
+        grid_sheet(grid),
+        parts_sheet(grid.results) if of_variants else None,
+        poor_difference(grid.results),
+        figures + (_bars(grid.results, name) if of_variants else []),
+    )
 
 
 def _markup(drawing: Drawing) -> Markup:

@@ -24,8 +24,8 @@ class Thumbnail:
     problem: str = ""
 
 
-def thumbnail(path: Path | None) -> Thumbnail:
-    """A small JPEG of the picture at `path`; None is a record without a picture."""
+def thumbnail(path: Path | None, side: int = THUMBNAIL) -> Thumbnail:
+    """A JPEG of the picture at `path`, at most `side` long; None is a record without a picture."""
     if path is None:
         return Thumbnail(problem="no picture")
     try:
@@ -37,7 +37,7 @@ def thumbnail(path: Path | None) -> Thumbnail:
                 white = Image.new("RGBA", small.size, "white")
                 small = Image.alpha_composite(white, small)
             small = small.convert("RGB")
-            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            small.thumbnail((side, side))
             buffer = io.BytesIO()
             small.save(buffer, format="JPEG", quality=82)
     except FileNotFoundError:

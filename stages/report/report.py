@@ -1,40 +1,62 @@
-"""A data set's report: four files from the runs' files, with no model loaded."""
+"""A data set's report: four files from the runs' files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from stages.config import ReportConfig
+from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records, read_digest
 from stages.paths import DatasetPaths, atomic_path
-from stages.report.cases import find_cases
 from stages.report.facts import graph_facts, picture_facts
+from stages.report.grids import load_grids
+from stages.report.insight import look_inside
 from stages.report.page import render_page
 from stages.report.results import load_results
 from stages.report.table import csv_report, markdown_report, text_report
 
 
 def write_report(
-    paths: DatasetPaths, variants: tuple[str, ...], seeds: tuple[int, ...], config: ReportConfig
+    paths: DatasetPaths,
+    variants: tuple[str, ...],
+    seeds: tuple[int, ...],
+    config: ReportConfig,
+    evaluate: EvaluateConfig | None = None,
 ) -> str:
     """Write `reports/<dataset>/`; the same files give the same bytes. Returns table.txt's text.
 
+    What is not there (grids, a graph, a run of `mimic`, the feature store) leaves out its part of
+    the page, which says so.
+
+    Parameters
+    ----------
+    evaluate: how runs are explained; blocks and device.
+
     Raises
     ------
-    MelovError: records, a graph, a summary or a run are missing, or do not belong together.
+    MelovError: no records or no complete run, or a file that is damaged or from other records.
     """
     folder = paths.require_records()
-    records = Records.load(folder)
-    results = load_results(
-        paths, variants, seeds, read_digest(folder), records.mentions["test"].num_rows
+    records, digest = Records.load(folder), read_digest(folder)
+    results = load_results(paths, variants, seeds, digest, records.mentions["test"].num_rows)
+    insight = look_inside(paths, results, records, config.cases, evaluate or EvaluateConfig())
+    taus = {
+        variant: tau
+        for variant in results.variants
+        if (tau := results.runs[variant, results.seeds[0]].best_epoch.get("tau")) is not None
+    }
+    page = render_page(
+        results,
+        records,
+        graph_facts(paths, taus),
+        picture_facts(paths, records),
+        load_grids(paths, digest),
+        insight,
     )
-    cases = find_cases(results, records, paths.root, config.cases) if config.cases else None
-    graph, pictures = graph_facts(paths), picture_facts(paths, records)
     contents = {
         "table.txt": text_report(results),
         "table.md": markdown_report(results),
         "table.csv": csv_report(results),
-        "report.html": render_page(results, records, graph, pictures, cases),
+        "report.html": page,
     }
     for name, content in contents.items():
         with atomic_path(report_folder(paths) / name) as path:

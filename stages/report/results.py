@@ -6,39 +6,21 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from cache.errors import MelovError
 from stages.paths import DatasetPaths
+from stages.report.rate import Rate
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
+BASELINE = "mimic"
+"""The variant without any repair of pictures."""
 METRIC_NAMES = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "mrr": "MRR"}
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One rate of one variant, a value a seed, in percent."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation over seeds; None of a single seed."""
-        return stdev(self.values) if len(self.values) > 1 else None
-
-    def __str__(self) -> str:
-        mean = f"{self.mean:.2f}"
-        return mean if self.std is None else f"{mean} ± {self.std:.2f}"
 
 
 @dataclass(frozen=True)
@@ -60,12 +42,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Results:
-    """All runs of a data set, variants and seeds in the order of the parameters."""
+    """All runs of a data set, variants and seeds in the order of the parameters.
+
+    A grid of ablations is one, too: its runs stand where the variants do.
+
+    left_out: what was asked for and lacks a trained run: variant -> the command that trains it.
+    """
 
     dataset: str
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: dict[tuple[str, int], Run]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def _any(self) -> dict[str, Any]:
@@ -84,7 +72,14 @@ class Results:
     def parts(self) -> list[str]:
         """Keys of metrics.json below `test`: seen, unseen, each kind of picture, poor."""
         kinds = [*self.kinds, "poor"] if "test_image_poor" in self._any else self.kinds
-        return ["test_seen", "test_unseen", *(f"test_image_{kind}" for kind in kinds)]
+        parts = ["test_seen", "test_unseen", *(f"test_image_{kind}" for kind in kinds)]
+        return [part for part in parts if part in self._any]
+
+    @property
+    def compared(self) -> str | None:
+        """The variant that is held against `mimic`: the first other one, where both were run."""
+        others = [variant for variant in self.variants if variant != BASELINE]
+        return others[0] if others and BASELINE in self.variants else None
 
     def mentions(self, part: str = "test") -> int:
         count: int = self._any[part]["mentions"]
@@ -115,7 +110,7 @@ def load_results(
     records_digest: str,
     mentions: int,
 ) -> Results:
-    """Read every run of the grid.
+    """Read every run of the variants; one that lacks a seed is left out and named.
 
     Parameters
     ----------
@@ -124,21 +119,31 @@ def load_results(
 
     Raises
     ------
-    MelovError: a run is missing, unfinished, damaged or made from other records.
+    MelovError: no variant has all its runs; a run is unfinished, damaged or made from other
+        records.
     """
     if not variants or not seeds:
         raise MelovError("no variants or no seeds to report", "name some in params.yaml")
-    grid = list(dict.fromkeys((variant, seed) for variant in variants for seed in seeds))
+    variants, seeds = tuple(dict.fromkeys(variants)), tuple(dict.fromkeys(seeds))
+    grid = [(variant, seed) for variant in variants for seed in seeds]
     missing = [run for run in grid if not (paths.run(*run) / "config.json").exists()]
-    if missing:
+    left_out: dict[str, str] = {}
+    for run in missing:
+        left_out.setdefault(run[0], _command("train", paths.dataset, *run))
+    there = tuple(variant for variant in variants if variant not in left_out)
+    if not there:
         names = ", ".join(str(paths.run(*run)) for run in missing)
         raise MelovError(
             f"no trained run: {names}",
-            f"{_command('train', paths.dataset, *missing[0])}, then the same with pipeline.evaluate"
+            f"{left_out[variants[0]]}, then the same with pipeline.evaluate"
             + (", for each of them" if len(missing) > 1 else ""),
         )
-    runs = {run: _load_run(paths, *run, records_digest, mentions) for run in grid}
-    return Results(paths.dataset, tuple(dict.fromkeys(variants)), tuple(dict.fromkeys(seeds)), runs)
+    runs = {
+        (variant, seed): _load_run(paths, variant, seed, records_digest, mentions)
+        for variant in there
+        for seed in seeds
+    }
+    return Results(paths.dataset, there, seeds, runs, left_out)
 
 
 def _load_run(
@@ -147,14 +152,14 @@ def _load_run(
     folder = paths.run(variant, seed)
     train = _command("train", paths.dataset, variant, seed)
     evaluate = _command("evaluate", paths.dataset, variant, seed)
-    config = _read(folder / "config.json", _json, train)
+    config = read(folder / "config.json", read_json, train)
     if config["provenance"]["records"] != records_digest:
         raise MelovError(f"{folder}: trained on other records than {paths.records} holds", train)
-    history = _read(folder / "history.csv", _history, train)
+    history = read(folder / "history.csv", read_history, train)
     if not history:
         raise MelovError(f"{folder / 'history.csv'}: no epoch", train)
-    metrics = _read(folder / "metrics.json", _json, evaluate)
-    ranks = _read(folder / "ranks.npz", _test_ranks, evaluate)
+    metrics = read(folder / "metrics.json", read_json, evaluate)
+    ranks = read(folder / "ranks.npz", _test_ranks, evaluate)
     if not len(ranks) == metrics["test"]["mentions"] == mentions:
         raise MelovError(
             f"{folder}: {len(ranks)} ranks and metrics of {metrics['test']['mentions']} mentions, "
@@ -168,20 +173,26 @@ def _command(step: str, dataset: str, variant: str, seed: int) -> str:
     return f"python -m pipeline.{step} --dataset {dataset} --variant {variant} --seed {seed}"
 
 
-def _read(path: Path, read: Callable[[Path], Any], command: str) -> Any:
+def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:
+    """What `reader` finds in a file.
+
+    Raises
+    ------
+    MelovError: no such file, or a damaged one; `command` is the one that makes it.
+    """
     try:
-        return read(path)
+        return reader(path)
     except FileNotFoundError:
         raise MelovError(f"{path}: no such file", command) from None
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise MelovError(f"{path}: not readable: {error}", command) from None
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def _history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 

@@ -117,6 +117,8 @@ def heading(results: Results) -> str:
 def notes(results: Results) -> list[str]:
     """What must stand wherever a number is shown."""
     notes = [FROZEN]
+    for variant, command in results.left_out.items():
+        notes.append(f"{variant} is left out, it lacks a trained run:\n{command}")
     if "test_image_poor" in results.parts:
         notes.append("poor: every kind of picture but good.")
     if results.dataset == "demo":

@@ -5,10 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from PIL import Image
 
+from stages.ablation.grid import GridRun
+from stages.ablation.run import Outcome
+from stages.ablation.table import write_tables
+from stages.config import GraphConfig, TrainConfig
 from stages.datasets.records import (
     ENTITY_SCHEMA,
     MENTION_SCHEMA,
@@ -113,20 +119,31 @@ def make_records(root: Path, dataset: str, kinds: bool = True, pictures: bool = 
             "without_picture": {"entities": 0, "mentions/test": 2},
         },
     )
-    if pictures:
-        Image.new("RGB", (60, 20), "white").save(folder / "graph" / "similarities.png")
+    # mentions 0-1 at 0.8, 1-2 at 0.4, 3 alone
+    train = sp.csr_array(
+        [[1, 0.8, 0, 0], [0.8, 1, 0.4, 0], [0, 0.4, 1, 0], [0, 0, 0, 1]], dtype=np.float32
+    )
+    sp.save_npz(folder / "graph" / "train.npz", train)
     return records
 
 
-def make_run(root: Path, records: Records, variant: str, seed: int, ranks: list[int]) -> None:
-    """The four files of a run that the report reads."""
-    folder = DatasetPaths(records.dataset, root).run(variant, seed)
+def make_run(
+    root: Path,
+    records: Records,
+    variant: str,
+    seed: int,
+    ranks: list[int],
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """The four files of a run that the report reads; returns the content of metrics.json."""
+    folder = folder or DatasetPaths(records.dataset, root).run(variant, seed)
     kinds = records.mentions["test"]["image_kind"].to_pylist()
     found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds)
     about = {"dataset": records.dataset, "variant": variant, "seed": seed}
     valid = metrics(np.array([1, 2]), ENTITIES)
     write_json(folder / "metrics.json", {**about, **found, "valid": valid})
-    write_json(folder / "config.json", {"provenance": {"records": records.digest}})
+    config = {"provenance": {"records": records.digest}, "train": {"d_z": 64, "gcn_layers": 2}}
+    write_json(folder / "config.json", config)
     np.savez(
         folder / "ranks.npz",
         test=np.array(ranks, dtype=np.float32),
@@ -142,6 +159,26 @@ def make_run(root: Path, records: Records, variant: str, seed: int, ranks: list[
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    return {**about, **found, "valid": valid}
+
+
+def make_grid(
+    root: Path, name: str, runs: dict[str, tuple[str, dict[str, Any]]], dataset: str = "tiny"
+) -> Path:
+    """A finished grid, seeds 0 to 2: run -> (variant, its settings by dotted key)."""
+    records = Records.load(DatasetPaths(dataset, root).records)
+    folder = root / "ablations" / dataset / name
+    outcomes = []
+    for place, (run, (variant, changed)) in enumerate(runs.items()):
+        of_grid = GridRun(run, variant, TrainConfig(), GraphConfig(), changed)
+        for seed in range(3):
+            ranks = [1, 1, 2, 4, 1 + place, 1 + seed]
+            at = folder / f"{run}-s{seed}"
+            outcomes.append(
+                Outcome(of_grid, seed, make_run(root, records, variant, seed, ranks, at))
+            )
+    write_tables(folder, outcomes)
+    return folder
 
 
 def make_project(root: Path, dataset: str = "tiny", **options: bool) -> DatasetPaths:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stages.datasets.records import Records, read_digest
-from stages.report.cases import Marked, differing, find_cases, mark
+from stages.report.cases import Marked, differing, find_cases, mark, spread
 from stages.report.pictures import THUMBNAIL, thumbnail
 from stages.report.results import load_results
 
@@ -48,7 +48,16 @@ def load(root: Path, variants=("melov", "mimic"), most=12, **options):
     return find_cases(results, Records.load(paths.records), root, most)
 
 
-def test_cases_are_the_first_seeds_wins_and_losses(tmp_path):
+def test_ties_run_evenly_from_the_best_rank_to_the_worst():
+    ranks = np.array([7, 1, 3, 1, 9, 2])
+    rows = np.array([0, 1, 2, 3, 4])
+    assert spread(ranks, rows, 3) == [1, 2, 4]
+    assert spread(ranks, rows, 9) == [1, 3, 2, 0, 4]
+    assert spread(ranks, rows[:0], 3) == []
+    assert spread(ranks, rows, 0) == []
+
+
+def test_cases_are_the_first_seeds_wins_losses_and_ties(tmp_path):
     cases = load(tmp_path)
     # melov 1 1 2 4 1 8, mimic 1 2 1 10 4 8
     assert (cases.variants, cases.seed) == (("melov", "mimic"), 0)
@@ -56,20 +65,30 @@ def test_cases_are_the_first_seeds_wins_and_losses(tmp_path):
     assert [case.id for case in cases.wins] == ["t4", "t1", "t3"]
     assert [case.ranks for case in cases.wins] == [("1", "4"), ("1", "2"), ("4", "10")]
     assert [case.id for case in cases.losses] == ["t2"]
+    assert [(case.id, case.ranks) for case in cases.ties] == [
+        ("t0", ("1", "1")),
+        ("t5", ("8", "8")),
+    ]
     broken = cases.wins[2]
     assert broken.mention_picture.problem == "picture does not decode"
     assert broken.entity_picture.uri
     assert broken.kind == "low_value"
+    assert broken.views == ()
 
 
-@pytest.mark.parametrize(("most", "wins", "losses"), [(1, 1, 0), (2, 1, 1), (3, 2, 1)])
-def test_half_of_the_cases_are_wins(tmp_path, most, wins, losses):
+@pytest.mark.parametrize(("most", "sorts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (6, (2, 1, 2))])
+def test_a_third_of_the_cases_is_of_each_sort(tmp_path, most, sorts):
     cases = load(tmp_path, most=most)
-    assert (len(cases.wins), len(cases.losses)) == (wins, losses)
+    assert (len(cases.wins), len(cases.losses), len(cases.ties)) == sorts
 
 
-def test_a_single_variant_has_no_cases(tmp_path):
-    assert load(tmp_path, variants=("melov",)) is None
+def test_cases_hold_the_first_other_variant_against_mimic(tmp_path):
+    assert load(tmp_path, variants=("mimic", "melov")).variants == ("melov", "mimic")
+
+
+@pytest.mark.parametrize("variants", [("melov",), ("mimic",)])
+def test_without_a_pair_there_are_no_cases(tmp_path, variants):
+    assert load(tmp_path, variants=variants) is None
 
 
 def test_a_data_set_without_pictures_has_cases_without_pictures(tmp_path):

@@ -1,6 +1,7 @@
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import made_runs
@@ -8,7 +9,7 @@ import pytest
 
 from cache.errors import MelovError
 from stages.config import ReportConfig
-from stages.report.published import PUBLISHED, VARIANT_OF
+from stages.report.published import DATASETS, LATER, PUBLISHED, VARIANT_OF
 from stages.report.report import report_folder, write_report
 
 VOID = {"meta", "link", "img", "br"}
@@ -80,18 +81,95 @@ def test_the_page_is_well_formed_and_stands_alone(tmp_path, options):
     assert not re.search(r"https?://|@import|@font-face", text)
 
 
-def test_everything_has_its_words(text):
-    page = Page(text)
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With a grid of variants, a sweep and an unfinished grid."""
+    root = tmp_path_factory.mktemp("full")
+    paths = made_runs.make_project(root)
+    made_runs.make_grid(root, "table2", {"melov": ("melov", {}), "mimic": ("mimic", {})})
+    sweep = {f"d_z={d}": ("melov", {"train.d_z": d}) for d in (16, 256)}
+    made_runs.make_grid(root, "figure3", {"melov": ("melov", {}), **sweep})
+    (root / "ablations" / "tiny" / "half" / "melov-s0").mkdir(parents=True)
+    write_report(paths, VARIANTS, (0, 1), ReportConfig())
+    return (report_folder(paths) / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("which", ["text", "full"])
+def test_everything_has_its_words(which, request):
+    page = Page(request.getfixturevalue(which))
     assert page.all("img")
-    assert all(attributes.get("alt") for attributes in page.all("img"))
+    for attributes in page.all("img"):
+        assert attributes.get("alt")
+        assert (attributes["src"] or "").startswith("data:image/")
     assert page.all("svg")
     assert all(attributes.get("aria-label") for attributes in page.all("svg"))
     assert len(page.all("caption")) == len(page.all("table"))
-    assert all(a["scope"] in ("row", "col", "colgroup") for a in page.all("th"))
-    sortable = [a for a in page.all("th") if "data-column" in a]
-    assert len(sortable) == 5 + 6
-    assert {a["aria-sort"] for a in sortable} == {"none"}
-    assert len(page.all("button")) == len(sortable)
+    for region in (a for a in page.all("div") if a.get("class") == "scroll"):
+        assert region["role"] == "region"
+        assert region["tabindex"] == "0"
+        assert region["aria-label"]
+
+
+@pytest.mark.parametrize("which", ["text", "full"])
+def test_every_column_of_every_table_sorts(which, request):
+    text = request.getfixturevalue(which)
+    for table in re.findall(r"<table>.*?</table>", text, flags=re.DOTALL):
+        page = Page(table)
+        heads = page.all("th")
+        assert {a["scope"] for a in heads} <= {"row", "col", "colgroup"}
+        columns = [a for a in heads if a["scope"] == "col"]
+        assert [a["data-column"] for a in columns] == [str(i) for i in range(len(columns))]
+        assert {a["aria-sort"] for a in columns} == {"none"}
+        assert len(page.all("button")) == len(columns)
+        for row in re.findall(r"<tr[^>]*><th scope=.row.*?</tr>", table, flags=re.DOTALL):
+            assert len(re.findall(r"<t[hd]\b", row)) == len(columns)
+
+
+@pytest.mark.parametrize("which", ["text", "full"])
+def test_the_outline_is_one_and_whole(which, request):
+    page = Page(request.getfixturevalue(which))
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for landmark in ("header", "nav", "main", "footer"):
+        assert len(page.all(landmark)) == 1
+    headings = {a.get("id") for tag, a in page.elements if tag == "h2"}
+    assert {a["aria-labelledby"] for a in page.all("section")} == headings
+    assert page.all("a")[0] == {"class": "skip", "href": "#main"}
+    assert any(a.get("name") == "viewport" for a in page.all("meta"))
+
+
+def test_grids_are_on_the_page_with_intervals_and_sweeps(full):
+    words = Page(full).words
+    for name in ("table2", "figure3"):
+        assert f"Table of the grid {name}" in full
+    assert "The grid half is left out: it has not finished (0 runs so far)." in words
+    assert "H@1, 95 %" in words
+    assert "train.d_z=16" in words
+    assert "Sweep of d_z. melov, H@1: 16: " in full
+    assert re.search(r"melov, H@1: 16: [^,]*, 64: [^,]*, 256: ", full)  # 64 is the plain run's
+    assert "table2 by part of the test mentions" in words
+    assert "No grid has been run" not in words
+
+
+def test_a_grid_of_other_records_is_left_out(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
+    for config in folder.glob("*/config.json"):
+        config.write_text('{"provenance": {"records": "others"}}')
+    write_report(paths, VARIANTS, (0,), ReportConfig())
+    words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
+    assert "The grid old is left out: it was made from other records" in words
+
+
+def test_a_damaged_grid_names_the_file_and_the_command(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    folder = made_runs.make_grid(tmp_path, "bad", {"melov": ("melov", {})})
+    (folder / "runs.parquet").write_bytes(b"no parquet")
+    with pytest.raises(MelovError, match=r"runs\.parquet: not readable") as error:
+        write_report(paths, VARIANTS, (0,), ReportConfig())
+    assert "--grid grids/bad.yaml" in (error.value.hint or "")
 
 
 def test_both_colour_schemes_reach_the_drawings(text):
@@ -131,20 +209,27 @@ def test_a_sentence_without_its_mention_is_shown_unmarked(tmp_path, monkeypatch)
     assert "The sentence does not hold the mention's words." in text
 
 
-def test_published_figures_stand_beside_ours_on_the_papers_data_sets_alone(tmp_path):
+def test_published_figures_stand_beside_ours_as_other_conditions(tmp_path):
     words = Page(report(tmp_path, "wikimel")).words
-    assert "Other conditions" in words
-    assert "MELOV w/o τ" in words
-    assert "88.91" in words
+    assert "Other conditions." in words
+    assert "And other data" not in words
+    assert "Published: Table 2 of the paper, fine-tuned CLIP" in words
     for dataset in ("tiny", "demo"):
         text = report(tmp_path, dataset)
-        assert 'id="published"' not in text
+        words = Page(text).words
+        assert "MELOV w/o τ" in words
+        assert "88.91" in words
+        assert "And other data" in words
+        assert f"ours: {dataset}, other data" in words
+        assert "Published: Table 2" not in words
         assert ("no number here is a claim about WikiMEL" in text) == (dataset == "demo")
 
 
 def test_published_tables_have_the_same_systems():
-    systems = {tuple(figures) for figures in PUBLISHED.values()}
-    assert systems == {("CLIP", *VARIANT_OF)}
+    assert set(PUBLISHED) == set(DATASETS)
+    assert len({tuple(figures) for figures in PUBLISHED.values()}) == 1
+    assert set(VARIANT_OF) < set(PUBLISHED["wikimel"])
+    assert all(set(later.figures) <= set(DATASETS) for later in LATER.values())
     for figures in PUBLISHED.values():
         for h1, h3, h5, mrr in figures.values():
             assert h1 < mrr < h3 < h5
@@ -163,10 +248,28 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("file", "step"), [("graph/graph.json", "graph"), ("extract/summary.json", "extract")]
 )
-def test_a_missing_file_of_the_data_names_the_command(tmp_path, file, step):
+def test_a_missing_file_of_the_data_costs_its_section_alone(tmp_path, file, step):
     paths = made_runs.make_project(tmp_path)
     (paths.folder / file).unlink()
-    with pytest.raises(MelovError) as error:
+    write_report(paths, VARIANTS, (0,), ReportConfig())
+    words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
+    assert f"python -m pipeline.{step} --dataset tiny" in words
+
+
+@pytest.mark.parametrize("file", ["graph/graph.json", "graph/train.npz", "extract/summary.json"])
+def test_a_damaged_file_of_the_data_is_named(tmp_path, file):
+    paths = made_runs.make_project(tmp_path)
+    (paths.folder / file).write_bytes(b"{half")
+    with pytest.raises(MelovError, match=Path(file).name):
         write_report(paths, VARIANTS, (0,), ReportConfig())
-    assert f"python -m pipeline.{step} --dataset tiny" in (error.value.hint or "")
-    assert not (tmp_path / "reports").exists()
+
+
+def test_what_is_missing_is_said(tmp_path):
+    paths = made_runs.make_project(tmp_path, kinds=False)
+    write_report(paths, ("melov", "no-tau"), (0,), ReportConfig())
+    words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
+    assert "no-tau is left out: it lacks a trained run" in words
+    assert "No grid has been run" in words
+    assert "No cases: they hold a variant against mimic" in words
+    assert "does not tell the kinds" in words
+    assert "No fusion weights: there is no feature store" in words

@@ -6,7 +6,8 @@ import pytest
 from cache.errors import MelovError
 from stages.datasets.records import Records, read_digest
 from stages.paths import DatasetPaths
-from stages.report.results import Rate, Results, load_results
+from stages.report.rate import Rate
+from stages.report.results import Results, load_results
 from stages.report.table import (
     csv_report,
     main_table,
@@ -124,7 +125,6 @@ def test_only_the_demo_is_called_a_test_bed(tmp_path):
 @pytest.mark.parametrize(
     ("file", "step"),
     [
-        ("config.json", "train"),
         ("history.csv", "train"),
         ("metrics.json", "evaluate"),
         ("ranks.npz", "evaluate"),
@@ -137,6 +137,25 @@ def test_a_missing_file_names_the_run_and_the_command(paths, file, step):
     assert "mimic-s1" in error.value.message
     command = f"python -m pipeline.{step} --dataset tiny --variant mimic --seed 1"
     assert command in (error.value.hint or "")
+
+
+def test_a_variant_without_all_its_runs_is_left_out_and_named(paths):
+    (paths.run("mimic", 1) / "config.json").unlink()
+    results = load(paths)
+    assert results.variants == ("melov",)
+    command = "python -m pipeline.train --dataset tiny --variant mimic --seed 1"
+    assert results.left_out == {"mimic": command}
+    assert f"mimic is left out, it lacks a trained run:\n{command}" in text_report(results)
+    (paths.run("melov", 0) / "config.json").unlink()
+    with pytest.raises(MelovError, match=r"no trained run: .*melov-s0, .*mimic-s1"):
+        load(paths)
+
+
+def test_an_interval_is_students_and_needs_three_seeds():
+    low, high = Rate((1.0, 2.0, 3.0)).interval or (0.0, 0.0)
+    # deviation 1, t of two degrees of freedom at 0.975 is 4.3027
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert Rate((1.0, 2.0)).interval is None
 
 
 @pytest.mark.parametrize("file", ["config.json", "metrics.json", "ranks.npz", "history.csv"])

@@ -1,0 +1,101 @@
+"""Grids of ablations, read back from `ablations/<dataset>/<grid>/`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.paths import DatasetPaths
+from stages.report.results import Results, Run, read, read_history, read_json
+
+
+@dataclass(frozen=True)
+class GridReport:
+    """A finished grid.
+
+    results: its runs by name, as if each were a variant; their ranks are not read.
+    variant: of each run.
+    settings: what each run changes, by dotted key.
+    base: the training parameters that stand beneath each run's own.
+    """
+
+    name: str
+    results: Results
+    variant: dict[str, str]
+    settings: dict[str, dict[str, Any]]
+    base: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Finished grids, and those left out with the reason."""
+
+    finished: list[GridReport]
+    left_out: dict[str, str]
+
+
+def load_grids(paths: DatasetPaths, records_digest: str) -> Grids:
+    """Every grid of the data set, by name.
+
+    One without its table, or made from other records than the present, is left out.
+
+    Raises
+    ------
+    MelovError: a file of a grid is missing or damaged.
+    """
+    finished, left_out = [], {}
+    for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
+        if not (folder / "runs.parquet").exists():
+            done = len(list(folder.glob("*/metrics.json")))
+            left_out[folder.name] = f"has not finished ({done} runs so far)"
+            continue
+        grid = _load(paths, folder)
+        found = {run["provenance"]["records"] for run in grid.base.values()}
+        if found != {records_digest}:
+            left_out[folder.name] = "was made from other records than the present ones"
+            continue
+        finished.append(grid)
+    return Grids(finished, left_out)
+
+
+def _folder(paths: DatasetPaths) -> Path:
+    return paths.root / "ablations" / paths.dataset
+
+
+def _load(paths: DatasetPaths, folder: Path) -> GridReport:
+    again = f"python -m pipeline.ablate --dataset {paths.dataset} --grid grids/{folder.name}.yaml"
+    rows = read(folder / "runs.parquet", _rows, again)
+    names = tuple(dict.fromkeys(row["run"] for row in rows))
+    seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
+    runs, base = {}, {}
+    for row in rows:
+        run = folder / f"{row['run']}-s{row['seed']}"
+        runs[row["run"], row["seed"]] = Run(
+            read(run / "metrics.json", read_json, again),
+            read(run / "history.csv", read_history, again),
+            np.zeros(0),
+        )
+        base[row["run"]] = read(run / "config.json", read_json, again)
+    # A run that lacks a seed cannot stand beside the others.
+    complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))
+    return GridReport(
+        folder.name,
+        Results(paths.dataset, complete, seeds, runs),
+        {row["run"]: row["variant"] for row in rows},
+        {row["run"]: json.loads(row["settings"]) for row in rows},
+        base,
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise ValueError(str(error)) from None
+    return rows

@@ -1,0 +1,60 @@
+"""What a report shows from inside the runs, where their heads and the store can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.datasets.records import Records
+from stages.paths import DatasetPaths
+from stages.report.cases import Cases, Explain, find_cases
+from stages.report.fusion import FusionFacts, fusion_facts
+from stages.report.results import Results
+
+
+@dataclass(frozen=True)
+class Insight:
+    """Cases and fusion weights; `problem` says why partial scores and weights are not there."""
+
+    cases: Cases | None
+    fusion: FusionFacts | None
+    problem: str
+
+
+def look_inside(
+    paths: DatasetPaths, results: Results, records: Records, most: int, config: EvaluateConfig
+) -> Insight:
+    """Explain the first seed's runs; a store or heads that cannot be read cost only their part.
+
+    Parameters
+    ----------
+    most: cases to show.
+    """
+    fusion, explain, problem = None, None, ""
+    if not paths.store.exists():
+        problem = f"there is no feature store (data/{paths.dataset}/{paths.store.name})"
+    else:
+        try:
+            fusion, explain = _open(paths, results, records, config)
+        except (MelovError, OSError) as error:
+            problem = str(error)
+    try:
+        cases = find_cases(results, records, paths.root, most, explain)
+    except (MelovError, OSError) as error:
+        problem = str(error)
+        cases = find_cases(results, records, paths.root, most)
+    return Insight(cases, fusion, problem)
+
+
+def _open(
+    paths: DatasetPaths, results: Results, records: Records, config: EvaluateConfig
+) -> tuple[FusionFacts | None, Explain]:
+    from stages.report.explain import Explainer  # torch takes seconds to load
+
+    explainer, seed = Explainer(paths, config), results.seeds[0]
+    for variant in results.variants:
+        weights = explainer.fusion(variant, seed)
+        if weights is not None:
+            return fusion_facts(f"{variant}, seed {seed}", weights, records), explainer.explain
+    return None, explainer.explain

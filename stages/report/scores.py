@@ -1,0 +1,94 @@
+"""What one run says of one test mention, in names and pictures: scores, weights, neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.datasets.records import Records
+from stages.report.pictures import Thumbnail, thumbnail
+
+if TYPE_CHECKING:  # torch is loaded only where a run is explained
+    from stages.ranking.rank import Candidate
+    from stages.report.explain import Explained
+
+SMALL = 64
+"""Longest side of a picture beside a score or of a neighbour, pixels."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An entity with S and every unit's score; `rank` as a reader sees it."""
+
+    rank: str
+    name: str
+    picture: Thumbnail
+    is_gold: bool
+    score: float
+    units: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A similar training mention, the entity that it stands for, and A_ij of eq. 3."""
+
+    words: str
+    entity: str
+    weight: float
+    picture: Thumbnail
+
+
+@dataclass(frozen=True)
+class View:
+    """A mention as one run sees it.
+
+    entities: the best ones, and the gold one last where it is none of them.
+    alpha: fusion weights of eq. 6 by source; None where nothing is fused.
+    """
+
+    variant: str
+    rank: str
+    entities: list[Scored]
+    alpha: dict[str, float] | None
+    neighbours: list[Neighbour]
+
+
+class Viewer:
+    """Turns rows of the records into names and pictures.
+
+    Parameters
+    ----------
+    images: the folder that picture paths are relative to.
+    """
+
+    def __init__(self, records: Records, images: Path) -> None:
+        self.records, self.images = records, images
+
+    def picture(self, place: int, side: int) -> Thumbnail:
+        """Of a row of the records' pictures; -1 has none."""
+        if place < 0:
+            return thumbnail(None, side)
+        return thumbnail(self.images / self.records.pictures["path"][place].as_py(), side)
+
+    def view(self, variant: str, rank: str, explained: Explained) -> View:
+        """`rank`: of the gold entity, as the run's evaluation counted it."""
+        gold = explained.gold.entity
+        entities = [
+            self._scored(str(place), candidate, candidate.entity == gold)
+            for place, candidate in enumerate(explained.top, 1)
+        ]
+        if not any(entity.is_gold for entity in entities):
+            entities.append(self._scored(rank, explained.gold, True))
+        neighbours = [self._neighbour(row, weight) for row, weight in explained.neighbours]
+        return View(variant, rank, entities, explained.alpha, neighbours)
+
+    def _scored(self, rank: str, candidate: Candidate, is_gold: bool) -> Scored:
+        entity = self.records.entities.slice(candidate.entity, 1).to_pylist()[0]
+        picture = self.picture(entity["picture"], SMALL)
+        return Scored(rank, entity["name"], picture, is_gold, candidate.score, candidate.units)
+
+    def _neighbour(self, row: int, weight: float) -> Neighbour:
+        mention = self.records.mentions["train"].slice(row, 1).to_pylist()[0]
+        entity = self.records.entities["name"][mention["gold"]].as_py()
+        return Neighbour(mention["words"], entity, weight, self.picture(mention["picture"], SMALL))

@@ -1,0 +1,185 @@
+"""The tables of the page."""
+
+from __future__ import annotations
+
+from string import ascii_uppercase
+
+from stages.datasets.records import Records
+from stages.report.facts import GraphFacts, PictureFacts
+from stages.report.fusion import FusionFacts
+from stages.report.grids import GridReport
+from stages.report.published import CONDITIONS, DATASETS, LATER, PUBLISHED, VARIANT_OF, h1_mrr
+from stages.report.results import METRIC_NAMES, Results, part_name
+from stages.report.sheet import (
+    Cell,
+    Sheet,
+    count,
+    interval,
+    marked,
+    marked_columns,
+    number,
+    rate,
+    word,
+)
+from stages.report.table import PART_METRICS, heading
+
+METRICS = tuple(METRIC_NAMES.values())
+
+
+def results_sheet(results: Results) -> Sheet:
+    """One row a variant, all test mentions."""
+    rows = [
+        [word(variant), *(rate(results.rate(variant, "test", m)) for m in METRIC_NAMES)]
+        for variant in results.variants
+    ]
+    rows = marked_columns(rows, range(1, 1 + len(METRICS)))
+    return Sheet(f"{heading(results)}. Highest in bold.", ("variant", *METRICS), rows)
+
+
+def parts_sheet(results: Results) -> Sheet:
+    """One row a part of the test mentions, a column a metric and a variant."""
+    rows = []
+    for part in results.parts:
+        cells = [word(part_name(part).replace("_", " ")), count(results.mentions(part))]
+        for metric in PART_METRICS:
+            cells += marked([rate(results.rate(v, part, metric)) for v in results.variants])
+        rows.append(cells)
+    caption = "Test mentions by entity (seen or unseen in training)"
+    if len(results.parts) > 2:
+        caption += " and by the mention's picture; poor: every kind but good"
+    return Sheet(
+        f"{caption}. Percent; highest of a metric in bold.",
+        ("part", "mentions", *results.variants * len(PART_METRICS)),
+        rows,
+        groups=tuple((METRIC_NAMES[m], len(results.variants)) for m in PART_METRICS),
+    )
+
+
+def table2_sheet(results: Results) -> Sheet | None:
+    """Table 2 of this data set beside our runs; None for a data set that it does not have."""
+    figures = PUBLISHED.get(results.dataset)
+    if figures is None:
+        return None
+    rows = []
+    for system, values in figures.items():
+        cells = [word(system)]
+        for metric, value in zip(METRIC_NAMES, values, strict=True):
+            cells += [number(value), _ours(results, system, metric)]
+        rows.append(cells)
+    return Sheet(
+        "Published: Table 2 of the paper, fine-tuned CLIP. Ours: frozen encoders, all test "
+        "mentions. Percent.",
+        ("system", *("published", "ours") * len(METRICS)),
+        rows,
+        groups=tuple((name, 2) for name in METRICS),
+    )
+
+
+def published_sheet(results: Results) -> Sheet:
+    """H@1 and MRR: ours on this data set beside every published system on its three."""
+    systems = (*PUBLISHED["wikimel"], *LATER)
+    conditions = [LATER[s].conditions if s in LATER else CONDITIONS for s in systems]
+    letters = dict(zip(dict.fromkeys(conditions), ascii_uppercase, strict=False))
+    rows = []
+    for system, condition in zip(systems, conditions, strict=True):
+        cells = [word(system), word(letters[condition])]
+        cells += [_ours(results, system, metric) for metric in PART_METRICS]
+        for dataset in DATASETS:
+            cells += [number(value) for value in h1_mrr(system, dataset)]
+        rows.append(cells)
+    other = "" if results.dataset in DATASETS else ", other data"
+    said = "; ".join(f"{letter}: {condition}" for condition, letter in letters.items())
+    return Sheet(
+        f"Ours with frozen encoders on {results.dataset}{other}, and published figures. Percent. "
+        f"Conditions: {said}.",
+        ("system", "conditions", *("H@1", "MRR") * (len(DATASETS) + 1)),
+        rows,
+        words=2,
+        groups=((f"ours: {results.dataset}{other}", 2), *((name, 2) for name in DATASETS.values())),
+    )
+
+
+def grid_sheet(grid: GridReport) -> Sheet:
+    """One row a run: means, deviations and intervals over its seeds."""
+    results = grid.results
+    rows = []
+    for run in results.variants:
+        settings = ", ".join(f"{key}={value}" for key, value in grid.settings[run].items())
+        rates = [results.rate(run, "test", metric) for metric in METRIC_NAMES]
+        between = [interval(results.rate(run, "test", metric)) for metric in PART_METRICS]
+        rows.append(
+            [word(run), word(grid.variant[run]), word(settings), *map(rate, rates), *between]
+        )
+    columns = ("run", "variant", "settings", *METRICS)
+    intervals = tuple(f"{METRIC_NAMES[m]}, 95 %" for m in PART_METRICS)
+    caption = f"{heading(results)}. Highest in bold."
+    if len(results.seeds) > 2:
+        caption += " 95 %: interval of the mean by Student's t over the seeds."
+    else:
+        rows, intervals = [row[: len(columns)] for row in rows], ()
+    rows = marked_columns(rows, range(3, 3 + len(METRICS)))
+    keep = [at for at in range(len(rows[0])) if at != 2 or any(row[2].text for row in rows)]
+    return Sheet(
+        caption,
+        tuple((*columns, *intervals)[at] for at in keep),
+        [[row[at] for at in keep] for row in rows],
+        words=2 + (2 in keep),
+    )
+
+
+def graph_sheets(graph: GraphFacts) -> list[Sheet]:
+    """Statistics, and how the splits see the training mentions."""
+    return [
+        Sheet(
+            "Graph of the training mentions",
+            ("statistic", "value"),
+            [[word(words), Cell(value)] for words, value in graph.lines],
+        ),
+        Sheet(
+            "Neighbours among the training mentions",
+            ("split", "mentions", "with none", "average"),
+            [
+                [word(split), count(mentions), count(without), number(average)]
+                for split, mentions, without, average in graph.splits
+            ],
+        ),
+    ]
+
+
+def fusion_sheet(fusion: FusionFacts) -> Sheet:
+    return Sheet(
+        f"Mean weight of each source in the global visual feature, {fusion.run}",
+        ("picture", "mentions", *fusion.sources),
+        [
+            [word(kind), count(mentions), *(number(weight, 3) for weight in weights)]
+            for kind, mentions, weights in fusion.rows
+        ],
+    )
+
+
+def picture_sheets(pictures: PictureFacts, records: Records) -> list[Sheet]:
+    """What failed, what has no picture, what the source's reader left out; empty ones are not."""
+    dropped = [finding for finding in records.findings if finding.dropped]
+    sheets = [
+        Sheet(
+            "Pictures that failed, by reason",
+            ("reason", "pictures"),
+            [[word(reason), count(n)] for reason, n in pictures.reasons],
+        ),
+        Sheet(
+            "Records without a picture's features",
+            ("records", "without", "of"),
+            [[word(group), count(n), count(total)] for group, n, total in pictures.without],
+        ),
+        Sheet(
+            "Records of the source left out",
+            ("why", "records"),
+            [[word(finding.what), count(finding.count)] for finding in dropped],
+        ),
+    ]
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def _ours(results: Results, system: str, metric: str) -> Cell:
+    variant = VARIANT_OF.get(system)
+    return rate(results.rate(variant, "test", metric) if variant in results.variants else None)

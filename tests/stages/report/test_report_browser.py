@@ -1,0 +1,149 @@
+"""The page in headless Chromium:  python -m pytest -m browser"""
+
+import contextlib
+from pathlib import Path
+
+import made_runs
+import pytest
+from chromium import Chromium
+from ranked_world import SEED
+
+from stages.config import ReportConfig
+from stages.paths import DatasetPaths
+from stages.report.report import report_folder, write_report
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(world: Path) -> Path:
+    """A report with every section: cases explained, a grid of variants and a sweep."""
+    with contextlib.chdir(world):
+        paths = DatasetPaths("tiny")
+        made_runs.make_grid(Path(), "table2", {v: (v, {}) for v in ("melov", "mimic")})
+        runs = {f"d_z={d}": ("melov", {"train.d_z": d}) for d in (16, 64, 256)}
+        made_runs.make_grid(Path(), "figure3", runs)
+        write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
+        return (report_folder(paths) / "report.html").resolve()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_logged_and_nothing_is_asked_of_a_network(browser, page, dark):
+    browser.open(page, dark=dark)
+    browser.evaluate("document.querySelector('[data-open]').click()")
+    assert browser.said("Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
+    assert browser.said("Log.entryAdded") == []
+    asked = {e["request"]["url"].split(":")[0] for e in browser.said("Network.requestWillBeSent")}
+    assert asked <= {"file", "data"}
+
+
+def test_every_picture_loads(browser, page):
+    browser.open(page)
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    sizes = browser.evaluate(
+        "Promise.all([...document.images].map((i) => i.decode().then(() => i.naturalWidth)))"
+    )
+    assert len(sizes) > 20
+    assert min(sizes) > 0
+
+
+def test_every_column_sorts_up_and_down_by_click(browser, page):
+    browser.open(page)
+    wrong = browser.evaluate(
+        """(() => {
+          const wrong = [];
+          for (const table of document.querySelectorAll("table"))
+            for (const head of table.querySelectorAll("th[data-column]")) {
+              const column = Number(head.dataset.column);
+              for (let press = 0; press < 2; press++) {
+                head.querySelector("button").click();
+                const sort = head.getAttribute("aria-sort");
+                const cells = [...table.tBodies[0].rows].map((row) => row.cells[column]);
+                const texts = cells.map((c) => c.dataset.value ?? c.textContent.trim());
+                const all = texts.map((t) => Number(t.replaceAll(",", "")));
+                const values = texts.every((t, i) => t !== "" && !isNaN(all[i])) ? all : texts;
+                const up = sort === "ascending";
+                const inOrder = values.every((v, i) => {
+                  if (i === 0) return true;
+                  const w = values[i - 1];
+                  const order = typeof v === "number"
+                    ? v - w : v.localeCompare(w, undefined, { numeric: true });
+                  return up ? order >= 0 : order <= 0;
+                });
+                const one = table.querySelectorAll("[aria-sort]:not([aria-sort=none])").length;
+                if (!inOrder || sort === "none" || one !== 1) wrong.push([column, texts]);
+              }
+            }
+          return wrong;
+        })()"""
+    )
+    assert wrong == []
+
+
+def test_the_keyboard_skips_sorts_and_opens(browser, page):
+    browser.open(page)
+    browser.press("Tab", 9)
+    assert browser.evaluate("document.activeElement.className") == "skip"
+    browser.press("Enter", 13, "\r")
+    assert browser.evaluate("document.activeElement.id") == "main"
+    browser.press("Tab", 9)
+    assert browser.evaluate("document.activeElement.getAttribute('role')") == "region"
+    browser.press("Tab", 9)
+    sort = "document.activeElement.closest('th').getAttribute('aria-sort')"
+    for key, code, text, expected in (
+        ("Enter", 13, "\r", "ascending"),
+        (" ", 32, " ", "descending"),
+    ):
+        browser.press(key, code, text)
+        assert browser.evaluate(sort) == expected
+    browser.evaluate("document.querySelectorAll('.case summary')[1].focus()")
+    browser.press("Enter", 13, "\r")
+    assert browser.evaluate("document.querySelectorAll('.case')[1].open")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_sticks_out_of_the_page(browser, page, width):
+    browser.open(page, width=width)
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out_from_its_ground(browser, page, dark):
+    """WCAG AA: 4.5 to 1 between every text's colour and what lies behind it."""
+    browser.open(page, dark=dark)
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    weak = browser.evaluate(
+        """(() => {
+          const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+          const light = ([r, g, b]) => [r, g, b].map((x) => x / 255)
+            .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+          const ground = (node) => {
+            for (let at = node; at; at = at.parentElement) {
+              const found = parts(getComputedStyle(at).backgroundColor);
+              if (found.length === 3 || found[3] > 0) return found;
+            }
+            return [255, 255, 255];
+          };
+          const weak = [];
+          const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          while (walk.nextNode()) {
+            const node = walk.currentNode.parentElement;
+            if (!walk.currentNode.textContent.trim() || node.closest("script, style")) continue;
+            const style = getComputedStyle(node);
+            const ink = node.closest("svg") ? style.fill : style.color;
+            const [a, b] = [light(parts(ink)), light(ground(node))];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (ratio < 4.5) weak.push([walk.currentNode.textContent.trim(), ink, ratio]);
+          }
+          return weak;
+        })()"""
+    )
+    assert weak == []

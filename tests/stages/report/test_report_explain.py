@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ranked_world import SEED
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig, ReportConfig
+from stages.datasets.records import Records
+from stages.paths import DatasetPaths
+from stages.report.explain import TOP, Explainer
+from stages.report.fusion import fusion_facts
+from stages.report.report import report_folder, write_report
+
+ROWS = list(range(24))
+
+
+@pytest.fixture
+def paths(world: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetPaths:
+    monkeypatch.chdir(world)
+    return DatasetPaths("tiny")
+
+
+@pytest.fixture
+def explainer(paths: DatasetPaths) -> Explainer:
+    return Explainer(paths, EvaluateConfig(mention_rows=7, entity_rows=5))
+
+
+@pytest.mark.parametrize("variant", ["melov", "mimic"])
+def test_the_gold_stands_where_the_evaluation_ranked_it(explainer, paths, variant):
+    ranks = np.load(paths.run(variant, SEED) / "ranks.npz")["test"]
+    inside = 0
+    for rank, found in zip(ranks, explainer.explain(variant, SEED, ROWS), strict=True):
+        assert [c.score for c in found.top] == sorted((c.score for c in found.top), reverse=True)
+        at = [c.entity for c in found.top]
+        assert len(at) == TOP
+        assert (found.gold.entity in at) == (rank <= TOP)
+        if found.gold.entity in at:
+            inside += 1
+            assert at.index(found.gold.entity) + 1 == rank
+            same = found.top[at.index(found.gold.entity)]
+            assert found.gold.units == pytest.approx(same.units, abs=1e-4)
+    assert 0 < inside < len(ROWS)
+
+
+def test_a_score_is_the_mean_of_its_units(explainer):
+    for found in explainer.explain("melov", SEED, ROWS[:4]):
+        for candidate in (*found.top, found.gold):
+            assert set(candidate.units) == {"text", "vision", "cross"}
+            assert candidate.score == pytest.approx(np.mean([*candidate.units.values()]), abs=1e-4)
+
+
+def test_neighbours_are_training_mentions_above_tau_nearest_first(explainer):
+    explained = explainer.explain("melov", SEED, ROWS)
+    model, data = explainer._run("melov", SEED)
+    tau = float(model.threshold.tau)
+    kept = 0
+    for row, found in zip(ROWS, explained, strict=True):
+        graph = data.inputs.graphs["test"]
+        dense = graph.adjacency[[graph.first + row]].toarray()[0, : graph.first]
+        assert {n for n, _ in found.neighbours} == set(np.flatnonzero(dense > tau).tolist())
+        weights = [weight for _, weight in found.neighbours]
+        assert weights == sorted(weights, reverse=True)
+        kept += len(weights)
+    assert kept
+
+
+def test_fusion_weights_are_those_of_the_cases_and_sum_to_one(explainer):
+    weights = explainer.fusion("melov", SEED)
+    for row, found in zip(ROWS, explainer.explain("melov", SEED, ROWS), strict=True):
+        own = {source: float(values[row]) for source, values in weights.items()}
+        assert found.alpha == pytest.approx(own, abs=1e-5)
+        assert sum(own.values()) == pytest.approx(1)
+
+
+def test_a_variant_without_repair_has_no_weights_and_no_neighbours(explainer):
+    assert explainer.fusion("mimic", SEED) is None
+    found = explainer.explain("mimic", SEED, [3])[0]
+    assert (found.alpha, found.neighbours) == (None, [])
+    assert explainer.explain("mimic", SEED, []) == []
+
+
+def test_weights_by_kind_are_means_by_hand(paths):
+    records = Records.load(paths.records)  # of unknown kinds
+    has = records.mentions["test"]["picture"].to_numpy() >= 0
+    values = np.linspace(0, 1, len(has))
+    facts = fusion_facts("melov", {"original": values, "generated": 1 - values}, records)
+    assert [(kind, n) for kind, n, _ in facts.rows] == [
+        ("all", len(has)),
+        ("with a picture", int(has.sum())),
+        ("without a picture", int((~has).sum())),
+    ]
+    assert facts.rows[1][2] == pytest.approx([values[has].mean(), 1 - values[has].mean()])
+
+
+def test_the_page_shows_scores_weights_and_neighbours(paths):
+    write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
+    text = (report_folder(paths) / "report.html").read_text(encoding="utf-8")
+    assert "Scores of melov" in text
+    assert "Scores of mimic" in text
+    assert "✓ gold" in text
+    assert "Nearest training mentions above τ" in text
+    assert "Table of fusion weights" in text
+    assert "left out" not in text
+
+
+def test_heads_that_cannot_be_read_cost_their_part_alone(paths, tmp_path):
+    weights = paths.run("mimic", SEED) / "model.safetensors"
+    saved = weights.rename(tmp_path / "away")
+    try:
+        write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
+    finally:
+        saved.rename(weights)
+    text = (report_folder(paths) / "report.html").read_text(encoding="utf-8")
+    assert "Partial scores, fusion weights and neighbours are left out" in text
+    assert "Table of fusion weights" in text
+    assert 'class="case"' in text
+
+
+def test_without_a_store_an_explainer_says_what_makes_it(tmp_path, paths):
+    other = DatasetPaths("tiny", tmp_path)
+    Records.load(paths.records).save(other.records)
+    with pytest.raises(MelovError):
+        Explainer(other, EvaluateConfig())
