@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.device import resolve_device
 from stages.heads.model import Melov
@@ -27,18 +28,27 @@ NEIGHBOURS = 6
 
 
 @dataclass(frozen=True)
+class Near:
+    """A row of the training mentions, A_ij of eq. 3, and whether the GCN reads it (A_ij > τ)."""
+
+    row: int
+    weight: float
+    read: bool
+
+
+@dataclass(frozen=True)
 class Explained:
     """One test mention under one run.
 
     top: the best entities, best first; gold: the right one, wherever it stands.
     alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
-    neighbours: (row of a training mention, A_ij of eq. 3) that the last GCN layer reads.
+    neighbours: the nearest training mentions; none where the variant has no GCN.
     """
 
     top: list[Candidate]
     gold: Candidate
     alpha: dict[str, float] | None
-    neighbours: list[tuple[int, float]]
+    neighbours: list[Near]
 
 
 class Explainer:
@@ -101,17 +111,24 @@ class Explainer:
     def _run(self, variant: str, seed: int) -> tuple[Melov, Data]:
         if (variant, seed) not in self._runs:
             device = resolve_device(self.config.device)
-            self._runs[variant, seed] = open_run(self.paths, self.opened, variant, seed, device)
+            try:
+                run = open_run(self.paths, self.opened, variant, seed, device)
+            except (RuntimeError, TypeError, KeyError):  # other shapes, other settings
+                raise MelovError(
+                    f"the heads of {variant}, seed {seed}, do not fit this version",
+                    f"python -m pipeline.train --dataset {self.paths.dataset} "
+                    f"--variant {variant} --seed {seed}",
+                ) from None
+            self._runs[variant, seed] = run
         return self._runs[variant, seed]
 
-    def _neighbours(self, model: Melov, data: Data, row: int) -> list[tuple[int, float]]:
-        """Above τ, as eq. 4 has it, nearest first; none where the variant has no GCN."""
+    def _neighbours(self, model: Melov, data: Data, row: int) -> list[Near]:
+        """Nearest first, among those that `neighbor_limit` leaves."""
         if not model.config.uses_graph:
             return []
-        graph = data.inputs.graphs["test"]
+        graph, tau = data.inputs.graphs["test"], float(model.threshold.tau)
         of_mention = graph.adjacency[[graph.first + row]]
-        columns, weights = of_mention.indices, of_mention.data
-        kept = (columns < graph.first) & (weights > float(model.threshold.tau))
-        columns, weights = columns[kept], weights[kept]
+        of_train = of_mention.indices < graph.first
+        columns, weights = of_mention.indices[of_train], of_mention.data[of_train]
         order = np.lexsort((columns, -weights))[:NEIGHBOURS]
-        return [(int(columns[i]), float(weights[i])) for i in order]
+        return [Near(int(columns[i]), float(weights[i]), bool(weights[i] > tau)) for i in order]

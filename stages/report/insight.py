@@ -38,11 +38,11 @@ def look_inside(
         try:
             fusion, explain = _open(paths, results, records, config)
         except (MelovError, OSError) as error:
-            problem = str(error)
+            problem = _said(error)
     try:
         cases = find_cases(results, records, paths.root, most, explain)
     except (MelovError, OSError) as error:
-        problem = str(error)
+        problem = _said(error)
         cases = find_cases(results, records, paths.root, most)
     return Insight(cases, fusion, problem)
 
@@ -58,3 +58,10 @@ def _open(
         if weights is not None:
             return fusion_facts(f"{variant}, seed {seed}", weights, records), explainer.explain
     return None, explainer.explain
+
+
+def _said(error: MelovError | OSError) -> str:
+    """On one line, the command that mends it in brackets."""
+    if isinstance(error, MelovError):
+        return error.message + (f" ({error.hint})" if error.hint else "")
+    return str(error)

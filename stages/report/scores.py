@@ -11,7 +11,7 @@ from stages.report.pictures import Thumbnail, thumbnail
 
 if TYPE_CHECKING:  # torch is loaded only where a run is explained
     from stages.ranking.rank import Candidate
-    from stages.report.explain import Explained
+    from stages.report.explain import Explained, Near
 
 SMALL = 64
 """Longest side of a picture beside a score or of a neighbour, pixels."""
@@ -31,11 +31,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A similar training mention, the entity that it stands for, and A_ij of eq. 3."""
+    """A similar training mention, the entity that it stands for, A_ij of eq. 3, and whether the
+    GCN reads it: whether it lies above τ."""
 
     words: str
     entity: str
     weight: float
+    read: bool
     picture: Thumbnail
 
 
@@ -80,7 +82,7 @@ class Viewer:
         ]
         if not any(entity.is_gold for entity in entities):
             entities.append(self._scored(rank, explained.gold, True))
-        neighbours = [self._neighbour(row, weight) for row, weight in explained.neighbours]
+        neighbours = [self._neighbour(near) for near in explained.neighbours]
         return View(variant, rank, entities, explained.alpha, neighbours)
 
     def _scored(self, rank: str, candidate: Candidate, is_gold: bool) -> Scored:
@@ -88,7 +90,8 @@ class Viewer:
         picture = self.picture(entity["picture"], SMALL)
         return Scored(rank, entity["name"], picture, is_gold, candidate.score, candidate.units)
 
-    def _neighbour(self, row: int, weight: float) -> Neighbour:
-        mention = self.records.mentions["train"].slice(row, 1).to_pylist()[0]
+    def _neighbour(self, near: Near) -> Neighbour:
+        mention = self.records.mentions["train"].slice(near.row, 1).to_pylist()[0]
         entity = self.records.entities["name"][mention["gold"]].as_py()
-        return Neighbour(mention["words"], entity, weight, self.picture(mention["picture"], SMALL))
+        picture = self.picture(mention["picture"], SMALL)
+        return Neighbour(mention["words"], entity, near.weight, near.read, picture)

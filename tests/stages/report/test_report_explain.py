@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ranked_world import SEED
 
 from cache.errors import MelovError
@@ -50,19 +51,23 @@ def test_a_score_is_the_mean_of_its_units(explainer):
             assert candidate.score == pytest.approx(np.mean([*candidate.units.values()]), abs=1e-4)
 
 
-def test_neighbours_are_training_mentions_above_tau_nearest_first(explainer):
-    explained = explainer.explain("melov", SEED, ROWS)
+def test_neighbours_are_the_nearest_training_mentions_and_tau_decides_which_are_read(explainer):
     model, data = explainer._run("melov", SEED)
-    tau = float(model.threshold.tau)
-    kept = 0
+    with torch.no_grad():  # so high that it cuts some of the stored edges
+        model.threshold.theta.fill_(1.0)
+    tau = model.threshold.tau.item()
+    explained = explainer.explain("melov", SEED, ROWS)
+    read = []
     for row, found in zip(ROWS, explained, strict=True):
         graph = data.inputs.graphs["test"]
         dense = graph.adjacency[[graph.first + row]].toarray()[0, : graph.first]
-        assert {n for n, _ in found.neighbours} == set(np.flatnonzero(dense > tau).tolist())
-        weights = [weight for _, weight in found.neighbours]
-        assert weights == sorted(weights, reverse=True)
-        kept += len(weights)
-    assert kept
+        near = found.neighbours
+        assert {n.row: n.weight for n in near} == {j: dense[j] for j in np.flatnonzero(dense)}
+        assert [n.weight for n in near] == sorted((n.weight for n in near), reverse=True)
+        assert {n.row for n in near if n.read} == set(np.flatnonzero(dense > tau).tolist())
+        read += [n.read for n in near]
+    assert any(read)
+    assert not all(read)
 
 
 def test_fusion_weights_are_those_of_the_cases_and_sum_to_one(explainer):
@@ -99,7 +104,7 @@ def test_the_page_shows_scores_weights_and_neighbours(paths):
     assert "Scores of melov" in text
     assert "Scores of mimic" in text
     assert "✓ gold" in text
-    assert "Nearest training mentions above τ" in text
+    assert "above τ, read" in text
     assert "Table of fusion weights" in text
     assert "left out" not in text
 
@@ -115,6 +120,18 @@ def test_heads_that_cannot_be_read_cost_their_part_alone(paths, tmp_path):
     assert "Partial scores, fusion weights and neighbours are left out" in text
     assert "Table of fusion weights" in text
     assert 'class="case"' in text
+
+
+def test_heads_of_another_version_are_said_to_be_so(explainer, paths):
+    config = paths.run("melov", SEED) / "config.json"
+    saved = config.read_text()
+    try:
+        for changed in (saved.replace('"d_z": 4', '"d_z": 5'), saved.replace('"d_z"', '"d_y"')):
+            config.write_text(changed)
+            with pytest.raises(MelovError, match="do not fit this version"):
+                explainer.explain("melov", SEED, [0])
+    finally:
+        config.write_text(saved)
 
 
 def test_without_a_store_an_explainer_says_what_makes_it(tmp_path, paths):
