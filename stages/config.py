@@ -160,6 +160,8 @@ class TrainConfig(Section):
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
     logit_scale: float = Field(20.0, gt=0)
     """Score scale that the layer norms of the global texts start from."""
+    lexical_scale: float = Field(20.0, gt=0)
+    """Scale exp(s) that the lexical unit starts from."""
     dropout: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target spread evenly over the batch's entities; not in the paper."""

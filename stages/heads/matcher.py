@@ -7,6 +7,7 @@ weights the scores are MIMIC's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,7 @@ class Matcher(nn.Module):
     units: any of text, vision, cross, lexical.
     logit_scale: the largest G2G, vision and cross score at the start. Layer norm alone would
         start with d_t and d_h, a softmax so sharp that frozen features hardly recover from it.
+    lexical_scale: exp(s) of the lexical unit at the start.
 
     Shapes
     ------
@@ -76,13 +78,14 @@ class Matcher(nn.Module):
         d_h: int = 96,
         units: Sequence[str] = ("text", "vision", "cross"),
         logit_scale: float = 20.0,
+        lexical_scale: float = 20.0,
     ) -> None:
         super().__init__()
         known = {"text", "vision", "cross", "lexical"}
         if not units or not set(units) <= known:
             raise ValueError(f"Matcher: units {list(units)}: choose one or more of {sorted(known)}")
         self.units = tuple(units)
-        self.logit_scale = logit_scale
+        self.logit_scale, self.lexical_scale = logit_scale, lexical_scale
         self.ln_t = nn.LayerNorm(d_t)
         if "text" in units:
             self.ln_T = nn.LayerNorm(d_local)
@@ -106,7 +109,7 @@ class Matcher(nn.Module):
             for norm in self._last_norms():
                 norm.weight.fill_((self.logit_scale / norm.weight.numel()) ** 0.5)
             if "lexical" in self.units:
-                self.s.fill_(torch.tensor(self.logit_scale).log())
+                self.s.fill_(math.log(self.lexical_scale))
 
     def _last_norms(self) -> list[nn.LayerNorm]:
         """The layer norms whose outputs meet in a dot product that is a score."""

@@ -57,6 +57,7 @@ class HeadsConfig:
     adapter: str = "none"
     adapter_width: int = 256
     logit_scale: float = 20.0
+    lexical_scale: float = 20.0
     dropout: float = 0.0
 
     @property
@@ -103,7 +104,9 @@ class Melov(nn.Module):
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.matcher = Matcher(c.d_t, c.d_local, c.d_v, c.d_h, c.units, c.logit_scale)
+        self.matcher = Matcher(
+            c.d_t, c.d_local, c.d_v, c.d_h, c.units, c.logit_scale, c.lexical_scale
+        )
         self.dropout = nn.Dropout(c.dropout)
         if c.adapter == "mlp":
             self.adapter_global = Adapter(c.d_t, c.adapter_width)
