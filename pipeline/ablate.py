@@ -27,7 +27,7 @@ def main(params: Params, dataset: str, source: Path) -> None:
     grid = load_grid(source, params)
     outcomes = ablate(paths, grid, params.evaluate)
     folder = grid_folder(paths, grid)
-    click.echo(write_tables(folder, outcomes), nl=False)
+    click.echo(write_tables(folder, outcomes, grid.reference), nl=False)
     click.echo(f"{folder}: table.csv, table.md, table.parquet, runs.parquet")
 
 

@@ -5,6 +5,7 @@
     runs:
       - {name: melov}               # a name that is a variant is that variant
       - {name: d_z=16, variant: melov, train: {d_z: 16}, graph: {metric: cosine}}
+    reference: mimic                # others are tested against it; else melov, or the first run
     product:                        # every combination, named after its values
       variant: [melov, mimic]
       train.gcn_layers: [1, 2]
@@ -53,9 +54,10 @@ class GridRun:
 
 @dataclass(frozen=True)
 class Grid:
-    """Runs and seeds; `name` is the file's."""
+    """Runs and seeds; `name` is the file's; `reference` the run that others are tested against."""
 
     name: str
+    reference: str
     seeds: tuple[int, ...]
     runs: tuple[GridRun, ...]
 
@@ -66,6 +68,7 @@ class _File(Section):
     graph: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[dict[str, Any], ...] = ()
     product: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    reference: str | None = None
 
 
 class _Entry(Section):
@@ -92,7 +95,16 @@ def load_grid(path: Path, params: Params) -> Grid:
     seeds = params.seeds if file.seeds is None else file.seeds
     _distinct(path, "runs are named", [run.name for run in runs])
     _distinct(path, "seeds are", list(seeds))
-    return Grid(path.stem, seeds, tuple(runs))
+    return Grid(path.stem, _reference(path, file, runs), seeds, tuple(runs))
+
+
+def _reference(path: Path, file: _File, runs: list[GridRun]) -> str:
+    names = [run.name for run in runs]
+    if file.reference is None:
+        return "melov" if "melov" in names else names[0]
+    if file.reference not in names:
+        raise ConfigError(f"{path}: reference: no such run{nearest(file.reference, names)}")
+    return file.reference
 
 
 def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRun:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from stages.ablation.grid import Grid, GridRun
@@ -37,11 +38,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run of one seed, and the content of its metrics.json."""
+    """A run of one seed, the content of its metrics.json, and its ranks of the test mentions."""
 
     run: GridRun
     seed: int
     metrics: dict[str, Any]
+    ranks: np.ndarray
 
 
 def grid_folder(paths: DatasetPaths, grid: Grid) -> Path:
@@ -67,7 +69,8 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
         if metrics is None:
             metrics = job.work(config)
             done = f"{time.perf_counter() - begun:.1f} s"
-        found.append(Outcome(job.run, job.seed, metrics))
+        ranks = np.load(job.folder / "ranks.npz")["test"]
+        found.append(Outcome(job.run, job.seed, metrics, ranks))
         mrr = metrics["test"]["mrr"]
         log.info("[%d/%d] %s  test MRR %.4f  (%s)", number, len(jobs), job.folder.name, mrr, done)
     with contextlib.suppress(OSError):

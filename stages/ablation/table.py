@@ -1,4 +1,5 @@
-"""The tables of a grid: one row a run with mean and deviation over its seeds, and one a seed."""
+"""The tables of a grid: one row a run with mean and deviation over its seeds, intervals and a
+paired test over its mentions; and one row a seed."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.ablation.evidence import hits, interval, paired_test, reciprocal
 from stages.ablation.run import Outcome
 from stages.paths import atomic_path
 
@@ -34,11 +36,13 @@ def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     ]
 
 
-def run_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """One row a run: mean and sample deviation of each metric; none of a single seed."""
+def run_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]]:
+    """One row a run: mean and sample deviation of each metric (none of a single seed), bootstrap
+    intervals of H@1 and MRR, and the paired test of MRR against the run `reference`."""
     runs: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         runs.setdefault(outcome.run.name, []).append(outcome)
+    values_of = {name: reciprocal([o.ranks for o in seeds]) for name, seeds in runs.items()}
     rows = []
     for name, seeds in runs.items():
         run = seeds[0].run
@@ -47,17 +51,30 @@ def run_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             values = [float(o.metrics["test"][metric]) for o in seeds]
             row[f"{metric}_mean"] = fmean(values)
             row[f"{metric}_std"] = stdev(values) if len(values) > 1 else None
+        for metric, per_mention in (
+            ("hits@1", hits([o.ranks for o in seeds])),
+            ("mrr", values_of[name]),
+        ):
+            row[f"{metric}_low"], row[f"{metric}_high"] = interval(per_mention)
+        row["mrr_difference"] = float((values_of[name] - values_of[reference]).mean())
+        row["p"] = None
+        if name != reference:
+            row["p"] = paired_test(values_of[name], values_of[reference])
         rows.append(row)
     return rows
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Percentages, as in the paper's tables."""
+def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
+    """Percentages, as in the paper's tables; p is that of MRR against the reference."""
+    headings = [*METRICS.values(), "MRR, 95 %", f"MRR - {reference}", "p"]
     width = max(len("run"), *(len(row["run"]) for row in rows))
-    lines = [f"| {'run':<{width}} | " + " | ".join(f"{h:>14}" for h in METRICS.values()) + " |"]
-    lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(METRICS)) + " |")
+    lines = [f"| {'run':<{width}} | " + " | ".join(f"{h:>14}" for h in headings) + " |"]
+    lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(headings)) + " |")
     for row in rows:
         cells = [_cell(row[f"{m}_mean"], row[f"{m}_std"]) for m in METRICS]
+        cells.append(f"{100 * row['mrr_low']:.2f} to {100 * row['mrr_high']:.2f}")
+        own = row["p"] is None
+        cells += ["", ""] if own else [f"{100 * row['mrr_difference']:+.2f}", f"{row['p']:.4f}"]
         lines.append(f"| {row['run']:<{width}} | " + " | ".join(f"{c:>14}" for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -66,10 +83,10 @@ def _cell(mean: float, std: float | None) -> str:
     return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
 
-def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> str:
+def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> str:
     """table.csv, table.md, table.parquet and runs.parquet; returns the Markdown."""
-    rows = run_rows(outcomes)
-    text = markdown(rows)
+    rows = run_rows(outcomes, reference)
+    text = markdown(rows, reference)
     with atomic_path(folder / "table.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -77,6 +94,7 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> str:
     with atomic_path(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
     deviations = {f"{metric}_std": pa.float64() for metric in METRICS}  # all null with one seed
+    deviations["p"] = pa.float64()
     for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
         table = pa.Table.from_pylist(content)
         schema = pa.schema([f.with_type(deviations.get(f.name, f.type)) for f in table.schema])

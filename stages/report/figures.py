@@ -51,6 +51,8 @@ def curves(results: Results) -> list[Drawing]:
     """The course of training: one panel of validation a variant, then the loss of all."""
     longest = max(len(run.history) for run in results.runs.values())
     every = [row for run in results.runs.values() for row in run.history]
+    if not every:  # only variants without a weight
+        return []
     low = min(min(row["valid_mrr"], row["valid_hits@1"]) for row in every)
     high = max(max(row["valid_mrr"], row["valid_hits@1"]) for row in every)
     margin = 5 * max(high - low, 0.02)
@@ -58,6 +60,7 @@ def curves(results: Results) -> list[Drawing]:
     drawings = [
         _validation(results, variant, longest, limits, f"curve-{place}")
         for place, variant in enumerate(results.variants)
+        if results.runs[variant, results.seeds[0]].history
     ]
     drawings.append(_together(results, "loss_e", "training loss, eq. 7", longest, "curve-loss"))
     return drawings

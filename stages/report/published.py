@@ -97,6 +97,13 @@ LATER = {
 }
 
 VARIANT_OF = {
+    "BLINK": "blink",
+    "BERT": "bert",
+    "CLIP": "clip",
+    "DZMNED": "dzmned",
+    "JMEL": "jmel",
+    "VELML": "velml",
+    "GHMFC": "ghmfc",
     "MIMIC": "mimic",
     "MELOV": "melov",
     "MELOV w/o inter": "no-inter",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import MelovError
+from stages.baselines.names import is_trained
 from stages.paths import DatasetPaths
 from stages.report.rate import Rate
 
@@ -36,8 +37,9 @@ class Run:
 
     @property
     def best_epoch(self) -> dict[str, float]:
-        """The epoch whose weights were kept: the first with the highest validation MRR."""
-        return max(self.history, key=lambda row: row["valid_mrr"])
+        """The epoch whose weights were kept: the first with the highest validation MRR; empty
+        where nothing is trained."""
+        return max(self.history, key=lambda row: row["valid_mrr"], default={})
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _load_run(
     if config["provenance"]["records"] != records_digest:
         raise MelovError(f"{folder}: trained on other records than {paths.records} holds", train)
     history = read(folder / "history.csv", read_history, train)
-    if not history:
+    if not history and is_trained(variant):
         raise MelovError(f"{folder / 'history.csv'}: no epoch", train)
     metrics = read(folder / "metrics.json", read_json, evaluate)
     ranks = read(folder / "ranks.npz", _test_ranks, evaluate)

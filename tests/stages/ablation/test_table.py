@@ -1,16 +1,18 @@
 import csv
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from stages.ablation.evidence import interval, paired_test
 from stages.ablation.grid import GridRun
 from stages.ablation.run import Outcome
 from stages.ablation.table import write_tables
 from stages.config import GraphConfig, TrainConfig
 
 
-def outcome(name, seed, mrr):
+def outcome(name, seed, mrr, ranks=None):
     run = GridRun(name, "mimic", TrainConfig(), GraphConfig(), {"train.d_z": 3})
     test = {
         "mentions": 9,
@@ -20,12 +22,13 @@ def outcome(name, seed, mrr):
         "hits@5": 1.0,
         "mrr": mrr,
     }
-    return Outcome(run, seed, {"test": test, "valid": {"mrr": 0.25}})
+    ranks = np.full(9, 1 / mrr) if ranks is None else np.array(ranks)
+    return Outcome(run, seed, {"test": test, "valid": {"mrr": 0.25}}, ranks)
 
 
 def test_a_run_is_the_mean_and_deviation_of_its_seeds(tmp_path):
     text = write_tables(
-        tmp_path, [outcome("a", 0, 0.5), outcome("a", 1, 0.7), outcome("b", 0, 1.0)]
+        tmp_path, [outcome("a", 0, 0.5), outcome("a", 1, 0.7), outcome("b", 0, 1.0)], "a"
     )
     a, b = pq.read_table(tmp_path / "table.parquet").to_pylist()
     assert (a["run"], a["seeds"], a["mrr_mean"]) == ("a", 2, pytest.approx(0.6))
@@ -39,7 +42,7 @@ def test_a_run_is_the_mean_and_deviation_of_its_seeds(tmp_path):
 
 
 def test_the_seeds_stay_in_a_table_of_their_own(tmp_path):
-    write_tables(tmp_path, [outcome("a", 0, 0.5), outcome("a", 3, 0.7)])
+    write_tables(tmp_path, [outcome("a", 0, 0.5), outcome("a", 3, 0.7)], "a")
     rows = pq.read_table(tmp_path / "runs.parquet").to_pylist()
     assert [(row["seed"], row["mrr"], row["valid_mrr"]) for row in rows] == [
         (0, 0.5, 0.25),
@@ -49,5 +52,40 @@ def test_the_seeds_stay_in_a_table_of_their_own(tmp_path):
 
 
 def test_deviations_of_single_seeds_are_numbers_that_are_missing(tmp_path):
-    write_tables(tmp_path, [outcome("a", 0, 0.5)])
+    write_tables(tmp_path, [outcome("a", 0, 0.5)], "a")
     assert str(pq.read_schema(tmp_path / "table.parquet").field("mrr_std").type) == "double"
+
+
+def test_runs_are_tested_by_mention_against_the_reference(tmp_path):
+    rng = np.random.default_rng(0)
+    base = rng.integers(1, 9, 200)
+    better, same = np.maximum(1, base - (rng.random(200) < 0.3)), base
+    runs = [
+        outcome("r", 0, 0.5, base),
+        outcome("better", 0, 0.6, better),
+        outcome("same", 0, 0.5, same),
+    ]
+    text = write_tables(tmp_path, runs, "r")
+    r, b, s = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert r["p"] is None
+    assert s["p"] == 1.0
+    assert b["p"] < 0.01
+    assert b["mrr_difference"] == pytest.approx((1 / better - 1 / base).mean())
+    assert b["mrr_low"] < (1 / better).mean() < b["mrr_high"]
+    assert "MRR - r" in text
+
+
+def test_an_interval_covers_the_mean_of_the_population_about_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(60):
+        low, high = interval(rng.exponential(size=80))
+        covered += low <= 1 <= high
+    assert 50 <= covered <= 60
+
+
+def test_noise_is_seldom_called_a_difference():
+    rng = np.random.default_rng(4)
+    found = [paired_test(*rng.random((2, 60))) for _ in range(40)]
+    assert sum(p < 0.05 for p in found) <= 6
+    assert np.mean(found) > 0.3

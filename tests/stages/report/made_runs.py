@@ -177,7 +177,7 @@ def make_grid(
             outcomes.append(
                 Outcome(of_grid, seed, make_run(root, records, variant, seed, ranks, at))
             )
-    write_tables(folder, outcomes)
+    write_tables(folder, outcomes, outcomes[0].run.name)
     return folder
 
 
