@@ -174,9 +174,8 @@ def make_grid(
         for seed in range(3):
             ranks = [1, 1, 2, 4, 1 + place, 1 + seed]
             at = folder / f"{run}-s{seed}"
-            outcomes.append(
-                Outcome(of_grid, seed, make_run(root, records, variant, seed, ranks, at))
-            )
+            made = make_run(root, records, variant, seed, ranks, at)
+            outcomes.append(Outcome(of_grid, seed, made, np.array(ranks)))
     write_tables(folder, outcomes, outcomes[0].run.name)
     return folder
 
