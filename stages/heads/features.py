@@ -21,6 +21,8 @@ class Features:
     image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
     has_image: shape: (n,), bool.
     lexical: SciPy CSR of shape (n, vocabulary), rows of unit length, or None.
+    text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter has
+        changed `text_global` and the matcher wants both.
     """
 
     text_global: Tensor
@@ -30,6 +32,7 @@ class Features:
     image_global: Tensor | None = None
     image_local: Tensor | None = None
     lexical: sp.csr_array | None = None
+    text_frozen: Tensor | None = None
 
     def __len__(self) -> int:
         return self.text_global.shape[0]

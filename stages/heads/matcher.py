@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.heads.cross_unit import CrossUnit
 from stages.heads.features import Features
 from stages.heads.text_unit import EntityText, MentionText, TextUnit
 from stages.heads.vision_unit import VisionSide, VisionUnit
+
+Text = TypeVar("Text", MentionText, EntityText)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Matcher(nn.Module):
     logit_scale: the largest G2G, vision and cross score at the start. Layer norm alone would
         start with d_t and d_h, a softmax so sharp that frozen features hardly recover from it.
     lexical_scale: exp(s) of the lexical unit at the start.
+    frozen_scale: exp(f) at the start; 0 leaves the text unit as the paper has it, else it becomes
+        S_T + exp(f) cos of the two frozen global texts.
 
     Shapes
     ------
@@ -79,6 +85,7 @@ class Matcher(nn.Module):
         units: Sequence[str] = ("text", "vision", "cross"),
         logit_scale: float = 20.0,
         lexical_scale: float = 20.0,
+        frozen_scale: float = 0.0,
     ) -> None:
         super().__init__()
         known = {"text", "vision", "cross", "lexical"}
@@ -86,6 +93,7 @@ class Matcher(nn.Module):
             raise ValueError(f"Matcher: units {list(units)}: choose one or more of {sorted(known)}")
         self.units = tuple(units)
         self.logit_scale, self.lexical_scale = logit_scale, lexical_scale
+        self.frozen_scale = frozen_scale if "text" in units else 0.0
         self.ln_t = nn.LayerNorm(d_t)
         if "text" in units:
             self.ln_T = nn.LayerNorm(d_local)
@@ -99,6 +107,8 @@ class Matcher(nn.Module):
             self.cross = CrossUnit(d_t, d_v, d_h)
         if "lexical" in units:
             self.s = nn.Parameter(torch.empty(()))
+        if self.frozen_scale:
+            self.f = nn.Parameter(torch.empty(()))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -110,6 +120,8 @@ class Matcher(nn.Module):
                 norm.weight.fill_((self.logit_scale / norm.weight.numel()) ** 0.5)
             if "lexical" in self.units:
                 self.s.fill_(math.log(self.lexical_scale))
+            if self.frozen_scale:
+                self.f.fill_(math.log(self.frozen_scale))
 
     def _last_norms(self) -> list[nn.LayerNorm]:
         """The layer norms whose outputs meet in a dot product that is a score."""
@@ -123,7 +135,9 @@ class Matcher(nn.Module):
     def mention_side(self, mentions: Features) -> MentionSide:
         x = self._normed(mentions)
         return MentionSide(
-            text=self.text.mention_side(x) if "text" in self.units else None,
+            text=self._beside(self.text.mention_side(x), mentions)
+            if "text" in self.units
+            else None,
             vision=self.vision.mention_side(x) if "vision" in self.units else None,
             cross=self.cross.side(x) if "cross" in self.units else None,
             lexical=_lexical(x) if "lexical" in self.units else None,
@@ -132,7 +146,7 @@ class Matcher(nn.Module):
     def entity_side(self, entities: Features) -> EntitySide:
         x = self._normed(entities)
         return EntitySide(
-            text=self.text.entity_side(x) if "text" in self.units else None,
+            text=self._beside(self.text.entity_side(x), entities) if "text" in self.units else None,
             vision=self.vision.entity_side(x) if "vision" in self.units else None,
             cross=self.cross.side(x) if "cross" in self.units else None,
             lexical=_lexical(x) if "lexical" in self.units else None,
@@ -156,6 +170,16 @@ class Matcher(nn.Module):
         for score in self._without_text(mentions, entities).values():
             total += score
         return total.div_(len(self.units))
+
+    def _beside(self, side: Text, x: Features) -> Text:
+        """Widen t by √(2 exp(f)) t_frozen / |t_frozen|, so that S_T's t_m · t_e / 2 gains the
+        frozen cosine and nothing that reads t, nor any bound, need know."""
+        if not self.frozen_scale:
+            return side
+        if x.text_frozen is None:
+            raise ValueError("Matcher: frozen_scale needs the features' text_frozen")
+        frozen = F.normalize(x.text_frozen, dim=-1) * (2 * self.f.exp()).sqrt()
+        return replace(side, t=torch.cat([side.t, frozen], dim=-1))
 
     def _without_text(self, mentions: MentionSide, entities: EntitySide) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ learned "no picture" vector does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,7 @@ class HeadsConfig:
     adapter_width: int = 256
     logit_scale: float = 20.0
     lexical_scale: float = 20.0
+    frozen_scale: float = 0.0
     dropout: float = 0.0
 
     @property
@@ -105,7 +106,14 @@ class Melov(nn.Module):
         super().__init__()
         self.config = c = config
         self.matcher = Matcher(
-            c.d_t, c.d_local, c.d_v, c.d_h, c.units, c.logit_scale, c.lexical_scale
+            c.d_t,
+            c.d_local,
+            c.d_v,
+            c.d_h,
+            c.units,
+            c.logit_scale,
+            c.lexical_scale,
+            c.frozen_scale,
         )
         self.dropout = nn.Dropout(c.dropout)
         if c.adapter == "mlp":
@@ -197,6 +205,8 @@ class Melov(nn.Module):
         tokens = self.dropout(x.text_local.to(t))  # as the store has them until here
         if self.config.adapter == "mlp":
             t, tokens = self.adapter_global(t), self.adapter_local(tokens)
+        if self.matcher.frozen_scale:
+            x = replace(x, text_frozen=x.text_global)
         return x.with_texts(t, tokens)
 
 

@@ -82,6 +82,7 @@ def heads_config(
         adapter_width=config.adapter_width,
         logit_scale=config.logit_scale,
         lexical_scale=config.lexical_scale,
+        frozen_scale=config.frozen_scale,
         dropout=config.dropout,
     )
     if heads.uses_graph and config.tau_init <= floor:

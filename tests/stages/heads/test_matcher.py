@@ -215,6 +215,33 @@ def test_the_lexical_score_is_the_scaled_cosine_of_the_rows():
     torch.testing.assert_close(matcher(mentions, entities).total, want, rtol=1e-5, atol=1e-5)
 
 
+def test_the_frozen_cosine_joins_the_text_units_score():
+    plain, both = make_matcher(), make_matcher(frozen_scale=7.0)
+    with torch.no_grad():
+        both.load_state_dict(plain.state_dict() | {"f": torch.tensor(2.0)})
+    mentions, entities = make_features([3, 7, 1], 1), make_features([2, 9], 2)
+    old_m, old_e = make_features([1] * 3, 8).text_global, make_features([1] * 2, 9).text_global
+    want = plain(mentions, entities)
+    got = both(replace(mentions, text_frozen=old_m), replace(entities, text_frozen=old_e))
+    m, e = old_m.double().numpy(), old_e.double().numpy()
+    cosine = np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in e] for a in m])
+    more = (got.units["text"] - want.units["text"]).detach().numpy()
+    np.testing.assert_allclose(more, np.exp(2.0) * cosine, rtol=1e-4, atol=1e-4)
+    for unit in ("vision", "cross"):
+        torch.testing.assert_close(got.units[unit], want.units[unit])
+    with pytest.raises(ValueError, match="text_frozen"):
+        both(mentions, entities)
+
+
+def test_the_frozen_scale_starts_where_it_is_told_and_learns():
+    matcher = Matcher(D_T, D_LOCAL, D_V, D_H, units=("text",), frozen_scale=7.0)
+    assert float(matcher.f.detach().exp()) == pytest.approx(7.0)
+    x = make_features([3, 4], 1)
+    x = replace(x, text_frozen=x.text_global)
+    matcher(x, x).total.sin().sum().backward()
+    assert matcher.f.grad.abs() > 0
+
+
 def test_units_that_do_not_exist_and_features_that_are_missing_are_named():
     with pytest.raises(ValueError, match="choose one or more of"):
         make_matcher(units=("text", "smell"))

@@ -65,9 +65,9 @@ def make(variant="melov", **more) -> Melov:
 
 
 @pytest.mark.parametrize("variant", list(OPTIMIZED))
-@pytest.mark.parametrize("adapter", ["none", "mlp"])
-def test_gradients_flow_to_every_parameter_of_every_variant(variant, adapter):
-    model = make(variant, adapter=adapter)
+@pytest.mark.parametrize("more", [{}, {"adapter": "mlp", "frozen_scale": 5.0}])
+def test_gradients_flow_to_every_parameter_of_every_variant(variant, more):
+    model = make(variant, **more)
     with torch.no_grad():
         for p in model.parameters():  # zeros at the start would hide a dead path behind them
             p.add_(0.2 * torch.randn_like(p))
@@ -177,3 +177,16 @@ def test_the_adapter_starts_as_the_identity():
         a = plain.matcher.pairs(plain.mentions(x)[0], plain.entities(entities)).total
         b = adapted.matcher.pairs(adapted.mentions(x)[0], adapted.entities(entities)).total
     torch.testing.assert_close(a, b)
+
+
+def test_the_adapter_and_dropout_leave_the_frozen_cosine_alone():
+    model = make("mimic", units=("text",), adapter="mlp", dropout=0.5, frozen_scale=3.0)
+    with torch.no_grad():
+        model.adapter_global.w_2.weight.normal_()
+    x, entities = features(1), features(2)
+    t_m = model.mentions(MentionInput(x))[0].text.t[:, 10:]
+    t_e = model.entities(entities).text.t[:, 10:]
+    cosine = torch.nn.functional.cosine_similarity(
+        x.text_global[:, None], entities.text_global[None], dim=-1
+    )
+    torch.testing.assert_close(t_m @ t_e.T / 2, 3 * cosine)

@@ -23,10 +23,9 @@ SAME = [list(range(0, 4)), [9, 20], [11, 26, 27]]
 class World:
     """The tiny data set with duplicate entities, random heads, and the scores of all pairs."""
 
-    def __init__(self, opened, units=SMALL.units):
-        self.data, self.heads = run_data(
-            opened, SMALL.model_copy(update={"units": units}), "melov", CPU
-        )
+    def __init__(self, opened, units=SMALL.units, **more):
+        config = SMALL.model_copy(update={"units": units} | more)
+        self.data, self.heads = run_data(opened, config, "melov", CPU)
         cached = self.data.cached
         picked = np.arange(N)
         for first, *others in SAME:

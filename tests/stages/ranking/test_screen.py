@@ -9,9 +9,16 @@ from stages.ranking import screen as module
 from stages.ranking.rank import rank_gold
 
 
-@pytest.fixture(params=[("text",), ("text", "lexical"), ("text", "vision", "cross", "lexical")])
+@pytest.fixture(
+    params=[
+        (("text",), 0.0),
+        (("text", "lexical"), 6.0),
+        (("text", "vision", "cross", "lexical"), 0.0),
+    ]
+)
 def world(request, opened):
-    return World(opened, request.param)
+    units, frozen_scale = request.param
+    return World(opened, units, frozen_scale=frozen_scale)
 
 
 @pytest.mark.parametrize(
