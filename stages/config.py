@@ -162,6 +162,9 @@ class TrainConfig(Section):
     """Score scale that the layer norms of the global texts start from."""
     lexical_scale: float = Field(20.0, gt=0)
     """Scale exp(s) that the lexical unit starts from."""
+    contained_scale: float = Field(0.0, ge=0)
+    """Scale exp(c) that the share of an entity's name found in the sentence starts from, a term of
+    the lexical unit; 0 leaves it out."""
     frozen_scale: float = Field(0.0, ge=0)
     """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
     beside the adapted one; 0 leaves it out, as in the paper."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 
 from cache.strings import pack_strings
 from stages.datasets.records import Records
 from stages.encode.encoder import Encoder
 from stages.encode.lexical import Lexicon
+from stages.encode.name_words import NameWords
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan
 from stages.paths import SPLITS
 
@@ -32,14 +34,23 @@ def small_arrays(
         ids[f"mentions/{split}"] = records.mentions[split]["id"].to_pylist()
     lexicon = Lexicon.fit(names["entities"], ngrams)
     arrays |= {"lexical/terms": lexicon.terms_as_bytes(), "lexical/idf": lexicon.idf}
+    words = NameWords.fit(names["entities"])
+    arrays |= {"words/terms": words.terms_as_bytes(), "words/idf": words.idf}
     for group in GROUPS:
         arrays[f"{group}/text"] = texts.rows[group]
         id_bytes, id_offsets = pack_strings(ids[group])
         arrays |= {f"{group}/id_bytes": id_bytes, f"{group}/id_offsets": id_offsets}
-        matrix = lexicon(names[group])
-        arrays |= {
-            f"lexical/{group}/indptr": matrix.indptr.astype(np.int64),
-            f"lexical/{group}/indices": matrix.indices.astype(np.int32),
-            f"lexical/{group}/data": matrix.data,
-        }
+        arrays |= _csr(f"lexical/{group}", lexicon(names[group]))
+    arrays |= _csr("words/entities", words.of_names(names["entities"]))
+    for split in SPLITS:
+        sentences = records.mentions[split]["sentence"].to_pylist()
+        arrays |= _csr(f"words/mentions/{split}", words.in_sentences(sentences))
     return arrays
+
+
+def _csr(name: str, matrix: sp.csr_array) -> dict[str, np.ndarray]:
+    return {
+        f"{name}/indptr": matrix.indptr.astype(np.int64),
+        f"{name}/indices": matrix.indices.astype(np.int32),
+        f"{name}/data": matrix.data,
+    }

@@ -4,6 +4,7 @@
     images/global (n, d)       images/local (n, n_p, d_patch)  images/ok (n)           images/keys
     <group>/text, <group>/image   int32 rows, -1 without a picture; <group>/id_bytes, id_offsets
     lexical/terms, lexical/idf, lexical/<group>/{indptr, indices, data}
+    words/terms, words/idf, words/<group>/{indptr, indices, data}
     projections/<name>            what turns hidden states into the encoder's own embeddings
 
 with the groups `entities` and `mentions/{train,valid,test}`.

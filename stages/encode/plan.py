@@ -20,7 +20,7 @@ from stages.encode.encoder import Checkpoints
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Raise it with any change of code that moves a feature: no store from before is then taken for
 finished, and no row of one is carried over."""
 
@@ -44,9 +44,8 @@ def fingerprint_of(
         "resize": None if image is None else config.resize,
         "dtype": dtype,
         "lexical_ngrams": list(config.lexical_ngrams),
+        "features_version": FEATURES_VERSION,
     }
-    if FEATURES_VERSION > 1:  # the stores of version 1 do not say so
-        said["features_version"] = FEATURES_VERSION
     return Fingerprint(said)
 
 

@@ -21,6 +21,8 @@ class Features:
     image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
     has_image: shape: (n,), bool.
     lexical: SciPy CSR of shape (n, vocabulary), rows of unit length, or None.
+    words: SciPy CSR of shape (n, words of names) or None: which of them a mention's sentence
+        contains, or each word's share of an entity's name.
     text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter has
         changed `text_global` and the matcher wants both.
     """
@@ -32,6 +34,7 @@ class Features:
     image_global: Tensor | None = None
     image_local: Tensor | None = None
     lexical: sp.csr_array | None = None
+    words: sp.csr_array | None = None
     text_frozen: Tensor | None = None
 
     def __len__(self) -> int:

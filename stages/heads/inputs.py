@@ -52,6 +52,7 @@ class CachedFeatures:
         self.lexical = (
             {g: lexical_rows(store, g) for g in _groups()} if "lexical" in units else None
         )
+        self.words = {g: word_rows(store, g) for g in _groups()} if "lexical" in units else None
 
     @property
     def n_entities(self) -> int:
@@ -84,6 +85,7 @@ class CachedFeatures:
             image_global=image_global,
             image_local=image_local,
             lexical=None if self.lexical is None else self.lexical[group][rows],
+            words=None if self.words is None else self.words[group][rows],
         )
 
     def _tokens(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,6 +208,24 @@ def _whole(store: FeatureStore, name: str) -> np.ndarray:
 
 def lexical_rows(store: FeatureStore, group: str) -> sp.csr_array:
     """TF-IDF rows of a group's names, CSR float32 (records, terms), of unit length."""
-    part = [_whole(store, f"lexical/{group}/{name}") for name in ("data", "indices", "indptr")]
-    terms = len(store["lexical/idf"])
-    return sp.csr_array(tuple(part), shape=(len(part[2]) - 1, terms))
+    return _csr(store, "lexical", group)
+
+
+def word_rows(store: FeatureStore, group: str) -> sp.csr_array:
+    """Words of names, CSR float32 (records, words): in a mention's sentence, or shares of a name.
+
+    Raises
+    ------
+    MelovError: the store is older than these arrays.
+    """
+    if "words/idf" not in store:
+        raise MelovError(
+            f"{store.path}: was extracted before the lexical unit read words of sentences",
+            f"python -m pipeline.extract --dataset {store.attributes['dataset']} --force",
+        )
+    return _csr(store, "words", group)
+
+
+def _csr(store: FeatureStore, kind: str, group: str) -> sp.csr_array:
+    part = [_whole(store, f"{kind}/{group}/{name}") for name in ("data", "indices", "indptr")]
+    return sp.csr_array(tuple(part), shape=(len(part[2]) - 1, len(store[f"{kind}/idf"])))

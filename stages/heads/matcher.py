@@ -36,13 +36,21 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Names:
+    """CSR rows of the lexical unit: n-grams, and the words that C counts, if it is in use."""
+
+    ngrams: sp.csr_array
+    words: sp.csr_array | None
+
+
+@dataclass(frozen=True)
 class MentionSide:
     """A batch of mentions as the pairs need it."""
 
     text: MentionText | None = None
     vision: VisionSide | None = None
     cross: Tensor | None = None
-    lexical: sp.csr_array | None = None
+    lexical: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class EntitySide:
     text: EntityText | None = None
     vision: VisionSide | None = None
     cross: Tensor | None = None
-    lexical: sp.csr_array | None = None
+    lexical: Names | None = None
 
 
 class Matcher(nn.Module):
@@ -68,6 +76,8 @@ class Matcher(nn.Module):
     logit_scale: the largest G2G, vision and cross score at the start. Layer norm alone would
         start with d_t and d_h, a softmax so sharp that frozen features hardly recover from it.
     lexical_scale: exp(s) of the lexical unit at the start.
+    contained_scale: exp(c) at the start; 0 leaves the lexical unit with names alone, else it
+        becomes S_L + exp(c) C, the share of the entity's name that the sentence contains.
     frozen_scale: exp(f) at the start; 0 leaves the text unit as the paper has it, else it becomes
         S_T + exp(f) cos of the two frozen global texts.
 
@@ -86,6 +96,7 @@ class Matcher(nn.Module):
         logit_scale: float = 20.0,
         lexical_scale: float = 20.0,
         frozen_scale: float = 0.0,
+        contained_scale: float = 0.0,
     ) -> None:
         super().__init__()
         known = {"text", "vision", "cross", "lexical"}
@@ -107,8 +118,11 @@ class Matcher(nn.Module):
             self.cross = CrossUnit(d_t, d_v, d_h)
         if "lexical" in units:
             self.s = nn.Parameter(torch.empty(()))
+        self.contained_scale = contained_scale if "lexical" in units else 0.0
         if self.frozen_scale:
             self.f = nn.Parameter(torch.empty(()))
+        if self.contained_scale:
+            self.c = nn.Parameter(torch.empty(()))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -122,6 +136,8 @@ class Matcher(nn.Module):
                 self.s.fill_(math.log(self.lexical_scale))
             if self.frozen_scale:
                 self.f.fill_(math.log(self.frozen_scale))
+            if self.contained_scale:
+                self.c.fill_(math.log(self.contained_scale))
 
     def _last_norms(self) -> list[nn.LayerNorm]:
         """The layer norms whose outputs meet in a dot product that is a score."""
@@ -140,7 +156,7 @@ class Matcher(nn.Module):
             else None,
             vision=self.vision.mention_side(x) if "vision" in self.units else None,
             cross=self.cross.side(x) if "cross" in self.units else None,
-            lexical=_lexical(x) if "lexical" in self.units else None,
+            lexical=self._names(x) if "lexical" in self.units else None,
         )
 
     def entity_side(self, entities: Features) -> EntitySide:
@@ -149,7 +165,7 @@ class Matcher(nn.Module):
             text=self._beside(self.text.entity_side(x), entities) if "text" in self.units else None,
             vision=self.vision.entity_side(x) if "vision" in self.units else None,
             cross=self.cross.side(x) if "cross" in self.units else None,
-            lexical=_lexical(x) if "lexical" in self.units else None,
+            lexical=self._names(x) if "lexical" in self.units else None,
         )
 
     def pairs(self, mentions: MentionSide, entities: EntitySide) -> Scores:
@@ -188,9 +204,21 @@ class Matcher(nn.Module):
         if mentions.cross is not None and entities.cross is not None:
             scores["cross"] = self.cross(mentions.cross, entities.cross)
         if mentions.lexical is not None and entities.lexical is not None:
-            cosine = torch.from_numpy((mentions.lexical @ entities.lexical.T).toarray())
-            scores["lexical"] = self.s.exp() * cosine.to(self.s)
+            scores["lexical"] = self._lexical(mentions.lexical, entities.lexical)
         return scores
+
+    def _lexical(self, mentions: Names, entities: Names) -> Tensor:
+        score = self.s.exp() * _products(mentions.ngrams, entities.ngrams).to(self.s)
+        if mentions.words is None or entities.words is None:
+            return score
+        return score + self.c.exp() * _products(mentions.words, entities.words).to(self.s)
+
+    def _names(self, x: Features) -> Names:
+        if x.lexical is None:
+            raise ValueError("Matcher: the lexical unit needs the features' TF-IDF rows")
+        if self.contained_scale and x.words is None:
+            raise ValueError("Matcher: contained_scale needs the features' words")
+        return Names(x.lexical, x.words if self.contained_scale else None)
 
     @property
     def g2l_weight(self) -> float:
@@ -215,7 +243,5 @@ class Matcher(nn.Module):
         return y.with_images(v, self.ln_V(x.image_local))
 
 
-def _lexical(x: Features) -> sp.csr_array:
-    if x.lexical is None:
-        raise ValueError("Matcher: the lexical unit needs the features' TF-IDF rows")
-    return x.lexical
+def _products(a: sp.csr_array, b: sp.csr_array) -> Tensor:
+    return torch.from_numpy((a @ b.T).toarray())

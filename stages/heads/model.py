@@ -59,6 +59,7 @@ class HeadsConfig:
     logit_scale: float = 20.0
     lexical_scale: float = 20.0
     frozen_scale: float = 0.0
+    contained_scale: float = 0.0
     dropout: float = 0.0
 
     @property
@@ -114,6 +115,7 @@ class Melov(nn.Module):
             c.logit_scale,
             c.lexical_scale,
             c.frozen_scale,
+            c.contained_scale,
         )
         self.dropout = nn.Dropout(c.dropout)
         if c.adapter == "mlp":

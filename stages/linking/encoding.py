@@ -17,6 +17,7 @@ from stages.device import DTYPES, resolve_device
 from stages.encode.decode import PictureError, decode, quiet_pillow
 from stages.encode.encoder import Checkpoints, Encoder, Pixels, find_checkpoints, open_encoder
 from stages.encode.lexical import Lexicon
+from stages.encode.name_words import NameWords
 from stages.encode.plan import fingerprint_of
 from stages.encode.tokens import Tokenizer, joined
 from stages.encode.units import Loaded, Unit, encode_image_unit, encode_text_unit
@@ -32,12 +33,14 @@ class MentionEncoder:
     tokenizer: Tokenizer
     config: ExtractConfig
     lexicon: Lexicon | None
+    name_words: NameWords | None
 
     def __call__(self, mentions: Sequence[NewMention]) -> NewFeatures:
         """Features of at least one mention; a picture that cannot be read is a warning."""
         text_global, text_local = self._texts(mentions)
         rows, keys, image_global, image_local, warnings = self._pictures(mentions)
         words = [mention.words for mention in mentions]
+        sentences = [mention.sentence for mention in mentions]
         return NewFeatures(
             text_global,
             text_local,
@@ -46,6 +49,7 @@ class MentionEncoder:
             image_local,
             keys,
             None if self.lexicon is None else self.lexicon(words),
+            None if self.name_words is None else self.name_words.in_sentences(sentences),
             warnings,
         )
 
@@ -134,6 +138,7 @@ def open_mention_encoder(
         Tokenizer(checkpoints.text, config.max_tokens),
         config,
         _lexicon(store) if lexical else None,
+        _name_words(store) if lexical else None,
     )
 
 
@@ -156,6 +161,11 @@ def _lexicon(store: FeatureStore) -> Lexicon:
     terms, idf = store["lexical/terms"], store["lexical/idf"]
     low, high = store.attributes["lexical_ngrams"]
     return Lexicon.from_bytes(terms.slice(0, len(terms)), idf.slice(0, len(idf)), (low, high))
+
+
+def _name_words(store: FeatureStore) -> NameWords:
+    terms, idf = store["words/terms"], store["words/idf"]
+    return NameWords.from_bytes(terms.slice(0, len(terms)), idf.slice(0, len(idf)))
 
 
 def _load(path: Path, pixels: Pixels, resize: str) -> tuple[bytes, Loaded]:

@@ -27,6 +27,7 @@ class NewFeatures:
     image_local: shape: (pictures, n_p, d_patch).
     keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
     lexical: CSR of shape (n, terms), or None where no unit reads it.
+    words: CSR of shape (n, words of names), likewise.
     warnings: what each mention's reader should know.
     """
 
@@ -37,6 +38,7 @@ class NewFeatures:
     image_local: np.ndarray
     keys: Sequence[bytes]
     lexical: sp.csr_array | None
+    words: sp.csr_array | None
     warnings: Sequence[tuple[str, ...]]
 
     def __len__(self) -> int:
@@ -68,6 +70,7 @@ class BesideStore:
             image_global=pictures[0],
             image_local=pictures[1],
             lexical=None if new.lexical is None else new.lexical[rows],
+            words=None if new.words is None else new.words[rows],
         )
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,8 @@ def distinct_views(cached: CachedFeatures) -> Views:
     columns = [texts, images]
     if cached.lexical is not None:
         columns.append(_equal_rows(cached.lexical["entities"]))  # names that differ past the cut
+    if cached.words is not None:
+        columns.append(_equal_rows(cached.words["entities"]))
     table = np.stack(columns, axis=1)
     _, rows, of_entity, counts = np.unique(
         table, axis=0, return_index=True, return_inverse=True, return_counts=True

@@ -83,6 +83,7 @@ def heads_config(
         logit_scale=config.logit_scale,
         lexical_scale=config.lexical_scale,
         frozen_scale=config.frozen_scale,
+        contained_scale=config.contained_scale,
         dropout=config.dropout,
     )
     if heads.uses_graph and config.tau_init <= floor:

@@ -126,6 +126,7 @@ def test_ranks_equal_those_of_the_whole_score_matrix(opened, variant):
         of["entities"] = of["entities"][picked]
     if cached.lexical is not None:
         cached.lexical["entities"] = cached.lexical["entities"][picked]
+        cached.words["entities"] = cached.words["entities"][picked]
     data = data_for(opened, cached, heads, 4, 0.3)
     model, views, gold = fresh(heads), distinct_views(cached), data.gold["test"]
     with torch.inference_mode():

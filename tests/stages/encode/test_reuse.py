@@ -278,8 +278,8 @@ def test_a_damaged_older_store_is_not_copied_from(project: DatasetPaths, counter
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.encode.plan.FEATURES_VERSION", 2)
-    with pytest.raises(StoreError, match="features_version: stored nothing, asked 2"):
+    monkeypatch.setattr("stages.encode.plan.FEATURES_VERSION", 3)
+    with pytest.raises(StoreError, match="features_version: stored 2, asked 3"):
         extract(project, config_of(project))
     assert extract(project, config_of(project), replace=True).reused is None
 

@@ -45,9 +45,6 @@ def assert_equals_the_store(store, group, rows, features, images=None):
     offsets, locals_ = array(store, "texts/offsets"), array(store, "texts/local")
     texts = array(store, f"{group}/text")
     images = array(store, f"{group}/image") if images is None else images
-    values, columns, indptr = (
-        array(store, f"lexical/{group}/{name}") for name in ("data", "indices", "indptr")
-    )
     assert len(features) == len(rows)
     for i, row in enumerate(rows):
         tokens = locals_[offsets[texts[row]] : offsets[texts[row] + 1]]
@@ -58,13 +55,23 @@ def assert_equals_the_store(store, group, rows, features, images=None):
         np.testing.assert_array_equal(
             features.text_global[i], array(store, "texts/global")[texts[row]]
         )
-        lexical = np.zeros(len(store["lexical/idf"]), np.float32)
-        lexical[columns[indptr[row] : indptr[row + 1]]] = values[indptr[row] : indptr[row + 1]]
-        np.testing.assert_array_equal(features.lexical[[i]].toarray()[0], lexical)
+        for kind, sparse in (("lexical", features.lexical), ("words", features.words)):
+            expected = sparse_row(store, f"{kind}/{group}", row, len(store[f"{kind}/idf"]))
+            np.testing.assert_array_equal(sparse[[i]].toarray()[0], expected)
         assert_is_picture(
             store, images[row], features.image_global[i], features.image_local[i],
             features.has_image[i],
         )  # fmt: skip
+
+
+def sparse_row(store, name, row, width):
+    values, columns, indptr = (
+        array(store, f"{name}/{part}") for part in ("data", "indices", "indptr")
+    )
+    mine = slice(indptr[row], indptr[row + 1])
+    expected = np.zeros(width, np.float32)
+    expected[columns[mine]] = values[mine]
+    return expected
 
 
 def assert_is_picture(store, row, image_global, image_local, has_image):
@@ -116,6 +123,7 @@ def test_text_units_alone_read_no_picture(opened):
     assert features.image_global is None
     assert features.image_local is None
     assert features.lexical is None
+    assert features.words is None
 
 
 @pytest.mark.parametrize("normalization", ["row", "sym"])

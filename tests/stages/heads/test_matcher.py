@@ -233,6 +233,22 @@ def test_the_frozen_cosine_joins_the_text_units_score():
         both(mentions, entities)
 
 
+def test_the_share_of_the_name_joins_the_lexical_score():
+    matcher = make_matcher(units=("lexical",), contained_scale=3.0)
+    ngrams = sp.csr_array(np.array([[0.6, 0.8]], np.float32))
+    mention = sp.csr_array(np.array([[1.0, 0.0, 1.0]], np.float32))
+    entity = sp.csr_array(np.array([[0.7, 0.3, 0.0], [0.5, 0.0, 0.5]], np.float32))
+    x = replace(make_features([1], 1), lexical=ngrams, words=mention)
+    y = replace(make_features([1, 1], 2), lexical=ngrams[[0, 0]], words=entity)
+    s, c = float(matcher.s.detach().exp()), float(matcher.c.detach().exp())
+    got = matcher(x, y).total
+    torch.testing.assert_close(got, torch.tensor([[s + 0.7 * c, s + c]]))
+    got.sum().backward()
+    assert float(matcher.c.grad) == pytest.approx(1.7 * c)
+    with pytest.raises(ValueError, match="contained_scale"):
+        matcher(replace(x, words=None), y)
+
+
 def test_the_frozen_scale_starts_where_it_is_told_and_learns():
     matcher = Matcher(D_T, D_LOCAL, D_V, D_H, units=("text",), frozen_scale=7.0)
     assert float(matcher.f.detach().exp()) == pytest.approx(7.0)

@@ -11,9 +11,9 @@ from pipeline.train import main as train
 def trained(tmp_path_factory):
     """The tiny world with three trained runs: melov, filter, and text and names alone (seed 1)."""
     root = tiny_world(tmp_path_factory.getbasetemp())
-    units = "train.units=[text,lexical]"
+    names = ["--set", "train.units=[text,lexical]", "--set", "train.contained_scale=3"]
     with contextlib.chdir(root):
-        for arguments in (["melov"], ["filter"], ["mimic", "--seed", "1", "--set", units]):
+        for arguments in (["melov"], ["filter"], ["mimic", "--seed", "1", *names]):
             command = ["--dataset", "tiny", "--set", "train.epochs=1", "--variant", *arguments]
             result = CliRunner().invoke(train, command)
             assert result.exit_code == 0, result.output

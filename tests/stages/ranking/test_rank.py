@@ -34,6 +34,7 @@ class World:
             rows["entities"] = rows["entities"][picked]
         if cached.lexical is not None:
             cached.lexical["entities"] = cached.lexical["entities"][picked]
+            cached.words["entities"] = cached.words["entities"][picked]
         self.data = data_for(opened, cached, self.heads, 8, 0.3)
         self.picked, self.views = picked, distinct_views(cached)
         torch.manual_seed(0)

@@ -11,14 +11,14 @@ from stages.ranking.rank import rank_gold
 
 @pytest.fixture(
     params=[
-        (("text",), 0.0),
-        (("text", "lexical"), 6.0),
-        (("text", "vision", "cross", "lexical"), 0.0),
+        (("text",), {}),
+        (("text", "lexical"), {"frozen_scale": 6.0, "contained_scale": 3.0}),
+        (("text", "vision", "cross", "lexical"), {}),
     ]
 )
 def world(request, opened):
-    units, frozen_scale = request.param
-    return World(opened, units, frozen_scale=frozen_scale)
+    units, more = request.param
+    return World(opened, units, **more)
 
 
 @pytest.mark.parametrize(

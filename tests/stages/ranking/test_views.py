@@ -43,6 +43,7 @@ def test_views_are_the_groups_of_equal_texts_pictures_and_names(keys, images, le
         image_rows={"entities": pictures},
         uses_images=images,
         lexical={"entities": words[names]} if lexical else None,
+        words=None,
     )
     want = [(t, p * images, n * lexical) for t, p, n in keys]
     assert_views_are(distinct_views(cached), want)
@@ -56,5 +57,18 @@ def test_the_views_of_a_store_are_its_distinct_entities(opened):
     names = np.arange(28)
     names[5:8] = 3
     cached.lexical["entities"] = cached.lexical["entities"][names]
+    cached.words["entities"] = cached.words["entities"][names]
     keys = zip(cached.text_rows["entities"], cached.image_rows["entities"], names, strict=True)
     assert_views_are(distinct_views(cached), list(keys))
+
+
+def test_names_that_share_their_ngrams_but_not_their_words_are_apart():
+    one = sp.csr_array(np.ones((2, 1), np.float32))
+    cached = SimpleNamespace(
+        text_rows={"entities": np.array([0, 0])},
+        image_rows={},
+        uses_images=False,
+        lexical={"entities": one},
+        words={"entities": sp.csr_array(np.eye(2, dtype=np.float32))},
+    )
+    assert len(distinct_views(cached)) == 2
