@@ -13,7 +13,7 @@ from benchmarks.commands import Commands, Cost
 from benchmarks.compare import Mark, Result, Timing, at_least, at_most
 from benchmarks.dvc_project import DvcProject
 from benchmarks.made import FULL, Size, made_dataset
-from stages.ablation.grid import VARIANTS
+from stages.heads.model import OPTIMIZED
 
 FEW = Size(FULL.entities, FULL.train, valid=64, test=64)
 """WikiMEL's store with few mentions to rank: their ranking is subtracted anyway."""
@@ -31,7 +31,7 @@ def run(full: bool, rounds: int) -> Result:
     separate, grid, costs = _grid_against_runs(store.root)
     values: dict[str, float] = {"separate_seconds": separate, "grid_seconds": grid}
     notes = [
-        f"{len(VARIANTS)} variants on the quick store, settings {SHORT}",
+        f"{len(OPTIMIZED)} variants on the quick store, settings {SHORT}",
         "outside of training and ranking: starting Python, imports, opening, checking, loading, "
         "writing; by the commands' own record of both",
     ]
@@ -59,10 +59,10 @@ def _grid_against_runs(root: Path) -> tuple[float, float, list[Cost]]:
     with tempfile.TemporaryDirectory(dir=root) as name:
         commands = Commands(Path(name), made_dataset(False, root))
         grid = commands.folder / "grid.yaml"
-        runs = [{"name": variant} for variant in VARIANTS]
+        runs = [{"name": variant} for variant in OPTIMIZED]
         grid.write_text(yaml.safe_dump({"seeds": [0], "train": SHORT, "runs": runs}))
         together, _ = commands.run("ablate", "--grid", str(grid))
-        costs = [commands.train_and_evaluate(variant, SHORT) for variant in VARIANTS]
+        costs = [commands.train_and_evaluate(variant, SHORT) for variant in OPTIMIZED]
     return sum(cost.wall for cost in costs), together, costs
 
 
