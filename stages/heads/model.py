@@ -12,7 +12,7 @@ learned "no picture" vector does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -93,11 +93,15 @@ class MentionInput:
 
 @dataclass(frozen=True)
 class Optimized:
-    """Mentions as the matcher takes them, the generation loss L_G, and the fusion weights."""
+    """Mentions as the matcher takes them, the generation loss L_G, and the fusion weights.
+
+    sources: global visual features before the fusion, name -> (n, d_v); none without pictures.
+    """
 
     features: Features
     loss_g: Tensor
     alpha: Tensor | None
+    sources: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Melov(nn.Module):
@@ -172,10 +176,11 @@ class Melov(nn.Module):
             aggregated = self._aggregate(batch)
             sources_global["aggregated"], sources_local["aggregated"] = aggregated
         if len(self.config.sources) == 1:
-            return Optimized(x.with_images(*self._fill(v, patches, x.has_image)), loss_g, None)
+            filled = x.with_images(*self._fill(v, patches, x.has_image))
+            return Optimized(filled, loss_g, None, sources_global)
         v, alpha = self.fusion_global(sources_global, x.has_image)
         patches, _ = self.fusion_local(sources_local, x.has_image)
-        return Optimized(x.with_images(v, patches), loss_g, alpha)
+        return Optimized(x.with_images(v, patches), loss_g, alpha, sources_global)
 
     def _aggregate(self, batch: MentionInput) -> tuple[Tensor, Tensor]:
         """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighbourhood."""

@@ -16,14 +16,14 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image
 from tqdm import tqdm
 
 from stages.config import DemoConfig
 from stages.datasets.demo.kinds import KINDS
 from stages.datasets.demo.looks import random_look
-from stages.datasets.demo.names import unknown_name
+from stages.datasets.demo.mentions import draw_mentions
 from stages.datasets.demo.pictures import (
+    as_jpeg,
     beside_the_point,
     crowd,
     graphic,
@@ -34,21 +34,11 @@ from stages.datasets.demo.pictures import (
 from stages.datasets.demo.sentences import (
     attributes,
     look_caption,
-    mention_sentence,
     occasion_caption,
     value_caption,
 )
 from stages.datasets.demo.world import Entity, World, build_world, draw_golds
 
-IMAGE_KINDS = {
-    "good": 0.4,
-    "low_quality": 0.15,
-    "low_value": 0.15,
-    "low_relevance": 0.15,
-    "missing": 0.15,
-}
-_FULL_TITLE_SHARE = 0.1
-_JPEG_QUALITY = 85
 _MENTIONS_PER_GRAPHIC = 60  # social media reuse their graphics: the same bytes under many names
 # How imgPath is written; the file on disk is always `<base name up to its first dot>.jpg`.
 _PATHS = ("{}.jpg",) * 8 + ("photos/2016/{}.png", "{}.svg", "feed/{}.v2.final.png", "a.b/{}.jpeg")
@@ -89,7 +79,8 @@ def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
         stem = f"{entity.qid}.view" if entity.row % 9 == 4 else entity.qid
         names = [f"{stem}_{i}.jpg" for i in range(count)]
         for name in names:
-            _save(portrait(entity.kind, entity.look, random), folder / "kb_image" / name)
+            picture = as_jpeg(portrait(entity.kind, entity.look, random))
+            (folder / "kb_image" / name).write_bytes(picture)
         pictures += count
         records.append(
             {
@@ -108,51 +99,40 @@ def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
 
 
 def _write_mentions(split: str, golds: Sequence[Entity], config: DemoConfig, folder: Path) -> int:
-    draws = Random(f"{config.seed}/{split}")
-    nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
-    kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))
-    # The first picture of training is there, but cut off: as good as missing. The next two missing
-    # ones show both ways of being missing, however few mentions there are.
-    kinds[:3] = ["missing"] * 3
     records = []
     pictures = 0
-    for index, entity in enumerate(tqdm(golds, desc=split, unit="mention")):
-        random = Random(f"{config.seed}/{split}/{index}")
+    drawn = draw_mentions(split, golds, config)
+    for mention in tqdm(drawn, desc=split, total=len(golds), unit="mention"):
+        index, entity, random = mention.number, mention.entity, mention.random
         stem = f"{split}{index:05d}"
         path = _PATHS[index % len(_PATHS)].format(stem)
         target = folder / "mention_image" / f"{stem}.jpg"
-        words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
-        if index in nil:
-            words = unknown_name(random)
-        sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
-        look = random_look(random) if index in nil else entity.look
-        if kinds[index] == "missing":
+        if mention.image_kind == "missing":
             if index == 0 and split == "train":
-                _save(snapshot(entity.kind, look, random), target)
-                whole = target.read_bytes()
+                whole = as_jpeg(snapshot(entity.kind, mention.look, random))
                 target.write_bytes(whole[: len(whole) // 2])
             elif index % 2:
                 path = ""
         else:
             pictures += 1
-            if kinds[index] == "low_relevance":
-                image = beside_the_point(entity.kind, look, occasion, random)
-            elif kinds[index] == "low_value":
+            if mention.image_kind == "low_relevance":
+                image = beside_the_point(entity.kind, mention.look, mention.occasion, random)
+            elif mention.image_kind == "low_value":
                 pool = max(4, config.mentions // _MENTIONS_PER_GRAPHIC)
                 image = graphic(Random(f"{config.seed}/graphic/{random.randrange(pool)}"))
             else:
-                image = snapshot(entity.kind, look, random)
-                if kinds[index] == "low_quality":
+                image = snapshot(entity.kind, mention.look, random)
+                if mention.image_kind == "low_quality":
                     image = spoilt(image, random)
-            _save(image, target)
+            target.write_bytes(as_jpeg(image))
         records.append(
             {
-                "mentions": quote(words),
-                "sentence": sentence,
+                "mentions": quote(mention.words),
+                "sentence": mention.sentence,
                 "imgPath": path,
-                "answer": "nil" if index in nil else entity.qid,
-                "entities": "" if index in nil else entity.title,
-                "image_kind": kinds[index],
+                "answer": "nil" if mention.is_nil else entity.qid,
+                "entities": "" if mention.is_nil else entity.title,
+                "image_kind": mention.image_kind,
             }
         )
     _dump(records, folder / f"DEMO_{split}.json")
@@ -173,14 +153,10 @@ def _write_captions(world: World, config: DemoConfig, folder: Path) -> int:
         else:
             caption, image = value_caption(random), graphic(random)
         name = f"{index:06d}.jpg"
-        _save(image, folder / "caption_image" / name)
+        (folder / "caption_image" / name).write_bytes(as_jpeg(image))
         records.append({"image": name, "caption": caption, "shows": shows})
     _dump(records, folder / "captions.json")
     return len(records)
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    image.save(path, "JPEG", quality=_JPEG_QUALITY)
 
 
 def _dump(value: Any, path: Path) -> None:

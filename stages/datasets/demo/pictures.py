@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from random import Random
 
 import numpy as np
@@ -14,6 +15,7 @@ from stages.datasets.demo.occasions import Occasion
 from stages.datasets.demo.scenes import draw_occasion, draw_scene
 from stages.datasets.demo.subjects import draw_subject
 
+_JPEG_QUALITY = 85
 _CARD_LINES = (
     "MON\nDAY",
     "SO TRUE",
@@ -143,3 +145,10 @@ def beside_the_point(
 def crowd(occasion: Occasion, random: Random) -> Image.Image:
     """A picture of an occasion, nobody known in it."""
     return draw_occasion(occasion, random).finish()
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """A picture's file, as all of the demo's are."""
+    file = BytesIO()
+    image.save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()

@@ -14,8 +14,9 @@ from PIL import Image
 
 from stages.config import DemoConfig
 from stages.datasets.demo.folder import replacing_folder
-from stages.datasets.demo.generate import IMAGE_KINDS, generate
+from stages.datasets.demo.generate import generate
 from stages.datasets.demo.looks import EMBLEM_COLOURS, MAIN_COLOURS, SECOND_COLOURS
+from stages.datasets.demo.mentions import IMAGE_KINDS
 from stages.datasets.demo.names import surfaces
 from stages.datasets.demo.world import build_world, draw_golds
 

@@ -1,0 +1,24 @@
+"""Repaired pictures beside the clean ones:  python -m pipeline.nearness --dataset demo --seed 0"""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command, run_options
+from stages.ablation.nearness import nearness, write_nearness
+from stages.ablation.nearness_table import as_text
+from stages.config import Params
+from stages.paths import DatasetPaths
+
+
+@command("Compare a run's picture features with the clean pictures', which only the demo knows.")
+@run_options
+def main(params: Params, dataset: str, variant: str, seed: int) -> None:
+    paths = DatasetPaths(dataset)
+    found = nearness(paths, variant, seed, params)
+    write_nearness(paths.run(variant, seed), found)
+    click.echo(as_text(found), nl=False)
+
+
+if __name__ == "__main__":
+    main()

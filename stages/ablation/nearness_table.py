@@ -1,0 +1,39 @@
+"""What `nearness.json` holds as text: a table a measure, a row a kind of picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TITLES = {
+    "cosine": "centred cosine with the clean picture's feature",
+    "nearer": "share nearer to it than to another entity's clean picture",
+    "nearer_of_kind": "the same, against entities of the same kind",
+}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Tables of `nearness`; `another` is a random other mention's clean picture, the yardstick."""
+    kinds = found["kinds"]
+    tables = [
+        _table(
+            title,
+            {
+                kind: (values["mentions"], {n: f[measure] for n, f in values["features"].items()})
+                for kind, values in kinds.items()
+            },
+        )
+        for measure, title in TITLES.items()
+    ]
+    if kinds["all"]["weights"]:
+        rows = {kind: (values["mentions"], values["weights"]) for kind, values in kinds.items()}
+        tables.append(_table("mean fusion weight of the global feature", rows))
+    return "\n".join(tables)
+
+
+def _table(title: str, rows: dict[str, tuple[int, dict[str, float | None]]]) -> str:
+    names = list(next(iter(rows.values()))[1])
+    lines = [title, f"{'kind':<13}  {'mentions':>8}" + "".join(f"  {name:>10}" for name in names)]
+    for kind, (mentions, values) in rows.items():
+        cells = ["" if values[name] is None else f"{values[name]:.3f}" for name in names]
+        lines.append(f"{kind:<13}  {mentions:>8}" + "".join(f"  {cell:>10}" for cell in cells))
+    return "".join(line.rstrip() + "\n" for line in lines)
