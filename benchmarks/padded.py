@@ -1,8 +1,8 @@
 """The matcher as its formulas read, for all pairs at once: padded tokens, vectors built for each
 pair. Section 3.3 without any rearrangement, with the weights of a `Melov`.
 
-Entities are encoded again for each block of mentions' texts and pictures alike; only what the
-formulas do by pair is timed by `benchmarks.ranking`, as the encoding is the same for both.
+Entities' sides are made again for each block of mentions, which `benchmarks.ranking` times with the
+rest, as it does ours.
 """
 
 from __future__ import annotations

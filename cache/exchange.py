@@ -17,7 +17,7 @@ from cache.files import replacing, telling_full
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY, ArraySpec
 from cache.reader import FeatureStore, Progress
-from cache.writer import StoreWriter
+from cache.writer import StoreWriter, put_back
 
 _CHUNK_ROWS = "chunk_rows"
 """Attribute of each HDF5 data set: rows of one chunk file, so that a load gives the same files."""
@@ -93,6 +93,7 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
         specs = [_spec(file, name, h5_path) for name in sorted(ledger["arrays"])]
         fingerprint = Fingerprint(ledger["fingerprint"])
         work = target.parent / ".partial" / f"load-{fingerprint.digest}"
+        put_back(target.parent / ".partial", target)  # the store that a kill left in `work`
         # What an interrupted load left may come from another file of the same fingerprint.
         shutil.rmtree(work, ignore_errors=True)
         try:
@@ -103,6 +104,7 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
                     raise _damaged(h5_path, name, f"CRC-32 {crc:08x} differs from the ledger's")
             writer.finish(target, units, ledger["attributes"])
         finally:
+            put_back(target.parent / ".partial", target)
             shutil.rmtree(work, ignore_errors=True)
             with suppress(OSError):  # others may be at work in it
                 work.parent.rmdir()

@@ -115,7 +115,7 @@ class FeatureStore:
                 array = self._group[name]
                 if not isinstance(array, zarr.Array):
                     raise TypeError("a group, expected an array")
-                self._arrays[name] = RowArray(name, array, folder)
+                self._arrays[name] = RowArray(name, array, folder, self.checksums[name], self._hint)
             except _UNREADABLE as error:
                 raise StoreError(f"{self.path}: {name}: {error}", self._hint) from error
         return self._arrays[name]
@@ -134,6 +134,16 @@ class FeatureStore:
     def nbytes(self) -> int:
         """Of all arrays together."""
         return sum(int(np.prod(self[n].shape)) * self[n].dtype.itemsize for n in self)
+
+    def require_files(self) -> None:
+        """Look whether every chunk file is there and whole by its size; reads no data.
+
+        Raises
+        ------
+        StoreError: one is missing or of another size; it is named.
+        """
+        for name in self:
+            self[name].require_files()
 
     def verify(self, progress: Progress | None = None) -> None:
         """Read everything and compare it with the checksums.

@@ -6,6 +6,7 @@ what numpy's own indexing costs. Anything else (compressed, sharded, remote) goe
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import zarr
 from numpy.typing import ArrayLike
 from zarr.codecs import BytesCodec
 
+from cache.checksum import crc32
 from cache.errors import StoreError
 from cache.layout import spans
 
@@ -29,10 +31,21 @@ class RowArray:
     name: as in the store, for messages.
     array: zarr's own.
     folder: of its chunk files; None if they cannot be mapped.
+    checksum: the CRC-32 that the ledger has for the array.
+    hint: the command that mends the store, for messages.
     """
 
-    def __init__(self, name: str, array: zarr.Array[Any], folder: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        array: zarr.Array[Any],
+        folder: Path | None,
+        checksum: str | None = None,
+        hint: str | None = None,
+    ) -> None:
         self.name = name
+        self._checksum, self._hint = checksum, hint
+        self._fill_is_right = False
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.chunk_rows: int = array.chunks[0]
@@ -152,19 +165,49 @@ class RowArray:
             mapped = self._maps[chunk] = self._map(chunk)
         return mapped
 
-    def _map(self, chunk: int) -> np.ndarray:
+    def require_files(self) -> None:
+        """Look at every chunk file's size, at none of their bytes.
+
+        Raises
+        ------
+        StoreError: one is missing or of another size.
+        """
+        if self._folder is not None and np.prod(self.shape, dtype=np.int64):
+            for chunk in range(-(-len(self) // self.chunk_rows)):
+                self._file(chunk)
+
+    def _file(self, chunk: int) -> Path | None:
+        """A chunk's file, whole by its size; None where it rightly holds the fill value alone."""
         assert self._folder is not None
-        shape = (self.chunk_rows, *self.shape[1:])
-        key = self._array.metadata.encode_chunk_key((chunk, *(0 for _ in shape[1:])))
+        key = self._array.metadata.encode_chunk_key((chunk, *(0 for _ in self.shape[1:])))
         path = self._folder / key
         try:
             size = path.stat().st_size
         except FileNotFoundError:
-            # As zarr has it: a chunk without a file holds the fill value.
-            return np.broadcast_to(np.asarray(self._array.fill_value, self.dtype), shape)
-        wanted = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
+            self._require_fill(path)
+            return None
+        wanted = self.chunk_rows * math.prod(self.shape[1:]) * self.dtype.itemsize
         if size != wanted:
-            raise StoreError(f"{path}: damaged: {size:,} bytes, expected {wanted:,}")
+            raise StoreError(f"{path}: damaged: {size:,} bytes, expected {wanted:,}", self._hint)
+        return path
+
+    def _require_fill(self, path: Path) -> None:
+        """For zarr a chunk without a file holds the fill value, and programs that rewrite a store
+        leave such files away. One that was lost looks the same: the checksum tells."""
+        if self._fill_is_right or self._checksum is None:
+            return
+        crc = 0
+        for lo in range(0, len(self), self.chunk_rows):
+            crc = crc32(np.asarray(self._array[lo : lo + self.chunk_rows]), crc)
+        if f"{crc:08x}" != self._checksum:
+            raise StoreError(f"{path}: damaged: the file is missing", self._hint)
+        self._fill_is_right = True
+
+    def _map(self, chunk: int) -> np.ndarray:
+        path = self._file(chunk)
+        shape = (self.chunk_rows, *self.shape[1:])
+        if path is None:
+            return np.broadcast_to(np.asarray(self._array.fill_value, self.dtype), shape)
         # As a plain array: np.memmap does work of its own on each indexing.
         return np.memmap(path, self.dtype, mode="r", shape=shape).view(np.ndarray)
 

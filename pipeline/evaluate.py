@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli import command, run_options
 from stages.config import Params
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.paths import DatasetPaths
 from stages.ranking.evaluate import evaluate, write_evaluation
 from stages.training.data import open_dataset, open_run
@@ -19,7 +19,7 @@ from stages.training.data import open_dataset, open_run
 def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)
-    model, data = open_run(paths, opened, variant, seed, resolve_device(params.evaluate.device))
+    model, data = open_run(paths, opened, variant, seed, heads_device(params.evaluate.device))
     begun = time.perf_counter()
     found, ranks = evaluate(model, data.inputs, data.views, opened.records, params.evaluate)
     seconds = time.perf_counter() - begun

@@ -36,7 +36,7 @@ def main(params: Params, dataset: str, force: bool, replace: bool) -> None:
             paths.extract, FeatureStore.open(paths.store), Records.load(paths.records)
         )
     else:
-        summary = json.loads(summary_file.read_text())
+        summary = json.loads(summary_file.read_text(encoding="utf-8"))
     if not extraction.did_work:
         click.echo(f"{paths.store}: finished already, nothing to do")
     texts, pictures = summary["texts"], summary["pictures"]

@@ -27,6 +27,9 @@ def main(params: Params, dataset: str, source: Path, force: bool) -> None:
     store = DatasetPaths(dataset).store
     if store.exists() and not force:
         raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
+    # They tell of the store that is replaced; `pipeline.extract` writes them anew.
+    for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
+        (DatasetPaths(dataset).extract / stale).unlink(missing_ok=True)
     with tqdm(desc="load", unit="B", unit_scale=True, delay=2) as bar:
 
         def show(done: int, total: int) -> None:

@@ -9,7 +9,7 @@ import click
 from pipeline.cli import command, run_options
 from stages.baselines.names import settled
 from stages.config import Params
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.heads.saved import RunInfo, save_heads
 from stages.paths import DatasetPaths, atomic_path
 from stages.training.data import open_dataset, run_data
@@ -23,7 +23,7 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
     opened = open_dataset(paths)
     config = settled(params.train, variant)
-    data, heads = run_data(opened, config, variant, resolve_device(config.device))
+    data, heads = run_data(opened, config, variant, heads_device(config.device))
     run = paths.run(variant, seed)
     work = run.parent / ".partial" / run.name
 
@@ -36,7 +36,11 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
 
     trained = train(data, heads, config, params.evaluate, seed, work, show)
     run.mkdir(parents=True, exist_ok=True)
-    for stale in ("metrics.json", "ranks.npz"):  # of the weights that are about to be replaced
+    for stale in (
+        "config.json",
+        "metrics.json",
+        "ranks.npz",
+    ):  # of the weights that are replaced now
         (run / stale).unlink(missing_ok=True)
     write_history(run, trained.history)
     title = f"{dataset}: {variant}, seed {seed}"

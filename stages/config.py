@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cache.errors import MelovError, nearest
 
@@ -89,7 +89,14 @@ class ExtractConfig(Section):
     batch_images: int = Field(64, ge=1)
     decode_threads: int = Field(2, ge=1)
     lexical_ngrams: tuple[int, int] = (2, 4)
-    """Character n-grams of the lexical unit's TF-IDF, bounded by words."""
+    """Character n-grams of the lexical unit's TF-IDF, bounded by words: shortest and longest."""
+
+    @field_validator("lexical_ngrams")
+    @classmethod
+    def _ascending(cls, span: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= span[0] <= span[1]:
+            raise ValueError(f"found {list(span)}, expected [shortest, longest] from 1 upwards")
+        return span
 
 
 EXACT_MENTIONS = 100_000
@@ -137,7 +144,7 @@ class GraphConfig(Section):
 class TrainConfig(Section):
     """The heads: VAE, GCN, fusion, matcher (sections 3.2 and 3.3)."""
 
-    units: tuple[Unit, ...] = ("text", "vision", "cross")
+    units: tuple[Unit, ...] = Field(("text", "vision", "cross"), min_length=1)
     d_v: int = Field(96, ge=1)
     """Width of the projected visual features."""
     d_h: int = Field(96, ge=1)
@@ -239,14 +246,25 @@ def load_params(
     """
     path = Path(path)
     raw = read_mapping(path, "parameter file", "run from the project's folder, or pass --params")
-    for name, sections in (raw.get("overrides") or {}).items():
-        for section in sections or {}:
+    overrides = _mapping(raw.get("overrides"), f"{path}: overrides")
+    for name, sections in overrides.items():
+        for section, values in _mapping(sections, f"{path}: overrides.{name}").items():
             _known(f"{path}: overrides.{name}.{section}", section, SECTIONS)
-    for section, values in ((raw.get("overrides") or {}).get(dataset) or {}).items():
+            _mapping(values, f"{path}: overrides.{name}.{section}")
+    for section, values in (overrides.get(dataset) or {}).items():
+        _mapping(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     for assignment in assignments:
         _assign(raw, assignment)
     return validated(Params, raw, str(path))
+
+
+def _mapping(value: Any, place: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place}: expected a mapping, found {type(value).__name__}")
+    return value
 
 
 def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:

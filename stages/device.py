@@ -25,9 +25,30 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         first = str(error).splitlines()[0]
         raise MelovError(f"device '{name}' cannot be used: {first}", "use device: auto") from None
+    return device
+
+
+def heads_device(name: str) -> torch.device:
+    """Where heads train and rank: `auto` takes CUDA, then the CPU.
+
+    MPS has neither float64, which exact ranks are counted in, nor sparse matrices, which the GCN
+    multiplies.
+
+    Raises
+    ------
+    MelovError: the device asked for is not here, or is MPS.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = resolve_device(name)
+    if device.type == "mps":
+        raise MelovError(
+            f"device '{name}' has no float64 and no sparse matrices, and the heads need both",
+            "use device: auto or cpu for train and evaluate; extract can use mps",
+        )
     return device
 
 
@@ -39,7 +60,7 @@ def resolve_dtype(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if device.type == "mps":
         return "float16"
     return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"

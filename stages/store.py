@@ -23,7 +23,7 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
     if made_from != records:
         raise StoreError(
             f"{paths.store}: made from records {made_from}, but {paths.records} holds {records}",
-            f"{again} --force",
+            again,
         )
     return store
 

@@ -1,6 +1,7 @@
 """Trains and evaluates a grid in one process over one opened data set.
 
-A finished run is not repeated; a killed one goes on after its last epoch.
+A finished run is not repeated, nor one that another grid of the data set has finished; a killed one
+goes on after its last epoch.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,14 +22,14 @@ from stages.ablation.grid import Grid, GridRun
 from stages.baselines.build import build_heads
 from stages.baselines.names import reads_local
 from stages.config import EvaluateConfig, GraphConfig
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.graph.graph import Graph, build_graph
 from stages.graph.source import read_source
 from stages.heads.inputs import CachedFeatures
 from stages.heads.model import HeadsConfig
 from stages.heads.saved import RunInfo, save_heads
-from stages.paths import DatasetPaths
-from stages.ranking.evaluate import evaluate, write_evaluation
+from stages.paths import DatasetPaths, atomic_path
+from stages.ranking.evaluate import evaluate, write_evaluation, write_metrics
 from stages.training.checkpoint import run_digest
 from stages.training.data import Opened, data_for, open_dataset, read_features
 from stages.training.history import write_history
@@ -67,6 +69,10 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
         begun = time.perf_counter()
         metrics, done = job.finished(), "finished already"
         if metrics is None:
+            metrics, done = job.borrowed(), "finished by another grid"
+        if metrics is None:
+            # The table of an earlier grid of this name no longer says what lies here.
+            (folder / "runs.parquet").unlink(missing_ok=True)
             metrics = job.work(config)
             done = f"{time.perf_counter() - begun:.1f} s"
         ranks = np.load(job.folder / "ranks.npz")["test"]
@@ -127,7 +133,7 @@ class _Job:
     def __init__(self, shared: _Shared, run: GridRun, seed: int, folder: Path) -> None:
         self.shared, self.run, self.seed = shared, run, seed
         self.folder = folder / f"{run.name}-s{seed}"
-        device = resolve_device(run.train.device)
+        device = heads_device(run.train.device)
         self.cached = shared.features(run.train.units, run.variant, device)
         self.heads: HeadsConfig = heads_config(self.cached, run.train, run.variant, run.graph.floor)
         self.digest = run_digest(
@@ -139,8 +145,28 @@ class _Job:
 
     def finished(self) -> dict[str, Any] | None:
         """The metrics of this very run, if an earlier process has finished it."""
+        return self._finished_in(self.folder)
+
+    def borrowed(self) -> dict[str, Any] | None:
+        """The metrics of this very run if another grid has finished it, whose files are copied."""
+        for other in sorted(self.folder.parent.parent.glob(f"*/*-s{self.seed}")):
+            metrics = self._finished_in(other)
+            if metrics is None:
+                continue
+            (self.folder / "metrics.json").unlink(missing_ok=True)  # of other settings
+            for name in ("model.safetensors", "config.json", "history.csv", "ranks.npz"):
+                with atomic_path(self.folder / name) as path:
+                    shutil.copyfile(other / name, path)
+            metrics["run"] = self.run.name
+            write_metrics(self.folder, metrics)
+            return metrics
+        return None
+
+    def _finished_in(self, folder: Path) -> dict[str, Any] | None:
         try:
-            metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())
+            metrics: dict[str, Any] = json.loads(
+                (folder / "metrics.json").read_text(encoding="utf-8")
+            )
         except (OSError, ValueError):
             return None
         return metrics if metrics.get("digest") == self.digest else None
@@ -168,6 +194,7 @@ class _Job:
             "seed": self.seed,
             "run": run.name,
             "digest": self.digest,
+            "graph": run.graph.model_dump(mode="json"),
         }
         write_evaluation(self.folder, about, found, ranks)
         forget(work)

@@ -87,7 +87,10 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> s
     """table.csv, table.md, table.parquet and runs.parquet; returns the Markdown."""
     rows = run_rows(outcomes, reference)
     text = markdown(rows, reference)
-    with atomic_path(folder / "table.csv") as path, path.open("w", newline="") as file:
+    with (
+        atomic_path(folder / "table.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -149,7 +149,9 @@ class Records:
             with atomic_path(folder / f"{name}.parquet") as path:
                 pq.write_table(table.cast(schema), path)
         with atomic_path(index) as path:
-            path.write_text(json.dumps(self._index(), indent=1, ensure_ascii=False) + "\n")
+            path.write_text(
+                json.dumps(self._index(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
     def _index(self) -> dict[str, Any]:
         return {
@@ -176,13 +178,14 @@ class Records:
         RecordsError: a file is missing or holds another schema.
         """
         try:
-            index = json.loads((folder / "records.json").read_text())
+            index = json.loads((folder / "records.json").read_text(encoding="utf-8"))
             entities = pq.read_table(folder / "entities.parquet")
             pictures = pq.read_table(folder / "pictures.parquet")
             mentions = {s: pq.read_table(folder / f"mentions-{s}.parquet") for s in SPLITS}
         except (FileNotFoundError, json.JSONDecodeError, pa.ArrowInvalid) as error:
             raise RecordsError(
-                f"{folder}: no complete records: {error}", "run python -m pipeline.prepare again"
+                f"{folder}: no complete records: {error}",
+                "run python -m pipeline.prepare --dataset NAME again",
             ) from None
         findings = tuple(
             Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
@@ -201,7 +204,7 @@ class Records:
 
 def read_digest(folder: Path) -> str:
     """The digest alone, without reading the tables."""
-    digest: str = json.loads((folder / "records.json").read_text())["digest"]
+    digest: str = json.loads((folder / "records.json").read_text(encoding="utf-8"))["digest"]
     return digest
 
 

@@ -11,6 +11,7 @@ from functools import cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _BYTES = 2**30
+_MOST_OF_OLDER = 2**25  # HEAP_MAX_SIZE / 2: more is refused by older glibc
 
 
 @cache
@@ -21,5 +22,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
         return
+    # First, since any setting ends glibc's own adjusting of the threshold.
+    if not mallopt(_M_MMAP_THRESHOLD, _BYTES):
+        mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLDER)
     mallopt(_M_TRIM_THRESHOLD, _BYTES)
-    mallopt(_M_MMAP_THRESHOLD, _BYTES)

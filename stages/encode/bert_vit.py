@@ -29,7 +29,7 @@ def text_pooling(checkpoint: Checkpoint, asked: str) -> str:
     path = checkpoint.folder / "1_Pooling" / "config.json"
     if not path.exists():
         return "cls"
-    said = json.loads(path.read_text())
+    said = json.loads(path.read_text(encoding="utf-8"))
     # sentence-transformers names the mode; its older versions set one flag of several.
     named = said.get("pooling_mode") or [k for k, on in said.items() if on and k in _OLD_FLAGS]
     modes = [named] if isinstance(named, str) else [_OLD_FLAGS.get(mode, mode) for mode in named]
@@ -42,8 +42,9 @@ def text_pooling(checkpoint: Checkpoint, asked: str) -> str:
 
 
 class BertVitEncoder:
-    """global text = [CLS] or the mean over real tokens; global image = the CLS state after the
-    model's last layer norm; local = last hidden states (section 3.1)."""
+    """global text = [CLS] or the mean over real tokens; global image = the CLS state of the last
+    hidden states; local = all of them (section 3.1). A ViT's have passed its last layer norm, those
+    of CLIP's vision tower have not."""
 
     def __init__(
         self, checkpoints: Checkpoints, pooling: str, device: torch.device, dtype: torch.dtype

@@ -15,7 +15,6 @@ from cache.errors import MelovError
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-_COMPANIONS = (*TOKENIZERS, *PREPROCESSORS)
 # What decides a text's or a picture's features; read-me files and other formats do not.
 IDENTITY = (
     "config.json",
@@ -68,7 +67,10 @@ class Checkpoint:
     def identity(self) -> str:
         """Hash of weights, configuration, tokenizer and preprocessing (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
-        for path in sorted({p for pattern in IDENTITY for p in self.folder.glob(pattern)}):
+        paths = {p for pattern in IDENTITY for p in self.folder.glob(pattern)}
+        if any(p.suffix == ".safetensors" for p in paths):  # which are then the weights in use
+            paths = {p for p in paths if p.suffix != ".bin"}
+        for path in sorted(paths):
             state.update(path.relative_to(self.folder).as_posix().encode())
             with path.open("rb") as file:
                 state.update(hashlib.file_digest(file, "blake2b").digest())
@@ -119,6 +121,15 @@ def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
     return any((folder / name).exists() for name in names)
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a hub's cached folder has what its model needs; CLIP needs two kinds of companion."""
+    if not _any_of(folder, ("config.json",)) or not _any_of(folder, WEIGHTS):
+        return False
+    if _read_json(folder / "config.json").get("model_type") == "clip":
+        return _any_of(folder, TOKENIZERS) and _any_of(folder, PREPROCESSORS)
+    return _any_of(folder, (*TOKENIZERS, *PREPROCESSORS))
+
+
 def _snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -128,7 +139,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
         with suppress(LocalEntryNotFoundError):
             cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
             # Other programs may have fetched a part of it, such as the tokenizer alone.
-            if all(_any_of(cached, files) for files in (("config.json",), WEIGHTS, _COMPANIONS)):
+            if _is_whole(cached):
                 return cached
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
         if not _any_of(folder, WEIGHTS):

@@ -75,6 +75,8 @@ def extract(
     older = Older(asked, None)
     if not force:
         older = find_older(paths, asked, config.dtype == "auto", replace)
+        if older.is_finished and replace:
+            older = older.checked(replace)  # by DVC, which runs it where a byte has changed
         if older.is_finished:
             _sweep(paths.partial)  # a kill just after the rename leaves the work folder behind
             return Extraction(paths.store, {})

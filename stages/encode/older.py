@@ -77,6 +77,7 @@ def find_older(paths: DatasetPaths, asked: Fingerprint, any_dtype: bool, replace
     hint = replacing(paths.dataset)
     try:
         store = FeatureStore.open(paths.store, hint=hint)
+        store.require_files()
         said = store.fingerprint.fields
         wanted = {**asked.fields, "dtype": said.get("dtype")} if any_dtype else asked.fields
         if Fingerprint({**wanted, "records": said.get("records")}) != store.fingerprint:

@@ -83,7 +83,10 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
             for group in GROUPS
         },
     }
-    with atomic_path(folder / "failed_pictures.csv") as path, path.open("w", newline="") as file:
+    with (
+        atomic_path(folder / "failed_pictures.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "reason", "records", "first_record"])
         writer.writerows([f.path, f.reason, f.records, f.first_record] for f in failed)

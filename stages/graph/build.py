@@ -58,7 +58,7 @@ def build_rows(
     if queries.shape[1] != keys.shape[1]:
         raise GraphError(
             f"queries have {queries.shape[1]} features, keys {keys.shape[1]}",
-            "both must come from one store: run python -m pipeline.extract",
+            "both must come from one store: run python -m pipeline.extract --dataset NAME",
         )
     if not len(queries) or not len(keys):
         return sp.csr_array((len(queries), len(keys)), dtype=np.float32)

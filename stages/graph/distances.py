@@ -36,7 +36,7 @@ def check_features(x: np.ndarray, what: str) -> np.ndarray:
     if not 8 * x.shape[1] * largest**2 < float(np.finfo(np.float32).max):  # NaN fails this too
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         found = f"row {bad[0]} holds NaN or infinity" if len(bad) else f"an entry is {largest:g}"
-        raise GraphError(f"{what}: {found}", "run python -m pipeline.extract again")
+        raise GraphError(f"{what}: {found}", "run python -m pipeline.extract --dataset NAME again")
     return x
 
 
@@ -90,7 +90,7 @@ def mean_distance(x: np.ndarray) -> float:
     if (x == x[0]).all():
         raise GraphError(
             f"all {n} training mentions have equal text features: the bandwidth would be zero",
-            "check their texts and extract.text_encoder, then run python -m pipeline.extract",
+            "check their texts and extract.text_encoder: python -m pipeline.extract --dataset NAME",
         )
     centred = x - x.mean(axis=0, dtype=np.float64)  # float64 (n, d)
     square = row_sums(centred * centred).astype(np.float32)[:, None]

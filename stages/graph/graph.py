@@ -74,7 +74,9 @@ class Graph:
         config = self.config.model_dump(mode="json", exclude=RESULT_FREE)
         content = {"layout": LAYOUT, **self.stats, "config": config, "provenance": provenance}
         with atomic_path(index) as path:
-            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            path.write_text(
+                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
 
 def build_graph(
@@ -182,7 +184,7 @@ def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
     folder = Path(folder)
     hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"
     try:
-        content = json.loads((folder / "graph.json").read_text())
+        content = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
     layout = content.pop("layout", None) if isinstance(content, dict) else None

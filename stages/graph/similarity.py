@@ -106,7 +106,7 @@ def make_metric(name: str, bandwidth: float, scale: float) -> Metric:
     if not needed > 0:
         raise GraphError(
             f"metric {name}: its scale is {needed:g}, expected a positive number",
-            "check extract.text_encoder, then run python -m pipeline.extract",
+            "check extract.text_encoder, then run python -m pipeline.extract --dataset NAME",
         )
     if name == "cosine":
         return Cosine()

@@ -52,7 +52,9 @@ class CachedFeatures:
         self.lexical = (
             {g: lexical_rows(store, g) for g in _groups()} if "lexical" in units else None
         )
-        self.words = {g: word_rows(store, g) for g in _groups()} if "lexical" in units else None
+        # A store of an earlier version has no words; only train.contained_scale asks for them.
+        reads_words = "lexical" in units and "words/idf" in store
+        self.words = {g: _csr(store, "words", g) for g in _groups()} if reads_words else None
 
     @property
     def n_entities(self) -> int:
@@ -209,21 +211,6 @@ def _whole(store: FeatureStore, name: str) -> np.ndarray:
 def lexical_rows(store: FeatureStore, group: str) -> sp.csr_array:
     """TF-IDF rows of a group's names, CSR float32 (records, terms), of unit length."""
     return _csr(store, "lexical", group)
-
-
-def word_rows(store: FeatureStore, group: str) -> sp.csr_array:
-    """Words of names, CSR float32 (records, words): in a mention's sentence, or shares of a name.
-
-    Raises
-    ------
-    MelovError: the store is older than these arrays.
-    """
-    if "words/idf" not in store:
-        raise MelovError(
-            f"{store.path}: was extracted before the lexical unit read words of sentences",
-            f"python -m pipeline.extract --dataset {store.attributes['dataset']} --force",
-        )
-    return _csr(store, "words", group)
 
 
 def _csr(store: FeatureStore, kind: str, group: str) -> sp.csr_array:

@@ -50,7 +50,7 @@ def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Heads,
     MelovError: no such run; `command` is the one that makes it.
     """
     try:
-        said = json.loads((folder / "config.json").read_text())
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MelovError(f"{folder}: no trained run", command) from None
     heads = said.pop("heads")

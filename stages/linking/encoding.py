@@ -138,7 +138,7 @@ def open_mention_encoder(
         Tokenizer(checkpoints.text, config.max_tokens),
         config,
         _lexicon(store) if lexical else None,
-        _name_words(store) if lexical else None,
+        _name_words(store) if lexical and "words/idf" in store else None,
     )
 
 

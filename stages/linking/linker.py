@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stages.config import EvaluateConfig, ExtractConfig
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, SplitGraph, with_neighbors
 from stages.heads.model import Melov, MentionInput
@@ -68,7 +68,7 @@ class Linker:
             is not the one that made the store.
         """
         opened = open_dataset(paths)
-        device = resolve_device(evaluate.device)
+        device = heads_device(evaluate.device)
         model, info = load_run(paths, opened, variant, seed, device)
         heads = info.heads
         cached = read_features(opened.store, heads.units, variant, device)

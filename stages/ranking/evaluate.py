@@ -44,5 +44,10 @@ def write_evaluation(
     """`metrics.json` and `ranks.npz` of a run."""
     with atomic_path(folder / "ranks.npz") as path, path.open("wb") as file:
         np.savez(file, **{split: values.astype(np.float32) for split, values in ranks.items()})
+    write_metrics(folder, {**about, **found})
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """`metrics.json`, which comes last: its presence says that a run is whole."""
     with atomic_path(folder / "metrics.json") as path:
-        path.write_text(json.dumps({**about, **found}, indent=1) + "\n")
+        path.write_text(json.dumps(metrics, indent=1) + "\n")

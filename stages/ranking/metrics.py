@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 HITS = (1, 3, 5, 10, 20)
-POOR_KINDS = ("low_quality", "low_value", "low_relevance", "missing")
 
 
 def metrics(ranks: np.ndarray, entities: int) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def metrics_by_part(
     of = np.array([kind or "" for kind in kinds], dtype=object)
     for kind in sorted(set(of) - {""}):
         found[f"test_image_{kind}"] = metrics(ranks[of == kind], entities)
-    poor = np.isin(of.astype(str), POOR_KINDS)
+    poor = (of != "") & (of != "good")
     if poor.any():
         found["test_image_poor"] = metrics(ranks[poor], entities)
     return found

@@ -13,7 +13,7 @@ import torch
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.heads.model import Melov
 from stages.paths import DatasetPaths
 from stages.progress import progress
@@ -90,14 +90,14 @@ class Explainer:
 
     @torch.inference_mode()
     def fusion(self, variant: str, seed: int) -> dict[str, np.ndarray] | None:
-        """Source -> weights of all test mentions (m,); None where the variant fuses nothing.
+        """Source -> weights of all test mentions (m,); None where nothing is fused.
 
         The mentions' side alone: no entity is read.
         """
         model, data = self._run(variant, seed)
-        if len(model.config.sources) < 2:
-            return None
         n, size = data.cached.n_mentions("test"), self.config.mention_rows
+        if len(model.config.sources) < 2 or n == 0:
+            return None
         found = []
         with progress(n, "mentions", "fusion weights") as bar:
             for start in range(0, n, size):
@@ -110,7 +110,7 @@ class Explainer:
 
     def _run(self, variant: str, seed: int) -> tuple[Melov, Data]:
         if (variant, seed) not in self._runs:
-            device = resolve_device(self.config.device)
+            device = heads_device(self.config.device)
             try:
                 run = open_run(self.paths, self.opened, variant, seed, device)
             except (RuntimeError, TypeError, KeyError):  # other shapes, other settings

@@ -69,7 +69,8 @@ def _folder(paths: DatasetPaths) -> Path:
 
 
 def _load(paths: DatasetPaths, folder: Path) -> GridReport:
-    again = f"python -m pipeline.ablate --dataset {paths.dataset} --grid grids/{folder.name}.yaml"
+    grid = f"--grid FILE of the grid {folder.name}"
+    again = f"python -m pipeline.ablate --dataset {paths.dataset} {grid}"
     rows = read(folder / "runs.parquet", _rows, again)
     names = tuple(dict.fromkeys(row["run"] for row in rows))
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
@@ -82,6 +83,7 @@ def _load(paths: DatasetPaths, folder: Path) -> GridReport:
             np.zeros(0),
         )
         base[row["run"]] = read(run / "config.json", read_json, again)
+        base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
     # A run that lacks a seed cannot stand beside the others.
     complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))
     return GridReport(

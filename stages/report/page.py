@@ -103,7 +103,7 @@ def _headline(results: Results) -> list[tuple[str, str]]:
 
 def _bars(results: Results, name: str) -> list[Figure]:
     """H@1 by kind of picture, where kinds are known, and seen against unseen (Figure 5)."""
-    if len(results.variants) > MOST_BARS:
+    if len(results.variants) > MOST_BARS or not results.mentions():
         return []
     kinds = [part for part in results.parts if part.startswith("test_image_")]
     share = results.mentions("test_unseen") / results.mentions()

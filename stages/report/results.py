@@ -191,7 +191,7 @@ def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -67,7 +67,7 @@ def table2_sheet(results: Results) -> Sheet | None:
             cells += [number(value), _ours(results, system, metric)]
         rows.append(cells)
     return Sheet(
-        "Published: Table 2 of the paper, fine-tuned CLIP. Ours: frozen encoders, all test "
+        "Published: Table 2 of the paper, fine-tuned encoders. Ours: frozen encoders, all test "
         "mentions. Percent.",
         ("system", *("published", "ours") * len(METRICS)),
         rows,

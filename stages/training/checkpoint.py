@@ -28,6 +28,7 @@ class State:
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     rng: Tensor
+    cuda_rng: Tensor | None = None
     best_mrr: float = -1.0
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -60,7 +61,7 @@ def load_state(folder: Path) -> State | None:
         log.warning("%s: damaged; training starts over", path)
         return None
     try:
-        return State(**torch.load(io.BytesIO(data), weights_only=True))
+        return State(**torch.load(io.BytesIO(data), weights_only=True, map_location="cpu"))
     except TypeError as error:
         log.warning("%s: of another version (%s); training starts over", path, error)
         return None

@@ -15,7 +15,10 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
     trained."""
     columns = list(history[0]) if history else COLUMNS
-    with atomic_path(folder / "history.csv") as path, path.open("w", newline="") as file:
+    with (
+        atomic_path(folder / "history.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)

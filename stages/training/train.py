@@ -62,7 +62,8 @@ def heads_config(
 
     Raises
     ------
-    MelovError: τ would not start above the floor of the stored graph.
+    MelovError: τ would not start above the floor of the stored graph; `contained_scale` on a store
+        that is older than the words of names.
     """
     units = settled(config, variant).units
     if variant == "clip" and not in_joint_space(cached):
@@ -86,6 +87,12 @@ def heads_config(
         contained_scale=config.contained_scale,
         dropout=config.dropout,
     )
+    if heads.contained_scale and "lexical" in units and cached.words is None:
+        raise MelovError(
+            f"train.contained_scale = {config.contained_scale} needs the words of names, which "
+            f"{cached.store.path} is too old to hold",
+            f"python -m pipeline.extract --dataset {cached.store.attributes['dataset']} --force",
+        )
     if heads.uses_graph and config.tau_init <= floor:
         raise MelovError(
             f"train.tau_init = {config.tau_init} is not above the graph's floor {floor}: "
@@ -107,7 +114,11 @@ def train(
     """Train one run, resuming from `work` where an earlier attempt with equal inputs was killed.
 
     Deterministic on one machine: the same seed gives the same weights, killed or not. A model
-    without parameters has no epoch.
+    without parameters has no epoch. Under CUDA a resumed run may differ in last bits.
+
+    Raises
+    ------
+    MelovError: no validation mention, or a loss that is not finite.
     """
     digest = run_digest(
         heads=asdict(heads), train=config.model_dump(), seed=seed, made_from=data.provenance
@@ -122,6 +133,11 @@ def train(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     valid_rows = _valid_sample(len(data.gold["valid"]), config.valid_mentions)
+    if not len(valid_rows):
+        raise MelovError(
+            "the validation split has no mention, and the best epoch is chosen on it",
+            "put some mentions into it and prepare the data set again",
+        )
     state = load_state(folder)
     if state is None:
         state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
@@ -130,6 +146,8 @@ def train(
         model.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(state.rng)
+        if state.cuda_rng is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state.cuda_rng, device)
 
     near = (
         nearest_wrong(data.cached, data.views, data.gold["train"])
@@ -148,6 +166,7 @@ def train(
             state.best = {name: w.detach().clone() for name, w in model.state_dict().items()}
         state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
         state.rng = torch.get_rng_state()
+        state.cuda_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         save_state(folder, state)
         seconds.append(time.perf_counter() - begun)
         if on_epoch is not None:

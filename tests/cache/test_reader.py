@@ -122,17 +122,21 @@ def test_a_slice_inside_one_chunk_is_a_read_only_view(stores: dict[str, FeatureS
     assert not np.shares_memory(rows.slice(5, 9), rows.slice(5, 9))
 
 
-def test_a_missing_chunk_file_holds_the_fill_value_as_in_zarr(tmp_path: Path):
+@pytest.mark.parametrize("name", FILLED)
+def test_a_chunk_file_that_was_lost_is_damage_and_no_zeros(tmp_path: Path, name: str):
     path = build(tmp_path / "work", tmp_path / "features.zarr")
-    for name in FILLED:
-        key = ".".join(["c", "1", *("0" for _ in ARRAYS[name].shape[1:])])
-        (path / name / key).unlink()
-    store, group = FeatureStore.open(path), zarr.open_group(path, mode="r")
-    for name in FILLED:
-        expected = np.asarray(group[name])
-        assert not expected[4:8].any()
-        np.testing.assert_array_equal(store[name].slice(0, len(expected)), expected)
-        np.testing.assert_array_equal(store[name].gather([9, 5, 1]), expected[[9, 5, 1]])
+    FeatureStore.open(path).require_files()
+    file = path / name / ".".join(["c", "1", *("0" for _ in ARRAYS[name].shape[1:])])
+    file.unlink()
+    store = FeatureStore.open(path, hint="make it again")
+    rows = store[name]
+    rows.gather([1])  # of the chunk before
+    for read in (lambda: rows.gather([9, 5, 1]), lambda: rows.slice(4, 6), store.require_files):
+        with pytest.raises(
+            StoreError, match=f"{file.name}: damaged: the file is missing"
+        ) as caught:
+            read()
+        assert "make it again" in str(caught.value)
 
 
 def test_a_pickled_array_carries_no_data_and_reads_the_same(stores: dict[str, FeatureStore]):

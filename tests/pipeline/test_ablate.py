@@ -85,7 +85,9 @@ def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
     assert json.loads((folder / "d_z=2-s1" / "config.json").read_text())["heads"]["d_z"] == 2
 
 
-def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight):
+def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight, tmp_path):
+    # Without the straight grid's runs beside it, which would be taken.
+    root = shutil.copytree(root, tmp_path / "alone", ignore=shutil.ignore_patterns("ablations"))
     write_grid(root, "killed")
     folder = root / "ablations/tiny/killed"
     command = [
@@ -139,6 +141,35 @@ def test_a_finished_grid_trains_nothing_and_a_changed_run_alone_is_repeated(
     grid.write_text(grid.read_text().replace("d_z: 2", "d_z: 3").replace("[0, 1]", "[1]"))
     assert run(root, "changed").exit_code == 0
     assert trained == [("no-intra", 3)]
+
+
+def test_a_finished_grid_that_is_worked_on_again_is_no_longer_called_finished(
+    root, straight, monkeypatch
+):
+    folder = root / "ablations/tiny/again"
+    shutil.copytree(straight.folder, folder)
+    write_grid(root, "again")
+    grid = root / "again.yaml"
+    grid.write_text(grid.read_text().replace("d_z: 2", "d_z: 4"))
+    monkeypatch.setattr(runs, "train", lambda *_: 1 / 0)  # as a kill in the middle of a run
+    assert run(root, "again").exit_code == 1
+    assert not (folder / "runs.parquet").exists()
+
+
+def test_a_run_that_another_grid_has_finished_is_taken_from_there(root, straight, monkeypatch):
+    (root / "other.yaml").write_text("seeds: [1]\nruns: [{name: kernel, variant: melov}]\n")
+    monkeypatch.setattr(runs, "train", None)  # not to be called
+    result = run(root, "other")
+    assert result.exit_code == 0, result.output
+    taken, source = root / "ablations/tiny/other/kernel-s1", straight.folder / "melov-s1"
+    for name in set(FILES) - {"metrics.json"}:
+        assert (taken / name).read_bytes() == (source / name).read_bytes()
+    said, theirs = (json.loads((f / "metrics.json").read_text()) for f in (taken, source))
+    assert said == {**theirs, "run": "kernel"}
+    # One that is not whole is not taken.
+    shutil.rmtree(taken)
+    monkeypatch.setattr(runs.json, "loads", lambda text: {"digest": "another"})
+    assert run(root, "other").exit_code == 1
 
 
 def test_a_run_of_a_grid_is_the_run_that_train_makes(root, straight):

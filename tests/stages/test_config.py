@@ -90,3 +90,20 @@ def test_a_missing_parameter_file_is_named(tmp_path):
 def test_the_graphs_digest_leaves_out_what_changes_no_entry():
     assert GraphConfig(block_rows=7).digest == GraphConfig().digest
     assert GraphConfig(metric="dot").digest != GraphConfig().digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("overrides: [a]", "overrides: expected a mapping, found list"),
+        ("overrides: {demo: 3}", r"overrides\.demo: expected a mapping, found int"),
+        ("overrides: {demo: {train: [1]}}", r"demo\.train: expected a mapping, found list"),
+        ("{train: [1], overrides: {demo: {train: {d_z: 2}}}}", "train: expected a mapping"),
+        ("extract: {lexical_ngrams: [4, 2]}", "expected \\[shortest, longest\\]"),
+        ("extract: {lexical_ngrams: [0, 2]}", "expected \\[shortest, longest\\]"),
+        ("train: {units: []}", r"train\.units"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_one_clear_error(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_params(write(tmp_path, text), "demo")

@@ -72,3 +72,10 @@ def test_rates_lie_between_nothing_and_one_and_grow_with_k(ranks, data):
     assert sum(p["mentions"] for p in parts) == len(ranks)
     total = sum(p["mrr"] * p["mentions"] for p in parts)
     assert total == pytest.approx(whole["mrr"] * len(ranks))
+
+
+def test_poor_is_every_kind_but_good_whatever_a_source_calls_them():
+    kinds = ["good", "blurry", "meme", None]
+    found = metrics_by_part(np.array([1.0, 2.0, 4.0, 8.0]), 9, np.ones(4, bool), kinds)
+    assert found["test_image_poor"]["mentions"] == 2
+    assert found["test_image_poor"]["mrr"] == pytest.approx((1 / 2 + 1 / 4) / 2)
