@@ -139,7 +139,7 @@ def _scaling(steps: Steps, full: bool) -> tuple[dict[str, Any], list[Mark]]:
     laps = 8 if full else 2
     by_size = compare({str(n): partial(steps.streamed, laps, n) for n in kb}, rounds=2)
     seconds = [t.seconds / laps for t in by_size]
-    counts = [8, 16, 32, 64] if full else [1, 2, 4, 7]
+    counts = [4, 8, 16, 32] if full else [1, 2, 4, 7]
     by_count = compare({str(n): partial(steps.streamed, n) for n in counts}, rounds=2)
     mentions = [n * steps.config.batch_size for n in counts]
     epochs = [t.seconds for t in by_count]

@@ -28,11 +28,11 @@ class State:
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     rng: Tensor
-    cuda_rng: Tensor | None = None
     best_mrr: float = -1.0
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    cuda_rng: Tensor | None = None
 
 
 def run_digest(**made_from: Any) -> str:

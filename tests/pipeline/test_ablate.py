@@ -83,6 +83,9 @@ def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
     said = json.loads((folder / "d_z=2-s1" / "metrics.json").read_text())
     assert (said["dataset"], said["variant"], said["seed"]) == ("tiny", "no-intra", 1)
     assert json.loads((folder / "d_z=2-s1" / "config.json").read_text())["heads"]["d_z"] == 2
+    for run, metric in (("melov-s0", "kernel"), ("cosine-s0", "cosine")):
+        said = json.loads((folder / run / "metrics.json").read_text())
+        assert said["graph"]["metric"] == metric  # the report's sweeps read it
 
 
 def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight, tmp_path):
@@ -144,8 +147,9 @@ def test_a_finished_grid_trains_nothing_and_a_changed_run_alone_is_repeated(
 
 
 def test_a_finished_grid_that_is_worked_on_again_is_no_longer_called_finished(
-    root, straight, monkeypatch
+    root, straight, monkeypatch, tmp_path
 ):
+    root = shutil.copytree(root, tmp_path / "copy")
     folder = root / "ablations/tiny/again"
     shutil.copytree(straight.folder, folder)
     write_grid(root, "again")
@@ -156,7 +160,10 @@ def test_a_finished_grid_that_is_worked_on_again_is_no_longer_called_finished(
     assert not (folder / "runs.parquet").exists()
 
 
-def test_a_run_that_another_grid_has_finished_is_taken_from_there(root, straight, monkeypatch):
+def test_a_run_that_another_grid_has_finished_is_taken_from_there(
+    root, straight, monkeypatch, tmp_path
+):
+    root = shutil.copytree(root, tmp_path / "copy")
     (root / "other.yaml").write_text("seeds: [1]\nruns: [{name: kernel, variant: melov}]\n")
     monkeypatch.setattr(runs, "train", None)  # not to be called
     result = run(root, "other")

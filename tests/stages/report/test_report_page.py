@@ -3,14 +3,17 @@ from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_runs
 import pytest
 
 from cache.errors import MelovError
 from stages.config import ReportConfig
+from stages.report.grids import GridReport
 from stages.report.published import DATASETS, LATER, PUBLISHED, VARIANT_OF
 from stages.report.report import report_folder, write_report
+from stages.report.sweeps import find_sweeps
 
 VOID = {"meta", "link", "img", "br"}
 VARIANTS = ("melov", "mimic")
@@ -169,7 +172,22 @@ def test_a_damaged_grid_names_the_file_and_the_command(tmp_path):
     (folder / "runs.parquet").write_bytes(b"no parquet")
     with pytest.raises(MelovError, match=r"runs\.parquet: not readable") as error:
         write_report(paths, VARIANTS, (0,), ReportConfig())
-    assert "--grid grids/bad.yaml" in (error.value.hint or "")
+    assert "--grid FILE of the grid bad" in (error.value.hint or "")
+
+
+def test_a_sweep_of_the_graph_holds_the_run_with_the_default():
+    """Its value stands in no setting of its own, only beneath them."""
+    graph = {"bandwidth_fraction": 0.25, "floor": 0.05}
+    grid = GridReport(
+        "figure3",
+        SimpleNamespace(variants=("melov", "b=0.5", "mimic")),
+        {"melov": "melov", "b=0.5": "melov", "mimic": "mimic"},
+        {"melov": {}, "b=0.5": {"graph.bandwidth_fraction": 0.5}, "mimic": {}},
+        {run: {"graph": graph} for run in ("melov", "b=0.5", "mimic")},
+    )
+    (sweep,) = find_sweeps(grid)
+    assert sweep.values == (0.25, 0.5)
+    assert sweep.runs == {"melov": {0.25: "melov", 0.5: "b=0.5"}}
 
 
 def test_both_colour_schemes_reach_the_drawings(text):
@@ -213,7 +231,7 @@ def test_published_figures_stand_beside_ours_as_other_conditions(tmp_path):
     words = Page(report(tmp_path, "wikimel")).words
     assert "Other conditions." in words
     assert "And other data" not in words
-    assert "Published: Table 2 of the paper, fine-tuned CLIP" in words
+    assert "Published: Table 2 of the paper, fine-tuned encoders" in words
     for dataset in ("tiny", "demo"):
         text = report(tmp_path, dataset)
         words = Page(text).words
