@@ -20,7 +20,7 @@ from stages.ablation.cosines import Near, against_clean, another
 from stages.config import Params
 from stages.datasets.demo.clean import CleanPicture, clean_pictures
 from stages.datasets.demo.mentions import IMAGE_KINDS
-from stages.device import resolve_device
+from stages.device import heads_device
 from stages.encode.decode import decode
 from stages.encode.units import Loaded, Unit, encode_image_unit
 from stages.heads.inputs import MentionInputs
@@ -59,7 +59,7 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
     """
     opened = open_dataset(paths)
     pictures = clean_pictures(opened.records, SPLIT, params.demo)
-    device = resolve_device(params.evaluate.device)
+    device = heads_device(params.evaluate.device)
     model, data = open_run(paths, opened, variant, seed, device)
     if not isinstance(model, Melov) or not model.config.uses_images:
         raise MelovError(
