@@ -41,8 +41,9 @@ def copy_rate(size: int = 1 << 28) -> float:
     return size / _best(lambda: target.copy_(source))
 
 
-def write_rate(folder: Path, size: int = 1 << 30) -> float:
-    """Bytes a second of one sequential write with fsync at its end, the best of three."""
+def write_rate(folder: Path, size: int, times: int) -> float:
+    """Bytes a second of one sequential write of `size` bytes with fsync at its end, the best of
+    `times` after one more."""
     block = np.random.default_rng(0).bytes(1 << 24)
     path = folder / "sequential.bin"
 
@@ -53,7 +54,7 @@ def write_rate(folder: Path, size: int = 1 << 30) -> float:
             file.flush()
             os.fsync(file.fileno())
 
-    rate = size / _best(write, 3)
+    rate = size / _best(write, times)
     path.unlink()
     return rate
 

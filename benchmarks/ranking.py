@@ -19,7 +19,6 @@ from stages.heads.model import Melov
 from stages.ranking.rank import rank_gold
 from stages.ranking.views import Views
 from stages.training.data import open_dataset, run_data
-from stages.training.prefetch import prefetch
 from stages.training.step import load_batch, train_step
 from stages.training.train import Data
 
@@ -120,7 +119,7 @@ def _trained(full: bool) -> Trained:
     size = config.batch_size
     steps = STEPS_FULL if full else STEPS_QUICK
     batches = (rng.choice(len(gold), size, replace=False) for _ in range(steps))
-    for batch in prefetch(lambda rows: load_batch(data.inputs, rows, gold[rows]), batches):
+    for batch in map(lambda rows: load_batch(data.inputs, rows, gold[rows]), batches):
         train_step(model, optimizer, batch, config)
     return Trained(model.eval(), data)
 

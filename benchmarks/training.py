@@ -14,6 +14,7 @@ from benchmarks.aggregation import aggregation
 from benchmarks.compare import Mark, PeakMemory, Result, at_least, at_most, compare, ratio_of
 from benchmarks.frozen_clip import FrozenClip
 from benchmarks.made import made_dataset
+from stages.allocator import keep_freed_memory
 from stages.config import TrainConfig
 from stages.heads.model import Melov
 from stages.training.data import open_dataset, run_data
@@ -33,6 +34,7 @@ class Steps:
     """
 
     def __init__(self, full: bool) -> None:
+        keep_freed_memory()  # as training does
         self.config = TrainConfig()
         data, heads = run_data(open_dataset(made_dataset(full)), self.config, "melov", CPU)
         self.inputs, self.gold = data.inputs, data.gold["train"]
@@ -58,7 +60,7 @@ class Steps:
 
     def streamed(self, steps: int, entities: int | None = None) -> None:
         load = partial(self.load, entities=entities)
-        for batch in prefetch(load, self.rows(steps)):
+        for batch in prefetch(load, self.rows(steps), CPU):
             self.step(batch)
 
     def held(self, batches: list[Batch]) -> None:

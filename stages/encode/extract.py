@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from cache.writer import StoreWriter, put_back
+from stages.allocator import keep_freed_memory
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
-from stages.encode.allocator import keep_freed_memory
 from stages.encode.encoder import find_checkpoints, open_encoder
 from stages.encode.job import Job
 from stages.encode.older import Older, find_older

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cache.errors import MelovError
+from stages.allocator import keep_freed_memory
 from stages.baselines.build import build_heads
 from stages.baselines.names import settled
 from stages.config import EvaluateConfig, TrainConfig
@@ -125,6 +126,8 @@ def train(
     )
     folder = work / digest
     device = data.cached.device
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(seed)
     model = build_heads(heads).to(device)
     if not list(model.parameters()):
@@ -202,7 +205,7 @@ def _train_epoch(
     sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
     # One mention alone has no negative to learn from.
     steps = [rows for rows in steps if len(rows) > 1]
-    for i, batch in enumerate(prefetch(load, iter(steps))):
+    for i, batch in enumerate(prefetch(load, iter(steps), data.cached.device)):
         _set_learning_rate(optimizer, config, epoch + i / len(steps))
         losses = train_step(model, optimizer, batch, config, f"epoch {epoch + 1}")
         share = len(batch.target) / len(order)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import resource, sys
 import numpy as np
-from stages.encode.allocator import keep_freed_memory
+from stages.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(2**25, np.uint8)
