@@ -119,7 +119,7 @@ def _trained(full: bool) -> Trained:
     size = config.batch_size
     steps = STEPS_FULL if full else STEPS_QUICK
     batches = (rng.choice(len(gold), size, replace=False) for _ in range(steps))
-    for batch in map(lambda rows: load_batch(data.inputs, rows, gold[rows]), batches):
+    for batch in (load_batch(data.inputs, rows, gold[rows]) for rows in batches):
         train_step(model, optimizer, batch, config)
     return Trained(model.eval(), data)
 
