@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,19 @@ class StoreWriter:
         canonical(note)
         for name, start, rows in parts:
             self._check(unit, name, start, rows)
-        written: list[Part] = []
-        with telling_full(self.work, f"writing {unit}", self._bytes_left):
-            for name, start, rows in parts:
-                data = flat_bytes(rows)
+        flat = [flat_bytes(rows) for _, _, rows in parts]
+        with (
+            telling_full(self.work, f"writing {unit}", self._bytes_left),
+            ThreadPoolExecutor(1, thread_name_prefix="checksum") as beside,
+        ):
+            # While the disk is waited for: the sums take as long as the writing.
+            sums = [beside.submit(crc32, data) for data in flat]
+            for (name, start, rows), data in zip(parts, flat, strict=True):
                 self._folder.place(name, start, len(rows), data)
-                written.append(Part(name, int(start), len(rows), crc32(data)))
+            written = (
+                Part(name, int(start), len(rows), crc.result())
+                for (name, start, rows), crc in zip(parts, sums, strict=True)
+            )
             self._ledger.append(Entry(unit, tuple(written), note))
 
     def checksums(self, units: Sequence[str]) -> dict[str, int]:
