@@ -77,7 +77,7 @@ def _panel(axes: Axes, result: dict[str, Any]) -> None:
     axes.axvline(1, color="#444", linewidth=1)
     for place, ratio in enumerate(ratios):
         axes.annotate(
-            f"{ratio:.2g}",
+            f"{ratio:.3g}",
             (ratio, place),
             xytext=(4 if ratio >= 1 else -4, 0),
             textcoords="offset points",
