@@ -84,10 +84,6 @@ class ArraySpec:
     def chunk_bytes(self) -> int:
         return self.chunk_rows * self.row_bytes
 
-    @property
-    def disk_bytes(self) -> int:
-        return self.n_chunks * self.chunk_bytes
-
     def chunk_file(self, group: Path, chunk: int) -> Path:
         """The file of rows `chunk * chunk_rows` onwards."""
         key = ".".join(["c", str(chunk), *("0" for _ in self.shape[1:])])

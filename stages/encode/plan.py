@@ -77,7 +77,6 @@ class PicturePlan:
     paths: list[str]
     keys: list[str]
     rows: dict[str, np.ndarray]  # group -> int32 (records,), -1 without a picture
-    of_picture: np.ndarray  # int32 (rows of pictures.parquet,): store row, -1 if not encoded
 
     @property
     def key_rows(self) -> np.ndarray:
@@ -154,4 +153,4 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
                 of_picture[picture] = row_of_key[key]
     with_none = np.append(of_picture, np.int32(-1))  # so that -1 stays -1
     rows = {group: with_none[pictures] for group, pictures in wanted.items()}
-    return PicturePlan(kept, list(row_of_key), rows, of_picture)
+    return PicturePlan(kept, list(row_of_key), rows)

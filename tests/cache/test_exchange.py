@@ -8,8 +8,9 @@ from small_stores import FINGERPRINT, build, contents, specs_of, tree
 
 from cache.errors import StoreError
 from cache.exchange import export_hdf5, load_hdf5
+from cache.layout import GROUP
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter
+from cache.writer import REPLACED, StoreWriter
 
 ARRAYS = contents()
 
@@ -134,3 +135,17 @@ def test_what_an_interrupted_load_left_is_not_trusted(tmp_path: Path, store: Pat
     writer.write("ids:0", [("ids", 0, np.zeros(4, np.uint8))])
     load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr")
     assert tree(tmp_path / "b.zarr") == tree(store)
+
+
+def test_a_load_that_was_killed_between_its_renames_loses_no_store(tmp_path: Path, store: Path):
+    """Nor when the next load's file is damaged."""
+    export_hdf5(store, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["texts/local"][0] += 1
+    old = tree(store)
+    work = tmp_path / ".partial" / f"load-{FINGERPRINT.digest}"
+    build(tmp_path / "other", work / GROUP)  # what was about to take its place
+    store.rename(work / REPLACED)
+    with pytest.raises(StoreError, match="damaged"):
+        load_hdf5(tmp_path / "a.h5", store)
+    assert tree(store) == old

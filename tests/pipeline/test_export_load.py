@@ -69,3 +69,12 @@ def test_a_missing_input_is_one_message_and_a_missing_option_is_wrong_usage(stor
     assert "gone.h5: no such file" in result.output
     assert run_load("--dataset", "other").exit_code == 2
     assert run_export("--dataset", "tiny").exit_code == 2
+
+
+def test_a_load_forgets_what_was_said_of_the_store_before(store: Path):
+    run_export("--dataset", "tiny", "--output", "tiny.h5")
+    said = store.parent / "extract" / "summary.json"
+    said.parent.mkdir()
+    said.write_text("{}")
+    assert run_load("--dataset", "tiny", "--input", "tiny.h5", "--force").exit_code == 0
+    assert not said.exists()

@@ -57,9 +57,6 @@ class World:
     entities: tuple[Entity, ...]
     occasions: tuple[Occasion, ...]
 
-    def of_kind(self, kind: Kind) -> list[Entity]:
-        return [entity for entity in self.entities if entity.kind == kind]
-
 
 def build_world(entities: int, seed: int) -> World:
     """Draw `entities` entities in name groups of 6 to 10, each of 2 to 4 kinds."""

@@ -275,6 +275,29 @@ def test_a_damaged_older_store_is_not_copied_from(project: DatasetPaths, counter
     assert counter.texts == len(FeatureStore.open(project.store)["texts/keys"])
 
 
+def test_replace_looks_at_a_store_before_it_calls_it_finished(project: DatasetPaths):
+    whole = tree(project.store)
+    file = next((project.store / "texts" / "local").glob("c.*"))
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+    extract(project, config_of(project), replace=True)
+    assert tree(project.store) == whole
+
+
+def test_a_store_that_lost_a_file_is_refused_by_its_name_and_made_anew_by_replace(
+    project: DatasetPaths,
+):
+    whole = tree(project.store)
+    file = next((project.store / "texts" / "global").glob("c.*"))
+    file.unlink()
+    with pytest.raises(StoreError, match=f"{file.name}: damaged: the file is missing") as caught:
+        extract(project, config_of(project))
+    assert "--force" in str(caught.value)
+    extract(project, config_of(project), replace=True)
+    assert tree(project.store) == whole
+
+
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
