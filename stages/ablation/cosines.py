@@ -26,9 +26,10 @@ def against_clean(
 ) -> Near:
     """Centred cosines of `features` (n, d) with `clean` (n, d).
 
-    Pictures of a frozen encoder share a large common part: any two have a high cosine, and so has
-    whatever copies that part. Less the mean, two different mentions' clean features have cosines
-    around 0. The shares are over all others, not over a drawn one; a tie counts half.
+    Features of a frozen encoder can share a large part, as those of published CLIPs do: any two
+    then have a high cosine, and so has whatever copies that part. Less the mean, two different
+    mentions' clean features have cosines around 0. The shares are over all others, not over a drawn
+    one; a tie counts half. A row of NaN has NaN everywhere.
 
     Parameters
     ----------
@@ -39,18 +40,20 @@ def against_clean(
     cosines = _unit(features - mean) @ _unit(clean - mean).T
     own = cosines.diagonal()
     below = (cosines < own[:, None]) + 0.5 * (cosines == own[:, None])
-    other = gold[:, None] != gold
+    other = (gold[:, None] != gold) & ~np.isnan(own)[:, None]
     return Near(own, _share(below, other), _share(below, other & (kind[:, None] == kind)))
 
 
-def another(gold: np.ndarray, seed: int) -> np.ndarray:
-    """For each mention (n,) a random mention of another entity; itself if there is only one."""
+def another(clean: np.ndarray, gold: np.ndarray, seed: int, kind: np.ndarray | None) -> np.ndarray:
+    """For each mention the feature (n, d) of a random mention of another entity: what is due to
+    chance. With `kind`, of an entity of the same kind: what is due to that. NaN without any."""
     random = np.random.default_rng(seed)
-    drawn = np.empty(len(gold), dtype=np.int64)
+    found = np.full(clean.shape, np.nan)
     for row, entity in enumerate(gold):
-        others = np.flatnonzero(gold != entity)
-        drawn[row] = random.choice(others) if len(others) else row
-    return drawn
+        others = gold != entity if kind is None else (gold != entity) & (kind == kind[row])
+        if others.any():
+            found[row] = clean[random.choice(np.flatnonzero(others))]
+    return found
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -74,7 +74,11 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
     clean = project(torch.from_numpy(encoded).to(device), model.w_v).cpu().numpy()
     repaired = repaired_features(model, data.inputs, len(clean), params.evaluate.mention_rows)
     gold = opened.records.gold(SPLIT)
-    features = {**repaired.sources, "another": clean[another(gold, seed)]}
+    features = {
+        **repaired.sources,
+        "another": another(clean, gold, seed, None),
+        "another_of_kind": another(clean, gold, seed, kinds_of_entity),
+    }
     near = {
         name: against_clean(values, clean, gold, kinds_of_entity)
         for name, values in features.items()

@@ -12,7 +12,8 @@ TITLES = {
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Tables of `nearness`; `another` is a random other mention's clean picture, the yardstick."""
+    """Tables of `nearness`; `another` is a random other mention's clean picture, the yardstick, and
+    `another_of_kind` one of the same kind of entity."""
     kinds = found["kinds"]
     tables = [
         _table(
@@ -32,8 +33,11 @@ def as_text(found: dict[str, Any]) -> str:
 
 def _table(title: str, rows: dict[str, tuple[int, dict[str, float | None]]]) -> str:
     names = list(next(iter(rows.values()))[1])
-    lines = [title, f"{'kind':<13}  {'mentions':>8}" + "".join(f"  {name:>10}" for name in names)]
+    widths = [max(10, len(name)) for name in names]
+    heads = [f"  {name:>{width}}" for name, width in zip(names, widths, strict=True)]
+    lines = [title, f"{'kind':<13}  {'mentions':>8}" + "".join(heads)]
     for kind, (mentions, values) in rows.items():
         cells = ["" if values[name] is None else f"{values[name]:.3f}" for name in names]
-        lines.append(f"{kind:<13}  {mentions:>8}" + "".join(f"  {cell:>10}" for cell in cells))
+        cells = [f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True)]
+        lines.append(f"{kind:<13}  {mentions:>8}" + "".join(cells))
     return "".join(line.rstrip() + "\n" for line in lines)

@@ -91,12 +91,25 @@ def test_what_all_pictures_share_counts_for_nothing():
     assert shared.nearer.mean() == 0.5
 
 
-def test_another_mention_is_of_another_entity_and_the_seeds():
-    gold = world()[2]
-    assert (gold[another(gold, 1)] != gold).all()
-    np.testing.assert_array_equal(another(gold, 1), another(gold, 1))
-    assert (another(gold, 1) != another(gold, 2)).any()
-    np.testing.assert_array_equal(another(np.zeros(3, int), 1), [0, 1, 2])
+def test_another_is_of_another_entity_and_where_asked_of_its_kind():
+    _, clean, gold, kind = world()
+    row_of = {tuple(c): row for row, c in enumerate(clean)}
+    for same in (None, kind):
+        found = another(clean, gold, 1, same)
+        drawn = [row_of.get(tuple(f), -1) for f in found]
+        for row, other in enumerate(drawn):
+            if other < 0:
+                assert same is not None
+                assert not ((kind == kind[row]) & (gold != gold[row])).any()
+            else:
+                assert gold[other] != gold[row]
+                assert same is None or kind[other] == kind[row]
+        assert (drawn[0] < 0) == (same is not None)
+        np.testing.assert_array_equal(another(clean, gold, 1, same), found)
+        assert (another(clean, gold, 2, same) != found).any()
+    near = against_clean(found, clean, gold, kind)  # of a mention that nothing was drawn for
+    assert np.isnan([near.cosine[0], near.nearer[0], near.nearer_of_kind[0]]).all()
+    assert not np.isnan(near.nearer[1:]).all()
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +209,7 @@ def test_a_run_that_repairs_nothing_has_its_original_alone(root, monkeypatch):
     monkeypatch.chdir(root)
     run(nearness, "--variant", "mimic")
     found = json.loads(Path("runs/demo/mimic-s0/nearness.json").read_text())
-    assert list(found["kinds"]["good"]["features"]) == ["original", "another"]
+    assert list(found["kinds"]["good"]["features"]) == ["original", "another", "another_of_kind"]
     assert found["kinds"]["good"]["weights"] == {}
 
 
