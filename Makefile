@@ -42,7 +42,7 @@ format: $(STAMP)  ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## Side-by-side timings, quick size
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --rounds 3
 
 bench-full: $(STAMP)  ## The same at WikiMEL's size: an hour and 45 GB of disk
 	$(BIN)/python -m benchmarks --full --rounds 3 --output benchmarks.json
