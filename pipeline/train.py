@@ -49,7 +49,7 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
         timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}
         path.write_text(json.dumps(timings) + "\n")
     settings = config.model_dump(mode="json")
-    save_heads(run, trained.state, RunInfo(dataset, seed, heads, settings, opened.provenance))
+    save_heads(run, trained.state, RunInfo(dataset, seed, heads, settings, data.provenance))
     forget(work)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
     click.echo(f"{run}: {course if trained.history else 'nothing to train'}")

@@ -19,6 +19,7 @@ from cache.errors import MelovError, nearest
 Variant = Literal[
     "melov", "no-inter", "no-intra", "no-tau", "filter", "mimic",
     "tfidf", "clip", "bert", "blink", "dzmned", "jmel", "velml", "ghmfc",
+    "vilt",
 ]  # fmt: skip
 """MELOV and its parts, then the baselines of `stages/baselines`."""
 

@@ -43,6 +43,15 @@ class DatasetPaths:
         return self.folder / ".partial"
 
     @property
+    def joint(self) -> Path:
+        """Joint vectors of text and picture; only the baseline `vilt` reads them."""
+        return self.folder / "joint.zarr"
+
+    @property
+    def joint_partial(self) -> Path:
+        return self.folder / ".partial-joint"
+
+    @property
     def extract(self) -> Path:
         """Extraction's summary, beside the store."""
         return self.folder / "extract"

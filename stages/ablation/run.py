@@ -20,7 +20,7 @@ import torch
 
 from stages.ablation.grid import Grid, GridRun
 from stages.baselines.build import build_heads
-from stages.baselines.names import reads_local
+from stages.baselines.names import reads_joint, reads_local
 from stages.config import EvaluateConfig, GraphConfig
 from stages.device import heads_device
 from stages.graph.graph import Graph, build_graph
@@ -96,19 +96,22 @@ class _Shared:
     def features(
         self, units: tuple[str, ...], variant: str, device: torch.device
     ) -> CachedFeatures:
-        key = (units, reads_local(variant), device)
+        key = (units, reads_local(variant), reads_joint(variant), device)
         if key not in self._cached:
-            self._cached[key] = read_features(self.opened.store, units, variant, device)
+            store = self.opened.for_variant(variant).store
+            self._cached[key] = read_features(store, units, variant, device)
         return self._cached[key]
 
-    def provenance(self, config: GraphConfig) -> dict[str, str]:
-        """What a run on the graph of `config` is made from."""
-        return {**self.opened.provenance, "graph": self._settled(config).digest}
+    def provenance(self, run: GridRun) -> dict[str, str]:
+        """What a run, on the graph that it asks for, is made from."""
+        opened = self.opened.for_variant(run.variant)
+        return {**opened.provenance, "graph": self._settled(run.graph).digest}
 
-    def beside(self, config: GraphConfig) -> Opened:
-        """The data set with the graph of `config`: the stored one, or one built in memory."""
-        graph = self._graph(self._settled(config))
-        return replace(self.opened, graph=graph, provenance=self.provenance(config))
+    def beside(self, run: GridRun) -> Opened:
+        """The data set with the run's graph: the stored one, or one built in memory."""
+        graph = self._graph(self._settled(run.graph))
+        opened = self.opened.for_variant(run.variant)
+        return replace(opened, graph=graph, provenance=self.provenance(run))
 
     def _settled(self, config: GraphConfig) -> GraphConfig:
         return config.settled(self.opened.graph.train.shape[0])
@@ -140,7 +143,7 @@ class _Job:
             heads=asdict(self.heads),
             train=run.train.model_dump(),
             seed=seed,
-            made_from=shared.provenance(run.graph),
+            made_from=shared.provenance(run),
         )
 
     def finished(self) -> dict[str, Any] | None:
@@ -173,7 +176,7 @@ class _Job:
 
     def work(self, config: EvaluateConfig) -> dict[str, Any]:
         """Train, evaluate, write the run's files, metrics.json last."""
-        run, opened = self.run, self.shared.beside(self.run.graph)
+        run, opened = self.run, self.shared.beside(self.run)
         (self.folder / "metrics.json").unlink(missing_ok=True)  # of other settings
         data = data_for(
             opened, self.cached, self.heads, run.train.neighbor_limit, run.train.filter_quantile

@@ -12,6 +12,7 @@ from stages.baselines.ghmfc import Ghmfc
 from stages.baselines.jmel import Jmel
 from stages.baselines.tfidf import Tfidf
 from stages.baselines.velml import Velml
+from stages.baselines.vilt import Vilt
 from stages.heads.heads import Heads
 from stages.heads.model import HeadsConfig, Melov
 
@@ -24,6 +25,7 @@ CLASSES: dict[str, Callable[[HeadsConfig], Heads]] = {
     "jmel": Jmel,
     "velml": Velml,
     "ghmfc": Ghmfc,
+    "vilt": Vilt,
 }
 
 

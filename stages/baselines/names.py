@@ -15,12 +15,14 @@ class Baseline:
     local: whether it reads tokens and patches, or global features alone.
     trained: False where nothing is learned.
     hard_negatives: the least, a mention.
+    joint: whether its texts are the joint store's pairs of text and picture.
     """
 
     units: tuple[Unit, ...]
     local: bool = False
     trained: bool = True
     hard_negatives: int = 0
+    joint: bool = False
 
     @property
     def pictures(self) -> bool:
@@ -36,9 +38,10 @@ BASELINES = {
     "jmel": Baseline(("text", "vision")),
     "velml": Baseline(("text", "vision"), local=True),
     "ghmfc": Baseline(("text", "vision"), local=True),
+    "vilt": Baseline(("text",), joint=True),
 }
-"""ViLT and METER of the paper's Table 2 read text and picture in one encoder; a store whose
-encoders run apart cannot hold their joint vectors, so they have no entry."""
+"""METER of the paper's Table 2 has no entry: its checkpoints are files of its authors' research
+code, and no public package loads them."""
 
 
 def settled(config: TrainConfig, variant: str) -> TrainConfig:
@@ -53,6 +56,11 @@ def settled(config: TrainConfig, variant: str) -> TrainConfig:
 def reads_local(variant: str) -> bool:
     """Whether a run of `variant` reads tokens and patches."""
     return variant not in BASELINES or BASELINES[variant].local
+
+
+def reads_joint(variant: str) -> bool:
+    """Whether a run of `variant` reads the joint store in the place of the store."""
+    return variant in BASELINES and BASELINES[variant].joint
 
 
 def is_trained(variant: str) -> bool:

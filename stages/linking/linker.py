@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from cache.errors import MelovError
+from stages.baselines.names import reads_joint
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
 from stages.heads.heads import Heads
@@ -67,6 +69,12 @@ class Linker:
         MelovError: no such data set or run, parts that do not belong together, or an encoder that
             is not the one that made the store.
         """
+        if reads_joint(variant):
+            raise MelovError(
+                f"the baseline {variant} exists for comparison: its new mentions would need the "
+                "joint encoder",
+                "link with a run of another variant, such as --variant melov",
+            )
         opened = open_dataset(paths)
         device = heads_device(evaluate.device)
         model, info = load_run(paths, opened, variant, seed, device)

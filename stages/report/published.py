@@ -104,6 +104,7 @@ VARIANT_OF = {
     "JMEL": "jmel",
     "VELML": "velml",
     "GHMFC": "ghmfc",
+    "ViLT": "vilt",
     "MIMIC": "mimic",
     "MELOV": "melov",
     "MELOV w/o inter": "no-inter",

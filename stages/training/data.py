@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,9 +11,10 @@ import torch
 from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
-from stages.baselines.names import BASELINES, reads_local, settled
+from stages.baselines.names import BASELINES, reads_joint, reads_local, settled
 from stages.config import TrainConfig
 from stages.datasets.records import Records
+from stages.encode.joint import open_joint
 from stages.graph.graph import Graph, load_graph
 from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, MentionInputs
@@ -30,10 +31,24 @@ from stages.training.train import Data, heads_config
 class Opened:
     """A data set's records, store and graph, opened once for any number of runs."""
 
+    paths: DatasetPaths
     records: Records
     store: FeatureStore
     graph: Graph
     provenance: dict[str, str]
+
+    def for_variant(self, variant: str) -> Opened:
+        """The same, with the store that a run of `variant` reads.
+
+        Raises
+        ------
+        StoreError: the variant reads joint vectors, and there are none of these records.
+        """
+        if not reads_joint(variant):
+            return self
+        store = open_joint(self.paths)
+        provenance = {**self.provenance, "joint": store.fingerprint.digest}
+        return replace(self, store=store, provenance=provenance)
 
 
 def open_dataset(paths: DatasetPaths) -> Opened:
@@ -47,7 +62,7 @@ def open_dataset(paths: DatasetPaths) -> Opened:
     store = open_store(paths)
     made_from = provenance_of(store)
     graph = load_graph(paths.graph, made_from)
-    return Opened(records, store, graph, {**made_from, "graph": graph.config.digest})
+    return Opened(paths, records, store, graph, {**made_from, "graph": graph.config.digest})
 
 
 def read_features(
@@ -61,7 +76,9 @@ def read_features(
     """
     baseline = BASELINES.get(variant)
     if baseline is not None and baseline.pictures and "images/global" not in store:
-        blind = " or ".join(name for name, other in BASELINES.items() if not other.pictures)
+        blind = " or ".join(
+            name for name, other in BASELINES.items() if not other.pictures and not other.joint
+        )
         raise MelovError(
             f"{store.path}: holds no picture features, and the baseline {variant} compares them",
             f"use a baseline of text alone ({blind}), or extract with an image encoder",
@@ -73,7 +90,7 @@ def run_data(
     opened: Opened, config: TrainConfig, variant: str, device: torch.device
 ) -> tuple[Data, HeadsConfig]:
     """What one run trains on, and its heads' configuration."""
-    config = settled(config, variant)
+    config, opened = settled(config, variant), opened.for_variant(variant)
     cached = read_features(opened.store, config.units, variant, device)
     heads = heads_config(cached, config, variant, float(opened.graph.stats["floor"]))
     return data_for(opened, cached, heads, config.neighbor_limit, config.filter_quantile), heads
@@ -113,6 +130,7 @@ def open_run(
     ------
     MelovError: no such run, or one that was trained on another store or graph.
     """
+    opened = opened.for_variant(variant)
     model, info = load_run(paths, opened, variant, seed, device)
     cached = read_features(opened.store, info.heads.units, variant, device)
     quantile = float(info.train["filter_quantile"])

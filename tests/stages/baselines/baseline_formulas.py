@@ -65,6 +65,8 @@ class Formulas:
     def bert(self, record, side):
         return self.linear(self.text(record)[0], "w")
 
+    vilt = bert  # of the joint vector, which stands where a text's does
+
     def blink(self, record, side):
         return self.linear(self.text(record)[0], side)
 

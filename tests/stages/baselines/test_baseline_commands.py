@@ -22,9 +22,13 @@ def project(root, tmp_path_factory):
     return project
 
 
-def call(project, command, *arguments):
+def invoke(project, command, *arguments):
     with contextlib.chdir(project):
-        result = CliRunner().invoke(command, ["--dataset", "tiny", *arguments])
+        return CliRunner().invoke(command, ["--dataset", "tiny", *arguments])
+
+
+def call(project, command, *arguments):
+    result = invoke(project, command, *arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -50,6 +54,11 @@ def test_a_baseline_goes_through_train_evaluate_and_link(project, variant):
 
     picture = ["--image", "data/tiny/raw/pictures/e0.png"]
     new = ["--mention", "Ada", "--sentence", "Ada at the river", "--json", *picture]
+    if BASELINES[variant].joint:
+        refused = invoke(project, link, "--variant", variant, *new)
+        assert refused.exit_code == 1
+        assert "new mentions would need the joint encoder" in refused.output
+        return
     linked = json.loads(call(project, link, "--variant", variant, *new))
     assert len(linked["entities"]) == 5
     assert linked["has_image"] == BASELINES[variant].pictures
@@ -60,10 +69,10 @@ def test_a_baseline_goes_through_train_evaluate_and_link(project, variant):
 
 
 def test_a_grid_of_baselines_gives_the_metrics_of_single_runs(project):
-    (project / "grid.yaml").write_text("product: {variant: [tfidf, blink, ghmfc, mimic]}\n")
+    (project / "grid.yaml").write_text("product: {variant: [tfidf, blink, ghmfc, vilt, mimic]}\n")
     said = call(project, ablate, "--grid", "grid.yaml")
     folder = project / "ablations/tiny/grid"
-    for variant in ("tfidf", "blink", "ghmfc"):
+    for variant in ("tfidf", "blink", "ghmfc", "vilt"):
         assert f"| {variant}" in said
         call(project, train, "--variant", variant)
         call(project, evaluate, "--variant", variant)

@@ -7,7 +7,7 @@ import torch
 
 from cache.errors import MelovError
 from stages.baselines.build import build_heads
-from stages.baselines.names import BASELINES, is_trained, reads_local, settled
+from stages.baselines.names import BASELINES, is_trained, settled
 from stages.config import EvaluateConfig, TrainConfig
 from stages.heads.inputs import CachedFeatures
 from stages.heads.model import MentionInput
@@ -187,7 +187,9 @@ def test_without_pictures_a_baseline_runs_on_text_or_says_what_to_do(blind, vari
     assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("variant", [name for name in BASELINES if not reads_local(name)])
+@pytest.mark.parametrize(
+    "variant", [name for name, of in BASELINES.items() if not of.local and not of.joint]
+)
 def test_tokens_and_patches_stay_unread_where_they_are_not_used(opened, variant):
     _, data, heads = opened_run(opened, variant)
     model, rows = fresh(heads), np.arange(N)
