@@ -24,7 +24,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from cache.errors import nearest
-from stages.baselines.names import settled
+from stages.baselines.names import UNAVAILABLE, settled
 from stages.config import (
     ConfigError,
     GraphConfig,
@@ -84,7 +84,7 @@ def load_grid(path: Path, params: Params) -> Grid:
     Raises
     ------
     ConfigError: no such file, no run, an unknown key (the nearest is named), a value of the wrong
-        type or range, two runs of one name.
+        type or range, two runs of one name, a system that has no baseline here.
     """
     file = validated(_File, read_mapping(path, "grid"), str(path))
     entries = [(f"{path}: runs[{i}]", entry) for i, entry in enumerate(file.runs)]
@@ -108,6 +108,13 @@ def _reference(path: Path, file: _File, runs: list[GridRun]) -> str:
 
 
 def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRun:
+    # A name that is no variant is a melov of that name: not what anyone means by "meter".
+    for asked, why in UNAVAILABLE.items():
+        if asked == raw.get("variant", raw.get("name")):
+            raise ConfigError(
+                f"{where}: {asked} cannot be run: {why}",
+                "the baseline vilt reads text and picture in one encoder, too",
+            )
     entry = validated(_Entry, raw, where)
     configs = {}
     for section, model in (("train", TrainConfig), ("graph", GraphConfig)):

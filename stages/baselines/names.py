@@ -40,8 +40,12 @@ BASELINES = {
     "ghmfc": Baseline(("text", "vision"), local=True),
     "vilt": Baseline(("text",), joint=True),
 }
-"""METER of the paper's Table 2 has no entry: its checkpoints are files of its authors' research
-code, and no public package loads them."""
+
+UNAVAILABLE = {
+    "meter": "METER's published checkpoints (Dou et al., CVPR 2022) are files of its authors' "
+    "research code, which no public package loads"
+}
+"""Systems of the paper's Table 2 that have no entry, and why."""
 
 
 def settled(config: TrainConfig, variant: str) -> TrainConfig:

@@ -114,6 +114,9 @@ VARIANT_OF = {
 }
 """Our name of a published system; the others have none."""
 
+NO_NUMBER = {"ViLT": "needs pipeline.joint", "METER": "no public loader"}
+"""What stands in the place of our number, where there is none, for a reason of the system's own."""
+
 
 def h1_mrr(system: str, dataset: str) -> tuple[float | None, float | None]:
     """Published H@1 and MRR of a system on a data set, None where there are none."""

@@ -8,7 +8,15 @@ from stages.datasets.records import Records
 from stages.report.facts import GraphFacts, PictureFacts
 from stages.report.fusion import FusionFacts
 from stages.report.grids import GridReport
-from stages.report.published import CONDITIONS, DATASETS, LATER, PUBLISHED, VARIANT_OF, h1_mrr
+from stages.report.published import (
+    CONDITIONS,
+    DATASETS,
+    LATER,
+    NO_NUMBER,
+    PUBLISHED,
+    VARIANT_OF,
+    h1_mrr,
+)
 from stages.report.results import METRIC_NAMES, Results, part_name
 from stages.report.sheet import (
     Cell,
@@ -182,4 +190,8 @@ def picture_sheets(pictures: PictureFacts, records: Records) -> list[Sheet]:
 
 def _ours(results: Results, system: str, metric: str) -> Cell:
     variant = VARIANT_OF.get(system)
-    return rate(results.rate(variant, "test", metric) if variant in results.variants else None)
+    if variant in results.variants:
+        return rate(results.rate(variant, "test", metric))
+    if system in NO_NUMBER and metric == PART_METRICS[0]:
+        return Cell(NO_NUMBER[system], "-1")
+    return rate(None)

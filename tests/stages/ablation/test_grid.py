@@ -61,6 +61,8 @@ def test_a_product_is_every_combination_named_after_its_values(tmp_path):
         ("runs: [{name: a, train: {d_zz: 1}}]", r"runs\[0\].train: d_zz: .* did you mean 'd_z'"),
         ("train: {epoch: 1}\nruns: [{name: a}]", "did you mean 'epochs'"),
         ("runs: [{name: a, variant: melof}]", "variant: Input should be 'melov'"),
+        ("runs: [{name: meter}]", r"runs\[0\]: meter cannot be run: METER's published"),
+        ("runs: [{name: a, variant: meter}]", "meter cannot be run: .* no public package loads"),
         ("runs: [{name: ../a}]", "name"),
         ("runs: [{variant: melov}]", "name"),
         ("runs: [{name: a}, {name: a}]", "named alike: a"),

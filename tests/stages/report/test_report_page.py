@@ -11,7 +11,7 @@ import pytest
 from cache.errors import MelovError
 from stages.config import ReportConfig
 from stages.report.grids import GridReport
-from stages.report.published import DATASETS, LATER, PUBLISHED, VARIANT_OF
+from stages.report.published import DATASETS, LATER, NO_NUMBER, PUBLISHED, VARIANT_OF
 from stages.report.report import report_folder, write_report
 from stages.report.sweeps import find_sweeps
 
@@ -241,6 +241,12 @@ def test_published_figures_stand_beside_ours_as_other_conditions(tmp_path):
         assert f"ours: {dataset}, other data" in words
         assert "Published: Table 2" not in words
         assert ("no number here is a claim about WikiMEL" in text) == (dataset == "demo")
+
+
+def test_a_system_without_a_number_of_ours_says_why(tmp_path):
+    words = Page(report(tmp_path, "wikimel")).words
+    for why in NO_NUMBER.values():
+        assert words.count(why) == 2  # once a table
 
 
 def test_published_tables_have_the_same_systems():
