@@ -19,12 +19,14 @@ from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter
+from stages.config import ExtractConfig
+from stages.encode.units import UNIT_BATCHES
 
 QUICK, FULL = 8_192, 130_000  # rows: 0.6 GB; 10 GB, the distinct pictures of WikiMEL
 PATCHES = (50, 768)
 ROW_BYTES = 50 * 768 * 2
 BATCH = 256
-UNIT = 64  # rows a write, as extract's image units
+UNIT = UNIT_BATCHES * ExtractConfig().batch_images  # rows a write, as extract's image units
 BATCHES = 8  # a round
 HELD = 8_192  # rows that the gathers are drawn from: they fit into memory beside the peers'
 

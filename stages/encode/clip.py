@@ -9,6 +9,7 @@ from torch import Tensor
 from stages.encode.checkpoint import Checkpoint
 from stages.encode.encoder import Pixels, Shapes, pixels_of
 from stages.encode.loading import load_frozen
+from stages.encode.quick_gelu import fold_quick_gelu
 
 
 class ClipEncoder:
@@ -23,7 +24,7 @@ class ClipEncoder:
         self, checkpoint: Checkpoint, images: bool, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.device = device
-        self.model = load_frozen("CLIPModel", checkpoint, device, dtype)
+        self.model = load_frozen("CLIPModel", checkpoint, device, dtype, fold_quick_gelu)
         text, vision = self.model.config.text_config, self.model.config.vision_config
         d = self.model.config.projection_dim
         n_p = (vision.image_size // vision.patch_size) ** 2 + 1

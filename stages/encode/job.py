@@ -21,10 +21,12 @@ from stages.encode.reuse import Reuse
 from stages.encode.schedule import Timing, Work, run_units
 from stages.encode.units import (
     Encoded,
+    Loaded,
     Unit,
+    decode_picture,
     encode_image_unit,
     encode_text_unit,
-    load_picture,
+    read_picture,
     units_of,
 )
 from stages.progress import progress
@@ -72,8 +74,16 @@ class Job:
         if done:
             log.info("resuming: %d units are finished already", done)
         write = self._to(writer)
-        texts = Work(None, self._text, write, size=self._tokens, rows=self._fresh)
-        images = Work(self._load, self._image, write, size=lambda unit: unit.rows, rows=self._fresh)
+        texts = Work(None, None, self._text, write, size=self._tokens, rows=self._fresh)
+        images = Work(
+            self._read,
+            self._decode,
+            self._image,
+            write,
+            size=lambda unit: unit.rows,
+            rows=self._fresh,
+            beside=self.encoder.device.type != "cpu",
+        )
         text_timing = self._run(writer, self.text_units, texts, "texts", "tokens")
         with quiet_pillow():
             image_timing = self._run(writer, self.image_units, images, "pictures", "pictures")
@@ -117,15 +127,13 @@ class Job:
         batch = self.config.batch_texts
         return encode_text_unit(self.encoder, ids, unit, first_token, batch, self.pad)
 
-    def _load(self, row: int) -> Any:
+    def _read(self, row: int) -> bytes:
+        paths, keys = self.pictures.paths, self.pictures.keys
+        return read_picture(Path(self.records.image_root), paths[row], keys[row])
+
+    def _decode(self, data: bytes) -> Loaded:
         assert self.encoder.pixels is not None
-        return load_picture(
-            Path(self.records.image_root),
-            self.pictures.paths[row],
-            self.pictures.keys[row],
-            self.encoder.pixels,
-            self.config.resize,
-        )
+        return decode_picture(data, self.encoder.pixels, self.config.resize)
 
     def _image(self, unit: Unit, pictures: Any) -> Encoded:
         batch = self.config.batch_images

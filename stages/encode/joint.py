@@ -32,7 +32,7 @@ from stages.encode.layout import specs_of
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
 from stages.encode.schedule import Work, run_units
 from stages.encode.tokens import Tokenizer
-from stages.encode.units import Encoded, Loaded, Unit, load_picture, units_of
+from stages.encode.units import Encoded, Loaded, Unit, decode_picture, read_picture, units_of
 from stages.encode.vilt import ViltEncoder, require_vilt
 from stages.paths import DatasetPaths
 from stages.progress import progress
@@ -186,26 +186,35 @@ class _Job:
         def write(unit: Unit, encoded: Encoded) -> None:
             writer.write(unit.name, encoded.parts, encoded.note)
 
-        work = Work(self._load, self._encode, write, size=lambda unit: unit.rows)
+        work = Work(
+            self._read,
+            self._decode,
+            self._encode,
+            write,
+            size=lambda unit: unit.rows,
+            beside=self.encoder.device.type != "cpu",
+        )
         with quiet_pillow(), progress(sum(u.rows for u in left), "pairs", "encode pairs") as bar:
             run_units(work, left, self.config.decode_threads, bar)
 
-    def _load(self, pair: int) -> Loaded | None:
+    def _read(self, pair: int) -> bytes | None:
         """The pair's picture, None where it has none."""
         row = int(self.plan.picture[pair])
         if row < 0:
             return None
         pictures = self.plan.pictures
-        return load_picture(
-            self.root, pictures.paths[row], pictures.keys[row], self.encoder.pixels,
-            self.config.resize,
-        )  # fmt: skip
+        return read_picture(self.root, pictures.paths[row], pictures.keys[row])
+
+    def _decode(self, data: bytes | None) -> Loaded | None:
+        if data is None:
+            return None
+        return decode_picture(data, self.encoder.pixels, self.config.resize)
 
     def _encode(self, unit: Unit, loaded: Sequence[Loaded | None]) -> Encoded:
         found, failed = [], []
         for lo in range(unit.lo, unit.hi, self.config.batch_images):
             hi = min(lo + self.config.batch_images, unit.hi)
-            part = [loaded[pair - unit.lo] for pair in range(lo, hi)]
+            part = loaded[lo - unit.lo : hi - unit.lo]
             failed += [
                 [int(self.plan.picture[lo + i]), one.reason]
                 for i, one in enumerate(part)

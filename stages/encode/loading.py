@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,9 +18,19 @@ _DAMAGED = (
 
 
 def load_frozen(
-    class_name: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, **more: Any
+    class_name: str,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    rearrange: Callable[[Any, torch.dtype], None] | None = None,
+    **more: Any,
 ) -> Any:
     """`transformers.<class_name>` from the folder, in evaluation mode, without gradients.
+
+    Parameters
+    ----------
+    rearrange: changes the loaded model in place; weights that it leaves are rounded after it.
+    more: for `from_pretrained`.
 
     Raises
     ------
@@ -49,4 +60,6 @@ def load_frozen(
             f"{missing[0]}",
             "expected a checkpoint of this very model",
         )
+    if rearrange is not None:
+        rearrange(model, dtype)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)

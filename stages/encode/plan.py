@@ -20,7 +20,7 @@ from stages.encode.encoder import Checkpoints
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
 
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 """Raise it with any change of code that moves a feature: no store from before is then taken for
 finished, and no row of one is carried over."""
 

@@ -1,7 +1,9 @@
-"""Runs units so that loading, the forward pass and writing overlap.
+"""Runs units so that reading, decoding, the forward pass and writing overlap as far as they should.
 
-Loading of the next unit and writing of the last one happen in threads while the main thread
-computes: decoding, matrix products and file writes all release the interpreter's lock.
+Files of the next unit are read and the last unit is written in threads while the main thread
+computes. Decoding, too, beside a GPU. On a CPU it has the same cores as the forward pass, whose
+threads wait for each other: decoding beside it costs more than taking turns, so there a batch is
+decoded when it is asked for, by all threads.
 """
 
 from __future__ import annotations
@@ -40,12 +42,22 @@ class Timing:
 
 
 class Ahead(Sequence[Item]):
-    """Items that are being loaded; asking for one waits for it, and raises what its load raised."""
+    """Items that are being read; asking for some waits for them and raises what their load raised.
 
-    def __init__(self, futures: Sequence[Future[Item]]) -> None:
-        self._futures = futures
+    Parameters
+    ----------
+    futures: of what was read, or of the items themselves.
+    decode: makes items of some that were read; None if `futures` are the items'.
+    """
+
+    def __init__(
+        self,
+        futures: Sequence[Future[Any]],
+        decode: Callable[[list[Any]], list[Item]] | None = None,
+    ) -> None:
+        self._futures, self._decode = futures, decode
         self.waited = 0.0
-        """Seconds so far."""
+        """Seconds so far, those of decoding in turn included."""
 
     def __len__(self) -> int:
         return len(self._futures)
@@ -55,46 +67,56 @@ class Ahead(Sequence[Item]):
     @overload
     def __getitem__(self, place: slice) -> list[Item]: ...
     def __getitem__(self, place: int | slice) -> Item | list[Item]:
+        places = range(len(self))[place]
+        return self._some(places) if isinstance(places, range) else self._some([places])[0]
+
+    def _some(self, places: Sequence[int]) -> list[Item]:
         begun = time.perf_counter()
-        wanted = self._futures[place]
-        found = wanted.result() if isinstance(wanted, Future) else [f.result() for f in wanted]
+        found = [self._futures[place].result() for place in places]
+        if self._decode is not None:
+            found = self._decode(found)
         self.waited += time.perf_counter() - begun
         return found
 
     def require_all(self) -> None:
-        """Wait for all, so that no failure is passed over."""
-        self[:]
+        """Wait for all that is read, so that no failure is passed over."""
+        for future in self._futures:
+            future.result()
 
 
 @dataclass(frozen=True)
 class Work(Generic[Item]):
-    """One kind of unit: how an item is loaded, a unit computed, its result written.
+    """One kind of unit: how an item is read and decoded, a unit computed, its result written.
 
+    `compute` asks for each item once, by slices: what it asks for together is decoded together.
     `size` is what a unit adds to the progress bar: of texts, which are sorted by length, their
     tokens, since the last rows take far longer than the first. `rows` are those to load and to
-    count: all of them, unless some need no work.
+    count: all of them, unless some need no work. `beside`: decode while the last unit is computed.
     """
 
-    load: Callable[[int], Item] | None
+    read: Callable[[int], Any] | None
+    decode: Callable[[Any], Item] | None
     compute: Callable[[Unit, Sequence[Item]], Encoded]
     write: Callable[[Unit, Encoded], None]
     size: Callable[[Unit], int]
     rows: Callable[[Unit], Sequence[int]] = lambda unit: range(unit.lo, unit.hi)
+    beside: bool = False
 
 
 def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[Any]) -> Timing:
     """Compute and write every unit, in order; the first error stops all and is raised."""
     timing = Timing()
-    loaders = ThreadPoolExecutor(threads, thread_name_prefix="load")
+    readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
+    decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     writer = ThreadPoolExecutor(1, thread_name_prefix="write")
     try:
-        ahead = _submit(loaders, work, units[0]) if units else Ahead([])
+        ahead = _submit(readers, decoders, work, units[0]) if units else Ahead([])
         writing: Future[None] | None = None
         for index, unit in enumerate(units):
             begun = time.perf_counter()
             items = ahead
             if index + 1 < len(units):
-                ahead = _submit(loaders, work, units[index + 1])
+                ahead = _submit(readers, decoders, work, units[index + 1])
             encoded = work.compute(unit, items)
             items.require_all()
             computed = time.perf_counter()
@@ -111,12 +133,21 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
             writing.result()
             timing.writing += time.perf_counter() - last
     finally:
-        loaders.shutdown(cancel_futures=True)
+        readers.shutdown(cancel_futures=True)
+        decoders.shutdown(cancel_futures=True)
         writer.shutdown()
     return timing
 
 
-def _submit(loaders: ThreadPoolExecutor, work: Work[Any], unit: Unit) -> Ahead[Any]:
-    if work.load is None:
+def _submit(
+    readers: ThreadPoolExecutor, decoders: ThreadPoolExecutor, work: Work[Any], unit: Unit
+) -> Ahead[Any]:
+    read, decode = work.read, work.decode
+    if read is None or decode is None:
         return Ahead([])
-    return Ahead([loaders.submit(work.load, row) for row in work.rows(unit)])
+    rows = work.rows(unit)
+    if work.beside:
+        return Ahead([readers.submit(lambda row=row: decode(read(row))) for row in rows])
+    return Ahead(
+        [readers.submit(read, row) for row in rows], lambda some: list(decoders.map(decode, some))
+    )

@@ -80,8 +80,8 @@ class Loaded:
     reason: str | None = None
 
 
-def load_picture(root: Path, path: str, key: str, pixels: Pixels, resize: str) -> Loaded:
-    """Read, check against the key of the records, decode.
+def read_picture(root: Path, path: str, key: str) -> bytes:
+    """A picture's file, checked against the key of the records.
 
     Raises
     ------
@@ -93,6 +93,11 @@ def load_picture(root: Path, path: str, key: str, pixels: Pixels, resize: str) -
         raise _changed(root / path, error.strerror or str(error)) from None
     if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
         raise _changed(root / path, "other bytes")
+    return data
+
+
+def decode_picture(data: bytes, pixels: Pixels, resize: str) -> Loaded:
+    """The encoder's square, or why there is none."""
     try:
         return Loaded(decode(data, pixels.size, resize))
     except PictureError as error:
@@ -108,9 +113,11 @@ def encode_image_unit(
     whole = np.zeros((n, shapes.d_image), np.float16)
     patches = np.zeros((n, shapes.n_p, shapes.d_patch), np.float16)
     ok = np.zeros(n, dtype=bool)
+    failed: list[Any] = []
     for lo in range(0, n, batch):
-        part = pictures[lo : lo + batch]  # waits for these alone: later ones are being decoded
+        part = pictures[lo : lo + batch]  # waits for these alone, or decodes them now
         squares = [picture.pixels for picture in part if picture.pixels is not None]
+        failed += [[unit.lo + lo + i, p.reason] for i, p in enumerate(part) if p.pixels is None]
         ok[lo : lo + len(part)] = [picture.pixels is not None for picture in part]
         if not squares:
             continue
@@ -124,7 +131,7 @@ def encode_image_unit(
         ("images/ok", unit.lo, ok.astype(np.uint8)),
     ]
     _check_finite(parts)
-    return Encoded(parts, [[unit.lo + int(r), pictures[r].reason] for r in np.flatnonzero(~ok)])
+    return Encoded(parts, failed)
 
 
 def _half(x: torch.Tensor) -> np.ndarray:

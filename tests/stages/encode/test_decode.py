@@ -13,8 +13,7 @@ from small_project import picture_bytes, random_picture
 
 from cache.errors import MelovError
 from stages.encode.decode import PictureError, decode, quiet_pillow
-from stages.encode.encoder import Pixels
-from stages.encode.units import load_picture
+from stages.encode.units import read_picture
 
 RED, WHITE = [255, 0, 0], [255, 255, 255]
 
@@ -239,14 +238,11 @@ def test_decoding_never_changes_the_warning_filters(monkeypatch: pytest.MonkeyPa
 # Files
 
 
-PIXELS = Pixels(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-
 @pytest.mark.parametrize("change", ["other bytes", "No such file"])
 def test_a_picture_that_changed_after_prepare_is_told_with_the_command(tmp_path: Path, change: str):
     key = "00" * 16
     if change == "other bytes":
         (tmp_path / "a.png").write_bytes(PNG)
     with pytest.raises(MelovError, match=rf"a\.png: changed since .*{change}") as caught:
-        load_picture(tmp_path, "a.png", key, PIXELS, "squash")
+        read_picture(tmp_path, "a.png", key)
     assert "python -m pipeline.prepare" in str(caught.value)

@@ -153,18 +153,18 @@ def test_each_text_and_picture_is_encoded_once(
 ):
     texts: list[int] = []
     pictures: list[str] = []
-    real_text, real_load = extraction.encode_text_unit, extraction.load_picture
+    real_text, real_read = extraction.encode_text_unit, extraction.read_picture
 
     def text_unit(encoder: Any, ids: Any, unit: Any, *rest: Any) -> Any:
         texts.extend(range(unit.lo, unit.hi))
         return real_text(encoder, ids, unit, *rest)
 
-    def load(root: Path, path: str, *rest: Any) -> Any:
+    def read(root: Path, path: str, *rest: Any) -> Any:
         pictures.append(path)
-        return real_load(root, path, *rest)
+        return real_read(root, path, *rest)
 
     monkeypatch.setattr(extraction, "encode_text_unit", text_unit)
-    monkeypatch.setattr(extraction, "load_picture", load)
+    monkeypatch.setattr(extraction, "read_picture", read)
     extract(project, config_of(project))
     opened = FeatureStore.open(project.store)
     assert texts == list(range(len(opened["texts/global"])))

@@ -29,18 +29,18 @@ class Counter:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.texts, self.pictures = 0, list[str]()
-        real_text, real_load = job.encode_text_unit, job.load_picture
+        real_text, real_read = job.encode_text_unit, job.read_picture
 
         def text_unit(encoder: Any, ids: Any, unit: Any, *rest: Any) -> Any:
             self.texts += unit.rows
             return real_text(encoder, ids, unit, *rest)
 
-        def load(root: Path, path: str, *rest: Any) -> Any:
+        def read(root: Path, path: str, *rest: Any) -> Any:
             self.pictures.append(path)
-            return real_load(root, path, *rest)
+            return real_read(root, path, *rest)
 
         patch.setattr(job, "encode_text_unit", text_unit)
-        patch.setattr(job, "load_picture", load)
+        patch.setattr(job, "read_picture", read)
 
 
 @pytest.fixture
@@ -301,8 +301,8 @@ def test_a_store_that_lost_a_file_is_refused_by_its_name_and_made_anew_by_replac
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.encode.plan.FEATURES_VERSION", 3)
-    with pytest.raises(StoreError, match="features_version: stored 2, asked 3"):
+    monkeypatch.setattr("stages.encode.plan.FEATURES_VERSION", 4)
+    with pytest.raises(StoreError, match="features_version: stored 3, asked 4"):
         extract(project, config_of(project))
     assert extract(project, config_of(project), replace=True).reused is None
 
