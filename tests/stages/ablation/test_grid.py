@@ -86,6 +86,7 @@ GOOD_GRIDS = {
     "table3": 3,
     "figure3": 3,
     "hard-negatives": 5,
+    "options": 3,
     "richpedia-text": 3,
 }  # seeds
 

@@ -1,0 +1,78 @@
+"""Every variant that is trained learns something on the embedded data set as users have it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from tiny_vilt import build_vilt
+
+from pipeline.demo import main as demo
+from pipeline.demo_encoder import main as demo_encoder
+from pipeline.extract import main as extract
+from pipeline.graph import main as graph
+from pipeline.joint import main as joint
+from pipeline.prepare import main as prepare
+from stages.baselines.build import build_heads
+from stages.baselines.names import BASELINES, is_trained, settled
+from stages.config import Params, load_params
+from stages.heads.model import OPTIMIZED
+from stages.paths import DatasetPaths
+from stages.ranking.metrics import metrics
+from stages.ranking.rank import rank_gold
+from stages.training.data import Opened, open_dataset, run_data
+from stages.training.train import train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+SETTINGS = Path(__file__).resolve().parents[2] / "params.yaml"
+TRAINED = [*OPTIMIZED, *(name for name in BASELINES if is_trained(name))]
+EPOCHS = 2
+MARGIN = {"vilt": 0.01}
+"""Of validation MRR; vilt's encoder here has random weights, so that little can be read from it."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    opened: Opened
+    params: Params
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Demo:
+    root = tmp_path_factory.mktemp("demo")
+    shutil.copy(SETTINGS, root)
+    vilt = build_vilt(root / "vilt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for command in (demo, demo_encoder, prepare, extract, graph):
+            run(command)
+        run(joint, "--encoder", str(vilt))
+        return Demo(open_dataset(DatasetPaths("demo", root)), load_params(SETTINGS, "demo"))
+
+
+def run(command, *options: str) -> None:
+    result = CliRunner().invoke(command, ["--dataset", "demo", *options])
+    assert result.exit_code == 0, result.output
+
+
+def valid_mrr(model, data, params: Params) -> float:
+    gold = data.gold["valid"]
+    rows = np.arange(len(gold))
+    ranks = rank_gold(model.eval(), data.inputs, data.views, "valid", rows, gold, params.evaluate)
+    return metrics(ranks, len(data.views.of_entity))["mrr"]
+
+
+@pytest.mark.parametrize("variant", TRAINED)
+def test_two_epochs_on_the_demo_beat_the_variants_own_initial_weights(made, tmp_path, variant):
+    config = settled(made.params.train.model_copy(update={"epochs": EPOCHS}), variant)
+    data, heads = run_data(made.opened, config, variant, torch.device("cpu"))
+    trained = train(data, heads, config, made.params.evaluate, 0, tmp_path)
+    torch.manual_seed(0)
+    model = build_heads(heads)
+    before = valid_mrr(model, data, made.params)
+    model.load_state_dict(trained.state)
+    after = valid_mrr(model, data, made.params)
+    assert after > before + MARGIN.get(variant, 0.05), f"from {before:.3f} to {after:.3f}"
