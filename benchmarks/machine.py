@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 
@@ -39,24 +38,6 @@ def copy_rate(size: int = 1 << 28) -> float:
     source = torch.ones(size // 4)
     target = torch.empty_like(source)
     return size / _best(lambda: target.copy_(source))
-
-
-def write_rate(folder: Path, size: int, times: int) -> float:
-    """Bytes a second of one sequential write of `size` bytes with fsync at its end, the best of
-    `times` after one more."""
-    block = np.random.default_rng(0).bytes(1 << 24)
-    path = folder / "sequential.bin"
-
-    def write() -> None:
-        with path.open("wb") as file:
-            for _ in range(size // len(block)):
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-
-    rate = size / _best(write, times)
-    path.unlink()
-    return rate
 
 
 def _best(run: Callable[[], Any], times: int = 5) -> float:
