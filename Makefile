@@ -67,5 +67,5 @@ reproduce: tables  ## Everything of the paper's evaluation on DATASET=wikimel, w
 	$(BIN)/python -m pipeline.report --dataset $(DATASET)
 
 clean:  ## Remove the environment, data and runs (never a raw folder of your own)
-	rm -rf $(VENV) runs reports ablations data/demo/raw data/*/records data/*/features.zarr \
+	rm -rf $(VENV) runs reports ablations indexes data/demo/raw data/*/records data/*/features.zarr \
 	  data/*/extract data/*/graph data/*/.partial dvc.lock data/demo/dvc.lock

@@ -3,9 +3,12 @@ whole test split, memory as the knowledge base grows, and scaling."""
 
 from __future__ import annotations
 
+import statistics
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,8 @@ from benchmarks.compare import Mark, PeakMemory, Result, Timing, at_least, at_mo
 from benchmarks.made import made_dataset
 from stages.config import EvaluateConfig, TrainConfig
 from stages.heads.model import Melov
-from stages.ranking.rank import rank_gold
+from stages.ranking.entity_index import EntityIndex
+from stages.ranking.rank import rank_gold, top_entities
 from stages.ranking.views import Views
 from stages.training.data import open_dataset, run_data
 from stages.training.step import load_batch, train_step
@@ -71,6 +75,7 @@ def run(full: bool, rounds: int) -> Result:
     with PeakMemory() as peak:
         ranks = trained.rank(tests, views)
     whole = time.perf_counter() - begun
+    one_mention = _one_mention(trained)
     grown, grown_note = _memory(trained, full)
     scaling, linear = _scaling(trained)
     goal = 12 * 60 if full else 60
@@ -100,6 +105,7 @@ def run(full: bool, rounds: int) -> Result:
             f"{rates['ours, no screen'] / 1e6:.2f}; dense "
             f"{rates['padded dense formulas'] / 1e3:.0f} thousand",
             f"MRR of the made test split: {(1 / ranks).mean():.3f}",
+            one_mention,
             grown_note,
         ],
         {"pairs_per_second": rates, "whole_seconds": whole, "scaling": scaling},
@@ -175,6 +181,35 @@ def _memory(trained: Trained, full: bool) -> tuple[Mark, str]:
         f"{n:,}: {p:.2f} GiB" for n, p in zip(sizes, peaks, strict=True)
     )
     return at_most(f"more memory for {sizes[1]:,} entities", more, 0.25, " GiB"), note
+
+
+@torch.inference_mode()
+def _one_mention(trained: Trained) -> str:
+    """What `link` asks for, with the entities' side made for it and read from an index."""
+    model, data = trained.model, trained.data
+    side, _ = model.mentions(data.inputs.batch("test", np.arange(1)))
+    size = EvaluateConfig().entity_rows
+
+    def best(index: EntityIndex | None) -> float:
+        begun = time.perf_counter()
+        top_entities(model, data.cached, data.views, [side], 5, size, index)
+        return time.perf_counter() - begun
+
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        begun = time.perf_counter()
+        index = EntityIndex.opened(
+            folder / "index.zarr", folder / "work", "bench", model, data.cached, data.views, size
+        )
+        written = time.perf_counter() - begun
+        plain = [best(None) for _ in range(3)]
+        indexed = [best(index) for _ in range(3)]
+        gigabytes = sum(path.stat().st_size for path in folder.rglob("c.*")) / 1e9
+    return (
+        f"the best entities of one mention: {statistics.median(plain):.2f} s, out of an index "
+        f"{statistics.median(indexed):.2f} s; the index takes {written:.1f} s once and "
+        f"{gigabytes:.2f} GB"
+    )
 
 
 def _scaling(trained: Trained) -> tuple[dict[str, Any], Mark]:

@@ -35,10 +35,15 @@ from stages.paths import DatasetPaths, atomic_path
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Entities to name."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
+@click.option(
+    "--index/--no-index", default=True, show_default=True,
+    help="Keep the run's entities on the disk, which the next calls read instead of making them.",
+)  # fmt: skip
 @click.option("--output", type=Path, metavar="FILE", help="For JSON Lines; else standard output.")
 def main(
     params: Params, dataset: str, variant: str, seed: int, mention: str | None, sentence: str,
-    image: str | None, source: str | None, top: int, as_json: bool, output: Path | None,
+    image: str | None, source: str | None, top: int, as_json: bool,
+    index: bool, output: Path | None,
 ) -> None:  # fmt: skip
     if (mention is None) == (source is None):
         raise click.UsageError("give one of --mention and --input")
@@ -47,7 +52,8 @@ def main(
     said = {"mention": mention, "sentence": sentence, "image": image}
     mentions = [new_mention(said, "--mention")] if source is None else read(source)
     paths = DatasetPaths(dataset)
-    results = Linker.open(paths, variant, seed, params.extract, params.evaluate).link(mentions, top)
+    linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
+    results = linker.link(mentions, top)
     if source is None and not as_json and output is None:
         for linked in results:
             click.echo(linked.as_text())

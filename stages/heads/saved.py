@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,3 +59,11 @@ def load_heads(folder: Path, device: torch.device, command: str) -> tuple[Heads,
     model = build_heads(info.heads)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.to(device).eval(), info
+
+
+def run_identity(folder: Path) -> str:
+    """Hash of a run's weights and configuration (hex, 128 bits)."""
+    state = hashlib.blake2b(digest_size=16)
+    for name in ("config.json", "model.safetensors"):
+        state.update((folder / name).read_bytes())
+    return state.hexdigest()

@@ -20,12 +20,14 @@ from stages.heads.heads import Heads
 from stages.heads.inputs import CachedFeatures, SplitGraph, with_neighbors
 from stages.heads.model import Melov, MentionInput
 from stages.heads.relevance import is_relevant, relevance, relevance_cut
+from stages.heads.saved import run_identity
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import BesideStore, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.neighbors import TrainingGraph
 from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
 from stages.paths import DatasetPaths
+from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import Candidate, top_entities
 from stages.ranking.views import Views, distinct_views
 from stages.training.data import load_run, open_dataset, read_features
@@ -42,6 +44,7 @@ class Linker:
     ----------
     graph: None where the variant has no GCN.
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
+    index: the entities' side on disk; None makes it anew for each call of `link`.
     """
 
     model: Heads
@@ -51,6 +54,7 @@ class Linker:
     encoder: MentionEncoder
     graph: TrainingGraph | None
     cut: float | None
+    index: EntityIndex | None
     config: EvaluateConfig
 
     @classmethod
@@ -61,8 +65,13 @@ class Linker:
         seed: int,
         extract: ExtractConfig,
         evaluate: EvaluateConfig,
+        index: bool = False,
     ) -> Linker:
         """Open a trained run with its store, graph and encoder.
+
+        Parameters
+        ----------
+        index: write the entities' side to the disk, or read it where that has been done.
 
         Raises
         ------
@@ -88,14 +97,16 @@ class Linker:
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
         filters = heads.variant == "filter" and cached.uses_images
+        views = distinct_views(cached)
         return cls(
             model,
             cached,
-            distinct_views(cached),
+            views,
             Names.of(opened.records),
             encoder,
             TrainingGraph(opened.graph, cached, info.neighbor_limit) if heads.uses_graph else None,
             relevance_cut(cached, float(info.train["filter_quantile"])) if filters else None,
+            _index(paths, variant, seed, model, cached, views, evaluate) if index else None,
             evaluate,
         )
 
@@ -119,7 +130,13 @@ class Linker:
             sides.append(side)
             alphas += [None] * len(rows) if optimized.alpha is None else optimized.alpha.tolist()
         best = top_entities(
-            self.model, self.cached, self.views, sides, top, self.config.entity_rows
+            self.model,
+            self.cached,
+            self.views,
+            sides,
+            top,
+            self.config.entity_rows,
+            self.index,
         )
         return [
             Linked(
@@ -175,3 +192,23 @@ class Linker:
             Neighbor(ids[columns[i]], words[columns[i]], float(weights[i]))
             for i in np.lexsort((columns, -weights))
         ]
+
+
+def _index(
+    paths: DatasetPaths,
+    variant: str,
+    seed: int,
+    model: Heads,
+    cached: CachedFeatures,
+    views: Views,
+    config: EvaluateConfig,
+) -> EntityIndex | None:
+    return EntityIndex.opened(
+        paths.index(variant, seed),
+        paths.index_partial(variant, seed),
+        run_identity(paths.run(variant, seed)),
+        model,
+        cached,
+        views,
+        config.entity_rows,
+    )

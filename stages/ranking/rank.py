@@ -22,6 +22,7 @@ from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.matcher import Matcher, MentionSide, Scores
 from stages.heads.text_bounds import EntityBounds
 from stages.progress import progress
+from stages.ranking.entity_index import EntityIndex
 from stages.ranking.screen import Screen, block_bounds
 from stages.ranking.views import Views
 
@@ -204,14 +205,20 @@ def top_entities(
     sides: Sequence[Any],
     k: int,
     size: int,
+    index: EntityIndex | None = None,
 ) -> list[list[Candidate]]:
     """The k best entities of each mention of `sides`, best first, ties by the lower row.
 
     The knowledge base passes by once for all of them, in blocks of `size` views.
+
+    Parameters
+    ----------
+    index: has the entities' side in blocks of the same size; None makes it.
     """
     best: list[_Best | None] = [None] * len(sides)
+    blocks = _entity_blocks(model, cached, views, size) if index is None else index.blocks()
     with progress(len(views), "entities", "rank") as bar:
-        for start, entities in _entity_blocks(model, cached, views, size):
+        for start, entities in blocks:
             for i, side in enumerate(sides):
                 best[i] = _merged(best[i], model.matcher.pairs(side, entities), start, k)
             bar.update(min(size, len(views) - start))

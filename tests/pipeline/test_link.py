@@ -1,5 +1,6 @@
 import contextlib
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -52,6 +53,16 @@ def test_json_lines_in_and_out_row_by_row(root, tmp_path):
     assert "nowhere.png" in second["warnings"][0]
     single = run(root, "--mention", "Ada", "--json")
     assert json.loads(single.stdout)["entities"][0]["id"] == first["entities"][0]["id"]
+
+
+def test_the_index_is_written_by_the_first_call_and_changes_no_answer(root):
+    shutil.rmtree(root / "indexes", ignore_errors=True)
+    without = run(root, "--mention", "Ada", "--json", "--no-index")
+    assert not (root / "indexes").exists()
+    first, second = (run(root, "--mention", "Ada", "--json") for _ in range(2))
+    assert (root / "indexes" / "tiny" / "no-intra-s3.zarr").exists()
+    assert without.exit_code == first.exit_code == second.exit_code == 0
+    assert without.stdout == first.stdout == second.stdout
 
 
 def test_a_malformed_line_fails_with_its_place_and_leaves_no_output(root, tmp_path):
