@@ -39,7 +39,7 @@ from stages.progress import progress
 
 log = logging.getLogger(__name__)
 
-JOINT_VERSION = 1
+JOINT_VERSION = 2
 """Raise it with any change of code that moves a joint vector."""
 
 
