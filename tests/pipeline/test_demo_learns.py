@@ -1,4 +1,8 @@
-"""Every variant that is trained learns something on the embedded data set as users have it."""
+"""Every variant that is trained learns something on the embedded data set as users have it.
+
+But `vilt`: no ViLT has seen the demo's pictures, and from one of random weights nothing is learned that
+holds for another mention. That its heads learn is shown in tests/stages/baselines.
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -8,16 +12,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny_vilt import build_vilt
 
 from pipeline.demo import main as demo
 from pipeline.demo_encoder import main as demo_encoder
 from pipeline.extract import main as extract
 from pipeline.graph import main as graph
-from pipeline.joint import main as joint
 from pipeline.prepare import main as prepare
 from stages.baselines.build import build_heads
-from stages.baselines.names import BASELINES, is_trained, settled
+from stages.baselines.names import BASELINES, is_trained, reads_joint, settled
 from stages.config import Params, load_params
 from stages.heads.model import OPTIMIZED
 from stages.paths import DatasetPaths
@@ -28,10 +30,10 @@ from stages.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SETTINGS = Path(__file__).resolve().parents[2] / "params.yaml"
-TRAINED = [*OPTIMIZED, *(name for name in BASELINES if is_trained(name))]
+TRAINED = [*OPTIMIZED, *(n for n in BASELINES if is_trained(n) and not reads_joint(n))]
 EPOCHS = 2
-MARGIN = {"vilt": 0.01}
-"""Of validation MRR; vilt's encoder here has random weights, so that little can be read from it."""
+MARGIN = 0.05
+"""Of validation MRR."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,15 @@ class Demo:
 def made(tmp_path_factory) -> Demo:
     root = tmp_path_factory.mktemp("demo")
     shutil.copy(SETTINGS, root)
-    vilt = build_vilt(root / "vilt")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for command in (demo, demo_encoder, prepare, extract, graph):
             run(command)
-        run(joint, "--encoder", str(vilt))
         return Demo(open_dataset(DatasetPaths("demo", root)), load_params(SETTINGS, "demo"))
 
 
-def run(command, *options: str) -> None:
-    result = CliRunner().invoke(command, ["--dataset", "demo", *options])
+def run(command) -> None:
+    result = CliRunner().invoke(command, ["--dataset", "demo"])
     assert result.exit_code == 0, result.output
 
 
@@ -75,4 +75,4 @@ def test_two_epochs_on_the_demo_beat_the_variants_own_initial_weights(made, tmp_
     before = valid_mrr(model, data, made.params)
     model.load_state_dict(trained.state)
     after = valid_mrr(model, data, made.params)
-    assert after > before + MARGIN.get(variant, 0.05), f"from {before:.3f} to {after:.3f}"
+    assert after > before + MARGIN, f"from {before:.3f} to {after:.3f}"
