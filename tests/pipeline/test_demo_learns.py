@@ -1,7 +1,7 @@
 """Every variant that is trained learns something on the embedded data set as users have it.
 
-But `vilt`: no ViLT has seen the demo's pictures, and from one of random weights nothing is learned that
-holds for another mention. That its heads learn is shown in tests/stages/baselines.
+But `vilt`: no ViLT has seen the demo's pictures, and from one of random weights nothing is learned
+that holds for another mention. That its heads learn is shown in tests/stages/baselines.
 """
 
 import shutil
