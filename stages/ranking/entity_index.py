@@ -4,7 +4,7 @@ index = EntityIndex.opened(folder, work, run, model, cached, views, size)
 for start, side in index.blocks(): ...
 
 Making that side reads the whole store and takes most of the time of linking one mention. Here it is
-a feature store of its own: float32, some 13 KB an entity, a tenth of the store with CLIP ViT-B/32,
+a feature store of its own: float32, some 13 KB an entity with CLIP ViT-B/32,
 the same bits as the model gives. It is made anew when the run's weights or the store have changed.
 """
 
