@@ -50,7 +50,7 @@ class DemoConfig(Section):
 
 
 class DemoEncoderConfig(Section):
-    """The demo's small CLIP, trained on the demo's captions."""
+    """The demo's small CLIP, and its small ViLT: trained on the demo's captions and posts."""
 
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -219,6 +219,7 @@ class Params(Section):
     seeds: tuple[int, ...] = (0,)
     demo: DemoConfig = DemoConfig()
     demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
+    demo_vilt: DemoEncoderConfig = DemoEncoderConfig()
     prepare: PrepareConfig = PrepareConfig()
     extract: ExtractConfig = ExtractConfig()
     graph: GraphConfig = GraphConfig()

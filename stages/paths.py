@@ -43,6 +43,11 @@ class DatasetPaths:
         return self.folder / ".partial"
 
     @property
+    def vilt(self) -> Path:
+        """The demo's small ViLT; beside `raw`, which a `dvc repro` without it has made."""
+        return self.folder / "vilt"
+
+    @property
     def joint(self) -> Path:
         """Joint vectors of text and picture; only the baseline `vilt` reads them."""
         return self.folder / "joint.zarr"

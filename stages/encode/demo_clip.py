@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
@@ -32,15 +29,12 @@ from stages.encode.demo_embeds import (
 )
 from stages.encode.demo_pairs import Pairs, read_pairs
 from stages.encode.demo_tokenizer import train_tokenizer
+from stages.encode.demo_training import fit, info_nce, shifted, thinned
 
 PATCH_SIZE = 16  # 16 patches and CLS
 WIDTH = 128  # of both towers and of the projection
 VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 2, 4
 MAX_POSITIONS = 77
-_SHIFT = 4  # pixels: pictures are moved by at most so much in training
-_WARM_UP = 0.05  # of the steps
-_WEIGHT_DECAY = 0.1
-_MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
 
 logger = logging.getLogger(__name__)
 
@@ -160,85 +154,27 @@ def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
 def _fit(
     model: CLIPModel, sources: list[Pairs], tokenizer: CLIPTokenizer, config: DemoEncoderConfig
 ) -> list[float]:
-    """Symmetric InfoNCE over batches of one source each; returns each epoch's mean loss.
+    """Symmetric InfoNCE of texts and pictures; returns each epoch's mean loss.
 
     A batch of one source has texts of like length, and never tells a caption from a post. A post
     must also find its own text with a third of its tokens gone. Pictures alone ask no name or
     occasion of a text; an encoder that has read the web represents both.
     """
-    posts = sources[-1]
+    posts = len(sources) - 1
     random = np.random.default_rng(config.seed)
     ids = [[row[0] for row in token_rows(source.texts, tokenizer, 1)] for source in sources]
-    steps = config.epochs * sum(len(_batches(len(s), config.batch_size, random)) for s in sources)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps))
+
+    def loss_of(source: int, rows: np.ndarray) -> Tensor:
+        own = [ids[source][row] for row in rows]
+        texts = unit_texts(model, padded(own, tokenizer))
+        images = unit_images(model, shifted(sources[source].pictures[rows], random), random)
+        loss = info_nce(texts, images, model.logit_scale)
+        if source == posts:
+            thin = padded([thinned(row, random) for row in own], tokenizer)
+            loss = loss + info_nce(texts, unit_texts(model, thin), model.logit_scale)
+        return loss
+
     model.train()
-    losses = []
-    with tqdm(total=steps, desc="small CLIP", unit="step") as bar:
-        for _ in range(config.epochs):
-            batches = [
-                (i, rows)
-                for i, source in enumerate(sources)
-                for rows in _batches(len(source), config.batch_size, random)
-            ]
-            random.shuffle(batches)
-            total = 0.0
-            for i, rows in batches:
-                texts = unit_texts(model, padded([ids[i][row] for row in rows], tokenizer))
-                images = unit_images(model, _shifted(sources[i].pictures[rows], random), random)
-                loss = _info_nce(texts, images, model.logit_scale)
-                if sources[i] is posts:
-                    thin = padded([_thinned(ids[i][row], random) for row in rows], tokenizer)
-                    loss = loss + _info_nce(texts, unit_texts(model, thin), model.logit_scale)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                with torch.no_grad():
-                    model.logit_scale.clamp_(max=_MAX_LOGIT_SCALE)
-                total += loss.item()
-                bar.update()
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-            losses.append(total / len(batches))
-    return losses
-
-
-def _thinned(ids: Tensor, random: np.random.Generator) -> Tensor:
-    """A text (n_t,) with each inner token kept at a chance of two thirds; both ends stay."""
-    keep = random.random(len(ids)) < 2 / 3
-    keep[[0, -1]] = True
-    return ids[torch.from_numpy(keep)]
-
-
-def _rate(progress: float) -> float:
-    """Share of the learning rate: a short rise, then half a cosine."""
-    if progress < _WARM_UP:
-        return max(progress, 1e-3) / _WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def _batches(rows: int, size: int, random: np.random.Generator) -> list[np.ndarray]:
-    """All rows in random order, cut into batches of about `size`, no two of unlike size."""
-    return np.array_split(random.permutation(rows), max(1, round(rows / size)))
-
-
-def _info_nce(texts: Tensor, images: Tensor, logit_scale: Tensor) -> Tensor:
-    """texts, images (n, d), unit length -> scalar."""
-    logits = logit_scale.exp() * texts @ images.T  # (n, n)
-    own = torch.arange(len(logits))
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-def _shifted(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Each picture moved by up to `_SHIFT` pixels, its edge repeated; half of them mirrored."""
-    size = pictures.shape[1]
-    wide = np.pad(pictures, ((0, 0), (_SHIFT,) * 2, (_SHIFT,) * 2, (0, 0)), mode="edge")
-    moved = np.empty_like(pictures)
-    places = random.integers(0, 2 * _SHIFT + 1, (len(pictures), 2))
-    for i, (top, left) in enumerate(places):
-        view = wide[i, top : top + size, left : left + size]
-        moved[i] = view[:, ::-1] if random.random() < 0.5 else view
-    return moved
+    sizes = [len(source) for source in sources]
+    weights = model.parameters()
+    return fit(weights, model.logit_scale, sizes, config, random, loss_of, "small CLIP")

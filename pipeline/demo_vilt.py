@@ -1,0 +1,27 @@
+"""python -m pipeline.demo_vilt --dataset demo: the demo's small ViLT, for the baseline vilt."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import command
+from stages.config import Params
+from stages.datasets.demo.folder import replacing_folder
+from stages.encode.demo_vilt import save_demo_vilt, train_demo_vilt
+from stages.paths import DatasetPaths
+
+
+@command("Train the embedded data set's small ViLT on data/NAME/raw; write data/NAME/vilt.")
+def main(params: Params, dataset: str) -> None:
+    paths = DatasetPaths(dataset)
+    trained = train_demo_vilt(paths.raw, params.demo_vilt)
+    with replacing_folder(paths.vilt) as folder:
+        save_demo_vilt(trained, folder)
+    click.echo(
+        f"{paths.vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
+        f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own pair"
+    )
+
+
+if __name__ == "__main__":
+    main()
