@@ -37,7 +37,9 @@ def test_every_command_of_the_pipeline_says_what_it_does(monkeypatch):
 
     monkeypatch.chdir(PROJECT)
     modules = {path.stem for path in (PROJECT / "pipeline").glob("*.py")} - {"__init__", "cli"}
-    commands = "demo demo_encoder demo_vilt prepare validate extract graph train evaluate ablate link"
+    commands = (
+        "demo demo_encoder demo_vilt prepare validate extract graph train evaluate ablate link"
+    )
     assert modules == {*commands.split(), "export", "joint", "load", "nearness", "report"}
     for name in modules:
         main = import_module(f"pipeline.{name}").main

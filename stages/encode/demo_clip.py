@@ -8,9 +8,6 @@ knowledge base, nothing of the validation and test splits.
 
 from __future__ import annotations
 
-import json
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,36 +26,23 @@ from stages.encode.demo_embeds import (
 )
 from stages.encode.demo_pairs import Pairs, read_pairs
 from stages.encode.demo_tokenizer import train_tokenizer
-from stages.encode.demo_training import fit, info_nce, shifted, thinned
+from stages.encode.demo_training import (
+    Trained,
+    fit,
+    info_nce,
+    log_pairs,
+    share_found,
+    shifted,
+    thinned,
+)
 
 PATCH_SIZE = 16  # 16 patches and CLS
 WIDTH = 128  # of both towers and of the projection
 VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 2, 4
 MAX_POSITIONS = 77
 
-logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainedClip:
-    """The model and what is known of its training.
-
-    Parameters
-    ----------
-    model, tokenizer: in evaluation mode, on the CPU.
-    losses: mean contrastive loss of each epoch.
-    retrieval: share of held-out captions whose own picture is the nearest of the held-out ones.
-    held_out: how many of them there are.
-    """
-
-    model: CLIPModel
-    tokenizer: CLIPTokenizer
-    losses: tuple[float, ...]
-    retrieval: float
-    held_out: int
-
-
-def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> TrainedClip:
+def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> Trained:
     """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
 
     Raises
@@ -67,33 +51,19 @@ def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> TrainedClip:
     """
     pairs = read_pairs(raw, IMAGE_SIZE)
     tokenizer = train_tokenizer(pairs.vocabulary_texts, max_length=MAX_POSITIONS)
-    logger.info(
-        "%d captions, %d training mentions with a picture (%d without), %d tokens",
-        len(pairs.captions),
-        len(pairs.mentions),
-        pairs.skipped,
-        len(tokenizer),
-    )
+    log_pairs(pairs, tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = CLIPModel(_architecture(tokenizer))
     losses = _fit(model, [pairs.captions, pairs.mentions], tokenizer, config)
     model.eval()
     retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
-    logger.info(
-        "held-out captions: %.1f %% find their own picture among %d",
-        100 * retrieval,
-        len(pairs.held_out),
-    )
-    return TrainedClip(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
+    return Trained(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
 
 
-def save_demo_clip(trained: TrainedClip, folder: Path) -> None:
+def save_demo_clip(trained: Trained, folder: Path) -> None:
     """Write weights, configuration, tokenizer and preprocessing for `from_pretrained(folder)`."""
-    trained.model.save_pretrained(folder)
-    trained.tokenizer.save_pretrained(folder)
     square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    # By hand: the library's own class asks for torchvision, which nothing here needs.
     preprocessor = {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
@@ -108,8 +78,7 @@ def save_demo_clip(trained: TrainedClip, folder: Path) -> None:
         "image_mean": OPENAI_CLIP_MEAN,
         "image_std": OPENAI_CLIP_STD,
     }
-    text = json.dumps(preprocessor, indent=2) + "\n"
-    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+    trained.save(folder, preprocessor)
 
 
 @torch.inference_mode()
@@ -121,8 +90,7 @@ def retrieval_accuracy(
     images = torch.cat(
         [unit_images(model, pairs.pictures[i : i + 64]) for i in range(0, len(pairs), 64)]
     )
-    nearest = (texts @ images.T).topk(top).indices  # (n, top)
-    return float(nearest.eq(torch.arange(len(pairs))[:, None]).any(1).float().mean())
+    return share_found(texts, images, top)
 
 
 def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:

@@ -2,21 +2,78 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.config import DemoEncoderConfig
+from stages.encode.demo_pairs import DemoPairs
 
 _SHIFT = 4  # pixels: pictures are moved by at most so much in training
 _WARM_UP = 0.05  # of the steps
 _WEIGHT_DECAY = 0.1
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small encoder and what is known of its training.
+
+    Parameters
+    ----------
+    model, tokenizer: in evaluation mode, on the CPU.
+    losses: mean contrastive loss of each epoch.
+    retrieval: share of held-out captions that find their own among the held-out ones.
+    held_out: how many of them there are.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    losses: tuple[float, ...]
+    retrieval: float
+    held_out: int
+
+    def save(self, folder: Path, preprocessor: dict[str, Any]) -> None:
+        """Weights, configuration, tokenizer and preprocessing, for `from_pretrained(folder)`."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        # By hand: the library's own classes ask for torchvision, which nothing here needs.
+        text = json.dumps(preprocessor, indent=2) + "\n"
+        (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+
+
+def log_pairs(pairs: DemoPairs, tokenizer: PreTrainedTokenizerBase) -> None:
+    logger.info(
+        "%d captions, %d training mentions with a picture (%d without), %d tokens",
+        len(pairs.captions),
+        len(pairs.mentions),
+        pairs.skipped,
+        len(tokenizer),
+    )
+
+
+def share_found(queries: Tensor, own: Tensor, top: int) -> float:
+    """Share of rows of `queries` whose own row is among the `top` nearest of `own`, 0..1.
+
+    Shapes
+    ------
+    queries, own: (n, d)
+    """
+    nearest = (queries @ own.T).topk(top).indices  # (n, top)
+    return float(nearest.eq(torch.arange(len(own))[:, None]).any(1).float().mean())
 
 
 def fit(

@@ -11,10 +11,7 @@ among the views of a batch's other pairs.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +23,15 @@ from transformers import BertTokenizer, ViltConfig, ViltModel
 from stages.config import DemoEncoderConfig
 from stages.encode.decode import normalised
 from stages.encode.demo_pairs import Pairs, read_pairs
-from stages.encode.demo_training import fit, info_nce, shifted, thinned
+from stages.encode.demo_training import (
+    Trained,
+    fit,
+    info_nce,
+    log_pairs,
+    share_found,
+    shifted,
+    thinned,
+)
 from stages.encode.demo_wordpiece import train_wordpiece
 from stages.encode.encoder import Pixels, pad_ids
 
@@ -39,30 +44,8 @@ _PIXELS = Pixels(IMAGE_SIZE, _GREY, _GREY)
 _BLANK, _SILENT = 0.5, 0.25  # share of first views without the picture, and without the text
 _LOGIT_SCALE = 10.0  # at the start
 
-logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainedVilt:
-    """The model and what is known of its training.
-
-    Parameters
-    ----------
-    model, tokenizer: in evaluation mode, on the CPU.
-    losses: mean contrastive loss of each epoch.
-    retrieval: share of held-out captions that, with a blank for a picture, are nearest to the
-        joint vector of caption and picture among the held-out ones.
-    held_out: how many of them there are.
-    """
-
-    model: ViltModel
-    tokenizer: BertTokenizer
-    losses: tuple[float, ...]
-    retrieval: float
-    held_out: int
-
-
-def train_demo_vilt(raw: Path, config: DemoEncoderConfig) -> TrainedVilt:
+def train_demo_vilt(raw: Path, config: DemoEncoderConfig) -> Trained:
     """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
 
     Raises
@@ -71,13 +54,7 @@ def train_demo_vilt(raw: Path, config: DemoEncoderConfig) -> TrainedVilt:
     """
     pairs = read_pairs(raw, IMAGE_SIZE)
     tokenizer = train_wordpiece(pairs.vocabulary_texts, max_length=MAX_TOKENS)
-    logger.info(
-        "%d captions, %d training mentions with a picture (%d without), %d tokens",
-        len(pairs.captions),
-        len(pairs.mentions),
-        pairs.skipped,
-        len(tokenizer),
-    )
+    log_pairs(pairs, tokenizer)
     # transformers draws the order of the patches from torch's generator at every step.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -85,18 +62,11 @@ def train_demo_vilt(raw: Path, config: DemoEncoderConfig) -> TrainedVilt:
         losses = _fit(model, [pairs.captions, pairs.mentions], tokenizer, config)
         model.eval()
         retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
-    logger.info(
-        "held-out captions: %.1f %% find their own pair among %d",
-        100 * retrieval,
-        len(pairs.held_out),
-    )
-    return TrainedVilt(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
+    return Trained(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
 
 
-def save_demo_vilt(trained: TrainedVilt, folder: Path) -> None:
+def save_demo_vilt(trained: Trained, folder: Path) -> None:
     """Write weights, configuration, tokenizer and preprocessing for `from_pretrained(folder)`."""
-    trained.model.save_pretrained(folder)
-    trained.tokenizer.save_pretrained(folder)
     preprocessor = {
         "image_processor_type": "ViltImageProcessor",
         "do_resize": True,
@@ -110,8 +80,7 @@ def save_demo_vilt(trained: TrainedVilt, folder: Path) -> None:
         "image_std": _GREY,
         "do_pad": True,
     }
-    text = json.dumps(preprocessor, indent=2) + "\n"
-    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+    trained.save(folder, preprocessor)
 
 
 @torch.inference_mode()
@@ -127,8 +96,7 @@ def retrieval_accuracy(
     parts = [slice(i, i + 64) for i in range(0, len(pairs), 64)]
     texts = [unit_joint(model, ids[p], pairs.pictures[p], blank[p]) for p in parts]
     whole = [unit_joint(model, ids[p], pairs.pictures[p], ~blank[p]) for p in parts]
-    nearest = (torch.cat(texts) @ torch.cat(whole).T).topk(top).indices  # (n, top)
-    return float(nearest.eq(torch.arange(len(pairs))[:, None]).any(1).float().mean())
+    return share_found(torch.cat(texts), torch.cat(whole), top)
 
 
 def unit_joint(

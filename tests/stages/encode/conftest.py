@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from small_project import build_bert, build_clip, build_vit, write_project
 
-from stages.config import ExtractConfig
+from stages.config import DemoConfig, ExtractConfig
+from stages.datasets.demo.generate import generate
 from stages.device import DTYPES
 from stages.encode.encoder import Encoder, find_checkpoints, open_encoder
 from stages.paths import DatasetPaths
@@ -48,3 +49,20 @@ def opened() -> Callable[..., Encoder]:
         return open_encoder(find_checkpoints(config), config, torch.device("cpu"), DTYPES[dtype])
 
     return open_it
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Same bits on any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's raw folder, small."""
+    folder = tmp_path_factory.mktemp("demo") / "raw"
+    generate(DemoConfig(entities=50, mentions=100, captions=320), folder)
+    return folder

@@ -12,8 +12,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from cache.errors import MelovError
-from stages.config import DemoConfig, DemoEncoderConfig, ExtractConfig
-from stages.datasets.demo.generate import generate
+from stages.config import DemoEncoderConfig, ExtractConfig
 from stages.encode.decode import decode, normalised
 from stages.encode.demo_clip import (
     retrieval_accuracy,
@@ -27,26 +26,14 @@ from stages.encode.encoder import Pixels, find_checkpoints, open_encoder
 
 TINY = DemoEncoderConfig(epochs=5, batch_size=24, learning_rate=2e-3)
 ONE_EPOCH = DemoEncoderConfig(epochs=1, batch_size=64, learning_rate=2e-3)
-CAPTIONS = 320
+CAPTIONS = 320  # of the fixture `raw`
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "raw"
-    generate(DemoConfig(entities=50, mentions=100, captions=CAPTIONS), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(raw):
+def trained(raw, one_thread):
     return train_demo_clip(raw, TINY)
 
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, ViltModel
 
-from stages.config import DemoConfig, DemoEncoderConfig
-from stages.datasets.demo.generate import generate
+from stages.config import DemoEncoderConfig
 from stages.encode.checkpoint import find_checkpoint
 from stages.encode.decode import normalised
 from stages.encode.demo_pairs import read_pairs
@@ -28,23 +27,11 @@ ONE_EPOCH = DemoEncoderConfig(epochs=1, batch_size=64, learning_rate=2e-3)
 TEXTS = ["Müller [SEP] At the Lisbon regatta, Müller sang.", "a red star on white", ""]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "raw"
-    generate(DemoConfig(entities=50, mentions=100, captions=320), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(raw):
+def trained(raw, one_thread):
     return train_demo_vilt(raw, LEARNS)
 
 
