@@ -31,7 +31,7 @@ from stages.datasets.records import (
 from stages.graph.graph import build_graph
 from stages.graph.source import read_source
 from stages.paths import SPLITS, DatasetPaths
-from stages.training.data import open_dataset
+from stages.runs.data import open_dataset
 
 FOLDER_VARIABLE = "MELOV_BENCH_DIR"
 VERSION = 1

@@ -16,7 +16,7 @@ from cache.fingerprint import Fingerprint
 from cache.strings import pack_strings
 from cache.writer import StoreWriter
 from stages.datasets.records import Records
-from stages.encode.encoder import Shapes
+from stages.encode.encoders.encoder import Shapes
 from stages.encode.layout import feature_specs, specs_of
 from stages.encode.lexical import Lexicon
 from stages.paths import SPLITS, DatasetPaths

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.heads.features import Features
+from stages.features.features import Features
 from stages.heads.matcher import Matcher
 from stages.heads.model import Melov, MentionInput
-from stages.heads.vision_unit import DualGate
+from stages.heads.units.vision import DualGate
 
 MAX_TOKENS = 40
 

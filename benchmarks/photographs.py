@@ -25,7 +25,7 @@ from stages.datasets.records import (
     Records,
     table_from_rows,
 )
-from stages.encode.demo_tokenizer import train_tokenizer
+from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.paths import SPLITS, DatasetPaths
 
 WORDS = 4_000  # different ones

@@ -18,11 +18,11 @@ from benchmarks import padded
 from benchmarks.compare import Mark, PeakMemory, Result, Timing, at_least, at_most, compare, slope
 from benchmarks.made import made_dataset
 from stages.config import EvaluateConfig, TrainConfig
+from stages.features.views import Views
 from stages.heads.model import Melov
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import rank_gold, top_entities
-from stages.ranking.views import Views
-from stages.training.data import open_dataset, run_data
+from stages.runs.data import open_dataset, run_data
 from stages.training.step import load_batch, train_step
 from stages.training.train import Data
 

@@ -17,7 +17,7 @@ from benchmarks.made import made_dataset
 from stages.allocator import keep_freed_memory
 from stages.config import TrainConfig
 from stages.heads.model import Melov
-from stages.training.data import open_dataset, run_data
+from stages.runs.data import open_dataset, run_data
 from stages.training.prefetch import prefetch
 from stages.training.step import Batch, load_batch, train_step
 

@@ -6,8 +6,8 @@ import click
 
 from pipeline.cli import command
 from stages.config import Params
-from stages.datasets.demo.folder import replacing_folder
-from stages.datasets.demo.generate import generate
+from stages.demo.folder import replacing_folder
+from stages.demo.world.generate import generate
 from stages.paths import DatasetPaths
 
 

@@ -6,8 +6,8 @@ import click
 
 from pipeline.cli import command
 from stages.config import Params
-from stages.datasets.demo.folder import replacing_folder
-from stages.encode.demo_clip import save_demo_clip, train_demo_clip
+from stages.demo.encoders.clip import save_demo_clip, train_demo_clip
+from stages.demo.folder import replacing_folder
 from stages.paths import DatasetPaths
 
 

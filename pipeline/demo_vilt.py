@@ -6,8 +6,8 @@ import click
 
 from pipeline.cli import command
 from stages.config import Params
-from stages.datasets.demo.folder import replacing_folder
-from stages.encode.demo_vilt import save_demo_vilt, train_demo_vilt
+from stages.demo.encoders.vilt import save_demo_vilt, train_demo_vilt
+from stages.demo.folder import replacing_folder
 from stages.paths import DatasetPaths
 
 

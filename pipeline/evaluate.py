@@ -11,7 +11,7 @@ from stages.config import Params
 from stages.device import heads_device
 from stages.paths import DatasetPaths
 from stages.ranking.evaluate import evaluate, write_evaluation
-from stages.training.data import open_dataset, open_run
+from stages.runs.data import open_dataset, open_run
 
 
 @command("Rank every mention of validation and test over the whole knowledge base.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import command, run_options
-from stages.ablation.nearness import nearness, write_nearness
-from stages.ablation.nearness_table import as_text
 from stages.config import Params
+from stages.demo.nearness.measure import nearness, write_nearness
+from stages.demo.nearness.table import as_text
 from stages.paths import DatasetPaths
 
 

@@ -7,13 +7,13 @@ import json
 import click
 
 from pipeline.cli import command, run_options
-from stages.baselines.names import settled
 from stages.config import Params
 from stages.device import heads_device
-from stages.heads.saved import RunInfo, save_heads
+from stages.heads.baselines.names import settled
 from stages.paths import DatasetPaths, atomic_path
-from stages.training.data import open_dataset, run_data
-from stages.training.history import plot_history, write_history
+from stages.runs.data import open_dataset, run_data
+from stages.runs.history import plot_history, write_history
+from stages.runs.saved import RunInfo, save_heads
 from stages.training.train import forget, train
 
 

@@ -21,7 +21,7 @@ Variant = Literal[
     "tfidf", "clip", "bert", "blink", "dzmned", "jmel", "velml", "ghmfc",
     "vilt",
 ]  # fmt: skip
-"""MELOV and its parts, then the baselines of `stages/baselines`."""
+"""MELOV and its parts, then the baselines of `stages/heads/baselines`."""
 
 Unit = Literal["text", "vision", "cross", "lexical"]
 

@@ -24,7 +24,6 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from cache.errors import nearest
-from stages.baselines.names import UNAVAILABLE, settled
 from stages.config import (
     ConfigError,
     GraphConfig,
@@ -35,6 +34,7 @@ from stages.config import (
     read_mapping,
     validated,
 )
+from stages.heads.baselines.names import UNAVAILABLE, settled
 
 VARIANTS: tuple[str, ...] = get_args(Variant)
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"

@@ -19,20 +19,20 @@ import numpy as np
 import torch
 
 from stages.ablation.grid import Grid, GridRun
-from stages.baselines.build import build_heads
-from stages.baselines.names import reads_joint, reads_local
 from stages.config import EvaluateConfig, GraphConfig
 from stages.device import heads_device
+from stages.features.inputs import CachedFeatures
 from stages.graph.graph import Graph, build_graph
 from stages.graph.source import read_source
-from stages.heads.inputs import CachedFeatures
+from stages.heads.baselines.build import build_heads
+from stages.heads.baselines.names import reads_joint, reads_local
 from stages.heads.model import HeadsConfig
-from stages.heads.saved import RunInfo, save_heads
 from stages.paths import DatasetPaths, atomic_path
 from stages.ranking.evaluate import evaluate, write_evaluation, write_metrics
+from stages.runs.data import Opened, data_for, open_dataset, read_features
+from stages.runs.history import write_history
+from stages.runs.saved import RunInfo, save_heads
 from stages.training.checkpoint import run_digest
-from stages.training.data import Opened, data_for, open_dataset, read_features
-from stages.training.history import write_history
 from stages.training.train import forget, heads_config, train
 
 log = logging.getLogger(__name__)

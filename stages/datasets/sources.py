@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.config import PrepareConfig
-from stages.datasets.jsonl import read_jsonl
-from stages.datasets.melbench import read_melbench
-from stages.datasets.mimic import read_mimic
 from stages.datasets.pictures import KeyCache
+from stages.datasets.readers.jsonl import read_jsonl
+from stages.datasets.readers.melbench import read_melbench
+from stages.datasets.readers.mimic import read_mimic
 from stages.datasets.records import Records, RecordsError
 
 SOURCES = ("mimic", "melbench", "jsonl")

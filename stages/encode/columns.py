@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from cache.strings import pack_strings
 from stages.datasets.records import Records
-from stages.encode.encoder import Encoder
+from stages.encode.encoders.encoder import Encoder
 from stages.encode.lexical import Lexicon
 from stages.encode.name_words import NameWords
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from stages.encode.encoder import Pixels
+from stages.encode.encoders.encoder import Pixels
 
 # Decoded pixels at most; Pillow's own limit warns at this size and raises at twice of it.
 MAX_PIXELS = 89_478_485

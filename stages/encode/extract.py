@@ -19,7 +19,7 @@ from stages.allocator import keep_freed_memory
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
-from stages.encode.encoder import find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import find_checkpoints, open_encoder
 from stages.encode.job import Job
 from stages.encode.older import Older, find_older
 from stages.encode.plan import fingerprint_of, plan_pictures, plan_texts, texts_of

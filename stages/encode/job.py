@@ -14,7 +14,7 @@ from stages.config import ExtractConfig
 from stages.datasets.records import Records
 from stages.encode.columns import small_arrays
 from stages.encode.decode import quiet_pillow
-from stages.encode.encoder import Checkpoints, Encoder
+from stages.encode.encoders.encoder import Checkpoints, Encoder
 from stages.encode.layout import feature_specs, specs_of
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan
 from stages.encode.reuse import Reuse

@@ -25,15 +25,15 @@ from cache.writer import StoreWriter, put_back
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
-from stages.encode.checkpoint import Checkpoint, find_checkpoint
 from stages.encode.decode import normalised, quiet_pillow
-from stages.encode.encoder import pad_ids
+from stages.encode.encoders.checkpoint import Checkpoint, find_checkpoint
+from stages.encode.encoders.encoder import pad_ids
+from stages.encode.encoders.vilt import ViltEncoder, require_vilt
 from stages.encode.layout import specs_of
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
 from stages.encode.schedule import Work, run_units
 from stages.encode.tokens import Tokenizer
 from stages.encode.units import Encoded, Loaded, Unit, decode_picture, read_picture, units_of
-from stages.encode.vilt import ViltEncoder, require_vilt
 from stages.paths import DatasetPaths
 from stages.progress import progress
 

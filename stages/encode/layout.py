@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cache.layout import ArraySpec
-from stages.encode.encoder import Shapes
+from stages.encode.encoders.encoder import Shapes
 
 
 def feature_specs(shapes: Shapes, texts: int, tokens: int, images: int) -> list[ArraySpec]:

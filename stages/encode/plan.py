@@ -16,7 +16,7 @@ import numpy as np
 from cache.fingerprint import Fingerprint
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
-from stages.encode.encoder import Checkpoints
+from stages.encode.encoders.encoder import Checkpoints
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.encode.checkpoint import Checkpoint, CheckpointError
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 
 SEPARATOR = " [SEP] "
 

@@ -17,7 +17,7 @@ import torch
 
 from cache.errors import MelovError
 from stages.encode.decode import PictureError, decode, normalised
-from stages.encode.encoder import Encoder, Pixels, pad_ids
+from stages.encode.encoders.encoder import Encoder, Pixels, pad_ids
 
 UNIT_BATCHES = 8
 """Batches a unit: a kill loses at most these, and the ledger stays short."""

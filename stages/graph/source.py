@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.datasets.store import open_store, provenance_of
 from stages.paths import SPLITS, DatasetPaths
-from stages.store import open_store, provenance_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from stages.heads.features import Features
+from stages.features.features import Features
 from stages.heads.matcher import Scores
 from stages.heads.model import HeadsConfig, MentionInput, Optimized
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.heads.cross_unit import CrossUnit
-from stages.heads.features import Features
-from stages.heads.text_unit import EntityText, MentionText, TextUnit
-from stages.heads.vision_unit import VisionSide, VisionUnit
+from stages.features.features import Features
+from stages.heads.units.cross import CrossUnit
+from stages.heads.units.text import EntityText, MentionText, TextUnit
+from stages.heads.units.vision import VisionSide, VisionUnit
 
 Text = TypeVar("Text", MentionText, EntityText)
 

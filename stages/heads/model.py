@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from stages.heads.features import Features
+from stages.features.features import Features
 from stages.heads.fusion import Fusion
 from stages.heads.gcn import Gcn, Neighborhood
 from stages.heads.matcher import EntitySide, Matcher, MentionSide

@@ -15,7 +15,13 @@ from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.device import DTYPES, resolve_device
 from stages.encode.decode import PictureError, decode, quiet_pillow
-from stages.encode.encoder import Checkpoints, Encoder, Pixels, find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import (
+    Checkpoints,
+    Encoder,
+    Pixels,
+    find_checkpoints,
+    open_encoder,
+)
 from stages.encode.lexical import Lexicon
 from stages.encode.name_words import NameWords
 from stages.encode.plan import fingerprint_of

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from stages.heads.features import Features
-from stages.heads.inputs import CachedFeatures
+from stages.features.features import Features
+from stages.features.inputs import CachedFeatures
 
 
 @dataclass(frozen=True)

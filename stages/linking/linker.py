@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from cache.errors import MelovError
-from stages.baselines.names import reads_joint
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
+from stages.features.inputs import CachedFeatures, SplitGraph, with_neighbors
+from stages.features.relevance import is_relevant, relevance, relevance_cut
+from stages.features.views import Views, distinct_views
+from stages.heads.baselines.names import reads_joint
 from stages.heads.heads import Heads
-from stages.heads.inputs import CachedFeatures, SplitGraph, with_neighbors
 from stages.heads.model import Melov, MentionInput
-from stages.heads.relevance import is_relevant, relevance, relevance_cut
-from stages.heads.saved import run_identity
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import BesideStore, NewFeatures
 from stages.linking.mention import NewMention
@@ -29,8 +29,8 @@ from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
 from stages.paths import DatasetPaths
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import Candidate, top_entities
-from stages.ranking.views import Views, distinct_views
-from stages.training.data import load_run, open_dataset, read_features
+from stages.runs.data import load_run, open_dataset, read_features
+from stages.runs.saved import run_identity
 
 MENTIONS_AT_ONCE = 1024
 """New mentions that are held in memory while the knowledge base passes by once."""

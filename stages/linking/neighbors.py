@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from stages.features.inputs import CachedFeatures, SplitGraph, beside_train
 from stages.graph.build import build_rows
 from stages.graph.graph import Graph, beside
 from stages.heads.gcn import limit_neighbors
-from stages.heads.inputs import CachedFeatures, SplitGraph, beside_train
 from stages.linking.features import BesideStore
 
 

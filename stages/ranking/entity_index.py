@@ -27,11 +27,11 @@ from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter, put_back
+from stages.features.inputs import CachedFeatures
+from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.heads.inputs import CachedFeatures
 from stages.heads.matcher import EntitySide, Names
 from stages.progress import progress
-from stages.ranking.views import Views
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from stages.config import EvaluateConfig
 from stages.datasets.records import Records
+from stages.features.inputs import MentionInputs
+from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.heads.inputs import MentionInputs
 from stages.paths import atomic_path
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
-from stages.ranking.views import Views
 
 
 def evaluate(

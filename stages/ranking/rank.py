@@ -17,14 +17,14 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
+from stages.features.inputs import CachedFeatures, MentionInputs
+from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.matcher import Matcher, MentionSide, Scores
-from stages.heads.text_bounds import EntityBounds
+from stages.heads.units.text_bounds import EntityBounds
 from stages.progress import progress
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.screen import Screen, block_bounds
-from stages.ranking.views import Views
 
 MENTIONS_AT_ONCE = 8192
 """Mentions whose side is held in memory while the knowledge base passes by."""

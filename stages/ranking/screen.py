@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stages.heads.matcher import EntitySide, Matcher, MentionSide
-from stages.heads.text_bounds import EntityBounds, entity_bounds, mention_bounds, upper_bound
+from stages.heads.units.text_bounds import EntityBounds, entity_bounds, mention_bounds, upper_bound
 
 AT_ONCE = 512
 """Pairs whose attention is made in one product: some 20 MB of gathered tokens."""

@@ -18,7 +18,7 @@ from stages.heads.model import Melov
 from stages.paths import DatasetPaths
 from stages.progress import progress
 from stages.ranking.rank import Candidate, top_entities
-from stages.training.data import Opened, open_dataset, open_run
+from stages.runs.data import Opened, open_dataset, open_run
 from stages.training.train import Data
 
 TOP = 5

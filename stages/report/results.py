@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import MelovError
-from stages.baselines.names import is_trained
+from stages.heads.baselines.names import is_trained
 from stages.paths import DatasetPaths
 from stages.report.rate import Rate
 

@@ -9,8 +9,8 @@ import torch
 
 from cache.errors import MelovError
 from cache.reader import FeatureStore
-from stages.heads.inputs import CachedFeatures, lexical_rows
-from stages.ranking.views import Views
+from stages.features.inputs import CachedFeatures, lexical_rows
+from stages.features.views import Views
 
 POOL = 16
 """Candidates a mention; each epoch draws from them."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import TrainConfig
-from stages.heads.features import Features
+from stages.features.features import Features
+from stages.features.inputs import MentionInputs
 from stages.heads.heads import Heads
-from stages.heads.inputs import MentionInputs
 from stages.heads.losses import contrastive_loss
 from stages.heads.model import MentionInput
 

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.allocator import keep_freed_memory
-from stages.baselines.build import build_heads
-from stages.baselines.names import settled
 from stages.config import EvaluateConfig, TrainConfig
+from stages.features.inputs import CachedFeatures, MentionInputs
+from stages.features.relevance import in_joint_space
+from stages.features.views import Views
+from stages.heads.baselines.build import build_heads
+from stages.heads.baselines.names import settled
 from stages.heads.heads import Heads
-from stages.heads.inputs import CachedFeatures, MentionInputs
 from stages.heads.model import HeadsConfig, Melov
-from stages.heads.relevance import in_joint_space
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
-from stages.ranking.views import Views
 from stages.training.checkpoint import State, load_state, run_digest, save_state
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch

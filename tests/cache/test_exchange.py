@@ -4,13 +4,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_stores import FINGERPRINT, build, contents, specs_of, tree
 
 from cache.errors import StoreError
 from cache.exchange import export_hdf5, load_hdf5
 from cache.layout import GROUP
 from cache.reader import FeatureStore
 from cache.writer import REPLACED, StoreWriter
+from tests.support.small_stores import FINGERPRINT, build, contents, specs_of, tree
 
 ARRAYS = contents()
 

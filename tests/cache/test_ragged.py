@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_stores import build
 
 from cache.errors import StoreError
 from cache.ragged import RaggedArray
 from cache.reader import FeatureStore
+from tests.support.small_stores import build
 
 LENGTHS = [3, 0, 1, 0, 0, 7, 2, 12, 1, 0]
 OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)

@@ -7,12 +7,12 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from small_stores import ATTRIBUTES, FINGERPRINT, build, contents, specs_of, tree
 
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter
+from tests.support.small_stores import ATTRIBUTES, FINGERPRINT, build, contents, specs_of, tree
 
 ARRAYS = contents()
 FILLED = [name for name, array in ARRAYS.items() if array.size]

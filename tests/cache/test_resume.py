@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_stores
-from small_stores import FINGERPRINT, build, contents, specs_of, tree, units_of
 
 from cache.fingerprint import Fingerprint
 from cache.writer import StoreWriter
+from tests.support import small_stores
+from tests.support.small_stores import FINGERPRINT, build, contents, specs_of, tree, units_of
 
 ARRAYS = contents()
 UNITS = units_of(ARRAYS)

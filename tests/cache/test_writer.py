@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from small_stores import (
+
+from cache.errors import StoreError
+from cache.fingerprint import Fingerprint
+from cache.layout import ArraySpec
+from cache.writer import StoreWriter
+from tests.support.small_stores import (
     ATTRIBUTES,
     FINGERPRINT,
     build,
@@ -20,11 +25,6 @@ from small_stores import (
     units_of,
     write_unit,
 )
-
-from cache.errors import StoreError
-from cache.fingerprint import Fingerprint
-from cache.layout import ArraySpec
-from cache.writer import StoreWriter
 
 ARRAYS = contents()
 UNITS = units_of(ARRAYS)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from tiny_world import tiny_world
 
 from pipeline.ablate import main as ablate
 from pipeline.train import main as train
 from stages import config as config_module
 from stages.ablation import run as runs
 from stages.config import load_params
+from tests.support.tiny_world import tiny_world
 
 PROJECT = Path(__file__).parents[2]
 GRID = """

@@ -16,14 +16,14 @@ from pipeline.extract import main as extract
 from pipeline.graph import main as graph
 from pipeline.joint import main as joint
 from pipeline.prepare import main as prepare
-from stages.baselines.build import build_heads
-from stages.baselines.names import BASELINES, is_trained, settled
 from stages.config import Params, load_params
+from stages.heads.baselines.build import build_heads
+from stages.heads.baselines.names import BASELINES, is_trained, settled
 from stages.heads.model import OPTIMIZED
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
-from stages.training.data import Opened, open_dataset, run_data
+from stages.runs.data import Opened, open_dataset, run_data
 from stages.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -13,13 +13,9 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 from pipeline import extract
-from stages.encode import checkpoint
+from stages.encode.encoders import checkpoint
 from stages.paths import DatasetPaths
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "stages" / "encode"))
-
-from small_project import (  # noqa: E402
+from tests.support.small_project import (
     add_entities,
     build_bert,
     build_clip,
@@ -27,6 +23,8 @@ from small_project import (  # noqa: E402
     tree,
     write_project,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

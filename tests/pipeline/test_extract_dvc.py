@@ -10,11 +10,9 @@ import yaml
 
 from cache.reader import FeatureStore
 from stages.paths import DatasetPaths
+from tests.support.small_project import add_entities, build_clip, tree, write_project
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "stages" / "encode"))
-
-from small_project import add_entities, build_clip, tree, write_project  # noqa: E402
 
 
 @pytest.fixture

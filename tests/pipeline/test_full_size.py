@@ -15,7 +15,7 @@ from transformers import CLIPConfig, CLIPModel
 from cache.reader import FeatureStore
 from pipeline.extract import main as extract
 from pipeline.prepare import main as prepare
-from stages.encode.demo_tokenizer import train_tokenizer
+from stages.demo.encoders.tokenizer import train_tokenizer
 
 ENTITIES = 2000
 MENTIONS = {"train": 300, "dev": 60, "test": 60}

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from tiny_world import tiny_world
 
 from pipeline.link import main as link
 from pipeline.train import main as train
+from tests.support.tiny_world import tiny_world
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[2]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The made-up runs of `tiny` in a project's folder that is the current one."""
     monkeypatch.syspath_prepend(str(PROJECT / "tests" / "stages" / "report"))
-    import made_runs
+    from tests.support import made_runs
 
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("seeds: [0, 1]\n")

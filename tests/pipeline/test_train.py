@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tiny_world import tiny_world
 
 from pipeline.evaluate import main as evaluate
 from pipeline.train import main as train
+from tests.support.tiny_world import tiny_world
 
 PROJECT = Path(__file__).parents[2]
 OPTIONS = ["--dataset", "tiny", "--set", "train.epochs=4"]

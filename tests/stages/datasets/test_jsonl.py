@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from mimic_folder import write_picture
 
-from stages.datasets.jsonl import read_jsonl
+from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.records import RecordsError
 from stages.paths import SPLITS
+from tests.support.mimic_folder import write_picture
 
 ENTITIES = [{"id": "a", "name": "Ann"}, {"id": 2, "name": "Bob", "description": "A builder."}]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.datasets.melbench import qid_order, read_melbench
+from stages.datasets.readers.melbench import qid_order, read_melbench
 from stages.datasets.records import RecordsError
 from stages.datasets.splits import seeded_split
 from stages.paths import SPLITS

@@ -6,13 +6,13 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mimic_folder import entity, mention, write_json, write_mimic, write_picture
 
 from stages.datasets.fields import percent_decode
-from stages.datasets.mimic import read_mimic
-from stages.datasets.mimic_images import candidates
 from stages.datasets.pictures import KeyCache
+from stages.datasets.readers.mimic import read_mimic
+from stages.datasets.readers.mimic_images import candidates
 from stages.datasets.records import Records, RecordsError
+from tests.support.mimic_folder import entity, mention, write_json, write_mimic, write_picture
 
 
 def counts(records):

@@ -3,10 +3,10 @@ import os
 
 import pyarrow.parquet as pq
 import pytest
-from mimic_folder import write_picture
 
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, RecordsError
+from tests.support.mimic_folder import write_picture
 
 
 def build(root, *paths, keys=None):

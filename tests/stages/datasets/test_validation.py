@@ -2,13 +2,13 @@ import struct
 import zlib
 
 import pytest
-from mimic_folder import entity, mention, write_mimic, write_picture
 from PIL import Image
 
 from stages.datasets.headers import inspect_headers
-from stages.datasets.mimic import read_mimic
 from stages.datasets.published import published_counts
+from stages.datasets.readers.mimic import read_mimic
 from stages.datasets.validation import render, validate
+from tests.support.mimic_folder import entity, mention, write_mimic, write_picture
 
 
 def png(width, height, depth, pixels):

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_project import build_bert, build_clip, build_vit, write_project
 
 from stages.config import DemoConfig, ExtractConfig
-from stages.datasets.demo.generate import generate
+from stages.demo.world.generate import generate
 from stages.device import DTYPES
-from stages.encode.encoder import Encoder, find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import Encoder, find_checkpoints, open_encoder
 from stages.paths import DatasetPaths
+from tests.support.small_project import build_bert, build_clip, build_vit, write_project
 
 
 @pytest.fixture(scope="session")

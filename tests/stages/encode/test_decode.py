@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, features
-from small_project import picture_bytes, random_picture
 
 from cache.errors import MelovError
 from stages.encode.decode import PictureError, decode, quiet_pillow
 from stages.encode.units import read_picture
+from tests.support.small_project import picture_bytes, random_picture
 
 RED, WHITE = [255, 0, 0], [255, 255, 255]
 

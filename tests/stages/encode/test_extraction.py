@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_project import build_clip, prepare_again, tree, write_project
 
 from cache.errors import MelovError, StoreError
 from cache.reader import FeatureStore
@@ -20,13 +19,14 @@ from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
 from stages.encode import job as extraction
 from stages.encode.decode import PictureError, decode, normalised
-from stages.encode.encoder import Encoder, find_checkpoints, open_encoder, pad_ids
+from stages.encode.encoders.encoder import Encoder, find_checkpoints, open_encoder, pad_ids
 from stages.encode.extract import extract
 from stages.encode.lexical import Lexicon
 from stages.encode.plan import GROUPS, texts_of
 from stages.encode.summary import write_summary
 from stages.encode.tokens import Tokenizer
 from stages.paths import DatasetPaths
+from tests.support.small_project import build_clip, prepare_again, tree, write_project
 
 CPU = torch.device("cpu")
 

@@ -12,9 +12,9 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from small_project import add_entities, run_extract, tree, write_project
 
 from stages.paths import DatasetPaths
+from tests.support.small_project import add_entities, run_extract, tree, write_project
 
 KILLS = 10
 SLOWER = 0.04  # seconds before and after each unit, of eight rows

@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_project import NORMALISATION, random_picture
 from transformers import CLIPModel, CLIPVisionModel, ViTModel
 
 from cache.errors import MelovError
-from stages.encode.checkpoint import CheckpointError, find_checkpoint
 from stages.encode.decode import normalised
-from stages.encode.encoder import Encoder, Pixels, pixels_of
+from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
+from stages.encode.encoders.encoder import Encoder, Pixels, pixels_of
 from stages.encode.units import Loaded, Unit, encode_image_unit
+from tests.support.small_project import NORMALISATION, random_picture
 
 Open = Callable[..., Encoder]
 CPU = torch.device("cpu")

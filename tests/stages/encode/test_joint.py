@@ -7,8 +7,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from small_project import tree, write_project
-from tiny_vilt import build_vilt
 from transformers import AutoTokenizer, ViltModel
 
 from cache.errors import StoreError
@@ -17,11 +15,13 @@ from pipeline.joint import main
 from stages.config import load_params
 from stages.datasets.records import Records
 from stages.encode import joint as module
-from stages.encode.checkpoint import CheckpointError
+from stages.encode.encoders.checkpoint import CheckpointError
 from stages.encode.joint import extract_joint, open_joint
 from stages.encode.plan import texts_of
 from stages.paths import DatasetPaths
-from stages.training.data import Opened
+from stages.runs.data import Opened
+from tests.support.small_project import tree, write_project
+from tests.support.tiny_vilt import build_vilt
 
 GROUPS = ("entities", "mentions/train", "mentions/valid", "mentions/test")
 

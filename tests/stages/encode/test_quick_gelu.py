@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from stages.encode.quick_gelu import fold_quick_gelu
+from stages.encode.encoders.quick_gelu import fold_quick_gelu
 
 
 def folded(model, dtype=torch.float32):

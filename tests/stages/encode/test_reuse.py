@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_project import add_entities, prepare_again, random_picture, tree, write_project
 
 from cache.errors import StoreError
 from cache.reader import FeatureStore
@@ -19,6 +18,13 @@ from stages.encode.extract import extract
 from stages.encode.plan import GROUPS
 from stages.encode.summary import failed_pictures
 from stages.paths import DatasetPaths
+from tests.support.small_project import (
+    add_entities,
+    prepare_again,
+    random_picture,
+    tree,
+    write_project,
+)
 
 UNDECODABLE = {"broken.png", "cut.jpg", "words.jpg"}
 ENCODED = ("texts/global", "texts/local", "images/global", "images/local")

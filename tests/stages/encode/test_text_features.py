@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_project import TEXTS, build_bert
 from transformers import AutoTokenizer, BertModel, CLIPModel
 
 from cache.errors import MelovError
 from stages.encode import units
-from stages.encode.bert_vit import text_pooling
-from stages.encode.checkpoint import CheckpointError, find_checkpoint
-from stages.encode.encoder import Encoder, pad_ids
+from stages.encode.encoders.bert_vit import text_pooling
+from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
+from stages.encode.encoders.encoder import Encoder, pad_ids
 from stages.encode.tokens import Tokenizer, joined
 from stages.encode.units import Unit, encode_text_unit
+from tests.support.small_project import TEXTS, build_bert
 
 Open = Callable[..., Encoder]
 MAX_TOKENS = 40

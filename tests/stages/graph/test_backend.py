@@ -4,7 +4,6 @@ import builtins
 
 import numpy as np
 import pytest
-from test_cells import clustered, edges
 
 from cache.errors import MelovError
 from stages import config as config_module
@@ -14,6 +13,7 @@ from stages.graph import probes
 from stages.graph.distances import mean_distance, seeded_rows
 from stages.graph.graph import build_graph, load_graph
 from stages.paths import SPLITS
+from tests.stages.graph.test_cells import clustered, edges
 
 SIZES = dict(zip(SPLITS, (600, 40, 50), strict=True))
 

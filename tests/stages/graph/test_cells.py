@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_build import assert_same_bits
 
 from stages.graph import cells, probes
 from stages.graph.build import build_rows
@@ -12,6 +11,7 @@ from stages.graph.cells import CellIndex, kth_least
 from stages.graph.distances import mean_distance
 from stages.graph.probes import tuned_index
 from stages.graph.similarity import make_metric
+from tests.stages.graph.test_build import assert_same_bits
 
 N, D = 3000, 32
 FLOORS = {"kernel": 0.05, "euclidean": 0.3, "cosine": 0.4, "dot": 0.2}

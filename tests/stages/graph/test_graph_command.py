@@ -12,10 +12,10 @@ from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter
 from pipeline.graph import main
+from stages.datasets.store import provenance_of
 from stages.graph.graph import load_graph
 from stages.graph.source import read_source
 from stages.paths import DatasetPaths
-from stages.store import provenance_of
 
 RECORDS = "00ff"
 SIZES = {"train": 40, "valid": 10, "test": 12}

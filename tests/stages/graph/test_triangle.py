@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_build import METRIC, METRICS, assert_same_bits, features
 
 from stages.graph import triangle
 from stages.graph.build import build_rows
 from stages.graph.candidates import make_scores
 from stages.graph.triangle import few_above
+from tests.stages.graph.test_build import METRIC, METRICS, assert_same_bits, features
 
 
 def by(route, *arguments, **more):

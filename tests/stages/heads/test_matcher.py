@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.heads.features import Features
+from stages.features.features import Features
 from stages.heads.matcher import Matcher
+from tests.support import reference
 
 D_T, D_LOCAL, D_V, D_H, N_P = 24, 20, 12, 16, 5
 UNITS = ("text", "vision", "cross")
@@ -129,7 +129,7 @@ def test_blocks_of_entities_outside_training_give_the_scores_of_one_block(monkey
     matcher = make_matcher()
     mentions, entities = make_features([3, 7, 2], 1), make_features([4, 1, 6, 5, 2], 2)
     whole = matcher(mentions, entities).total.detach()
-    monkeypatch.setattr("stages.heads.attention.LOGITS_AT_ONCE", 40)
+    monkeypatch.setattr("stages.heads.units.attention.LOGITS_AT_ONCE", 40)
     with torch.no_grad():
         torch.testing.assert_close(matcher(mentions, entities).total, whole)
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from stages.heads.features import Features
+from stages.features.features import Features
 from stages.heads.gcn import limit_neighbors, neighborhood
 from stages.heads.losses import contrastive_loss
 from stages.heads.matcher import Scores

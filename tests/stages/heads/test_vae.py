@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from reference import softmax
 
 from stages.heads.vae import Generated, PatchAttention, Vae, generation_loss
+from tests.support.reference import softmax
 
 
 def test_the_latent_is_the_mean_after_training_and_noisy_in_training():

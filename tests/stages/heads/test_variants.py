@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_model import batch, features, make
 
 from stages.heads.model import OPTIMIZED
+from tests.stages.heads.test_model import batch, features, make
 
 VARIANTS = [name for name in OPTIMIZED if name != "melov"]
 MISSING = [2, 5]

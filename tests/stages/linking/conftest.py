@@ -2,9 +2,9 @@ import contextlib
 
 import pytest
 from click.testing import CliRunner
-from tiny_world import tiny_world
 
 from pipeline.train import main as train
+from tests.support.tiny_world import tiny_world
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from stages.linking.linker import Linker
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
 from stages.ranking.rank import rank_gold, top_entities
-from stages.training.data import open_dataset, open_run
+from stages.runs.data import open_dataset, open_run
 
 PATHS = DatasetPaths("tiny")
 RUNS = [("melov", 0), ("filter", 0), ("mimic", 1)]

@@ -1,8 +1,8 @@
 import pytest
-from tiny_world import tiny_world
 
 from stages.paths import DatasetPaths
-from stages.training.data import open_dataset
+from stages.runs.data import open_dataset
+from tests.support.tiny_world import tiny_world
 
 
 @pytest.fixture(scope="session")

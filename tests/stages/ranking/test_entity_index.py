@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from alike_world import World
 
 from cache.writer import StoreWriter
-from stages.baselines.build import build_heads
 from stages.config import TrainConfig
+from stages.heads.baselines.build import build_heads
 from stages.ranking import entity_index as module
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import top_entities
-from stages.training.data import run_data
+from stages.runs.data import run_data
+from tests.support.alike_world import World
 
 UNITS = [
     ("text", "vision", "cross", "lexical"),

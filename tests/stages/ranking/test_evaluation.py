@@ -9,7 +9,7 @@ from stages.config import EvaluateConfig, TrainConfig
 from stages.heads.model import Melov
 from stages.ranking.evaluate import evaluate, write_evaluation
 from stages.ranking.metrics import metrics
-from stages.training.data import run_data
+from stages.runs.data import run_data
 
 VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
 KINDS = ["good", "low_quality", "missing", None]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from alike_world import SAME, SMALL, N, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from stages.config import EvaluateConfig
 from stages.heads.matcher import Scores
 from stages.ranking import rank as module
 from stages.ranking.rank import Wanted, rank_all, top_entities
+from tests.support.alike_world import SAME, SMALL, N, World
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from test_rank import N, World
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
-from stages.heads.text_unit import TextUnit
+from stages.heads.units.text import TextUnit
 from stages.ranking import screen as module
 from stages.ranking.rank import rank_gold
+from tests.stages.ranking.test_rank import N, World
 
 
 @pytest.fixture(

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from ranked_world import ranked_world
+
+from tests.support.ranked_world import ranked_world
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,14 @@
 import contextlib
 from pathlib import Path
 
-import made_runs
 import pytest
-from chromium import Chromium
-from ranked_world import SEED
 
 from stages.config import ReportConfig
 from stages.paths import DatasetPaths
 from stages.report.report import report_folder, write_report
+from tests.support import made_runs
+from tests.support.chromium import Chromium
+from tests.support.ranked_world import SEED
 
 pytestmark = pytest.mark.browser
 

@@ -2,7 +2,6 @@ import base64
 import io
 from pathlib import Path
 
-import made_runs
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +10,7 @@ from stages.datasets.records import Records, read_digest
 from stages.report.cases import Marked, differing, find_cases, mark, spread
 from stages.report.pictures import THUMBNAIL, thumbnail
 from stages.report.results import load_results
+from tests.support import made_runs
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ranked_world import SEED
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, ReportConfig
@@ -12,6 +11,7 @@ from stages.paths import DatasetPaths
 from stages.report.explain import TOP, Explainer
 from stages.report.fusion import fusion_facts
 from stages.report.report import report_folder, write_report
+from tests.support.ranked_world import SEED
 
 ROWS = list(range(24))
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
-import made_runs
 import pytest
 
 from cache.errors import MelovError
@@ -14,6 +13,7 @@ from stages.report.grids import GridReport
 from stages.report.published import DATASETS, LATER, NO_NUMBER, PUBLISHED, VARIANT_OF
 from stages.report.report import report_folder, write_report
 from stages.report.sweeps import find_sweeps
+from tests.support import made_runs
 
 VOID = {"meta", "link", "img", "br"}
 VARIANTS = ("melov", "mimic")

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import made_runs
 import pytest
 
 from cache.errors import MelovError
@@ -16,6 +15,7 @@ from stages.report.table import (
     poor_difference,
     text_report,
 )
+from tests.support import made_runs
 
 
 def load(paths: DatasetPaths, variants=("melov", "mimic"), seeds=(0, 1)) -> Results:

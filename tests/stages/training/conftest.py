@@ -1,14 +1,14 @@
 import shutil
 
 import pytest
-from tiny_world import tiny_world
 
 from stages.config import GraphConfig, load_params
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
 from stages.graph.source import read_source
 from stages.paths import DatasetPaths
-from stages.training.data import open_dataset
+from stages.runs.data import open_dataset
+from tests.support.tiny_world import tiny_world
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from small_runs import CPU
 
 from cache.errors import MelovError
-from stages.heads.inputs import CachedFeatures, lexical_rows
-from stages.ranking.views import distinct_views
+from stages.features.inputs import CachedFeatures, lexical_rows
+from stages.features.views import distinct_views
 from stages.training import negatives
 from stages.training.negatives import POOL, nearest_wrong
 from stages.training.train import _drawn
+from tests.support.small_runs import CPU
 
 SAME = [[0, 5, 9], [3, 27]]
 

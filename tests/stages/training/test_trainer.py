@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from small_runs import CPU, assert_equal_runs, short_run, small
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
-from stages.heads.inputs import CachedFeatures
+from stages.features.inputs import CachedFeatures
 from stages.heads.model import OPTIMIZED, Melov
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
+from stages.runs.data import open_dataset, run_data
 from stages.training import step
 from stages.training import train as module
-from stages.training.data import open_dataset, run_data
+from tests.support.small_runs import CPU, assert_equal_runs, short_run, small
 
 SETTINGS = {"dropout": 0.1, "hard_negatives": 2, "schedule": "linear"}
 

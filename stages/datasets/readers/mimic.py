@@ -1,0 +1,197 @@
+"""The MIMIC release (WikiMEL, RichpediaMEL, WikiDiverse), with its quirks.
+
+    kb_entity.json          [{id, entity_name, attr | desc, image_list}, ...]
+    qid2id.json             {QID: id}
+    *train.json             [{mentions, sentence, imgPath, answer}, ...]
+    *dev.json | *valid.json
+    *test.json
+    kb_image/  mention_images/ | mention_image/
+
+Records are numbered from 0, as in the files' lists.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.datasets.fields import (
+    decoded_text,
+    kind_of,
+    optional_text,
+    require,
+    require_object,
+    well_formed,
+)
+from stages.datasets.pictures import KeyCache, PictureTable, image_root, inner_path
+from stages.datasets.readers.mimic_ids import (
+    KB_FILE,
+    QID_FILE,
+    first_qids,
+    list_of,
+    order_by_id,
+    read_qids,
+)
+from stages.datasets.readers.mimic_images import MentionImages, list_names
+from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.rows import EntityRows, MentionRows
+
+PATTERNS = {
+    "train": ("*train.json",),
+    "valid": ("*dev.json", "*valid.json"),
+    "test": ("*test.json",),
+}
+TEXT_FIELDS = ("attr", "desc")
+"""The release's field, then the one that later papers ship."""
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "svg", "gif", "webp", "tif", "tiff", "bmp")
+KB_IMAGES = "kb_image"
+
+
+def read_mimic(
+    folder: Path,
+    dataset: str,
+    missing_answer: Literal["error", "drop"] = "error",
+    key_cache: KeyCache | None = None,
+) -> Records:
+    """Read a folder in the layout of the MIMIC release.
+
+    Entity row = KB `id`, entity id = QID; mention id = `<split>-<position in its file>`, so a
+    dropped mention leaves a gap. `nil` mentions are dropped and counted.
+
+    Parameters
+    ----------
+    missing_answer: a mention whose answer is not in qid2id.json raises or is dropped and counted.
+    key_cache: picture digests of an earlier run.
+
+    Raises
+    ------
+    RecordsError: a file is missing, ambiguous or malformed; the ids are not 0..N-1; qid2id.json
+        disagrees with the knowledge base. The message names file, record and field.
+    """
+    if not folder.is_dir():
+        raise RecordsError(
+            f"{folder}: no such folder", f"expected {KB_FILE}, {QID_FILE} and the mention files"
+        )
+    files = find_mention_files(folder)
+    findings, pictures = Findings(), PictureTable()
+    knowledge = list_of(folder / KB_FILE, "entities")
+    if not knowledge:
+        raise RecordsError(f"{folder / KB_FILE}: the knowledge base is empty: no mention can link")
+    places = order_by_id(folder / KB_FILE, knowledge)
+    rows = read_qids(folder / QID_FILE, len(places))
+    ids = first_qids(folder, rows, places, findings)
+
+    text_field = next((f for f in TEXT_FIELDS if f in knowledge[0]), TEXT_FIELDS[0])
+    entities, present = EntityRows(findings), list_names(folder / KB_IMAGES)
+    if present is None:
+        what = "folders of entity images that are not there (text only)"
+        findings.add("entity-image-folder-missing", what, KB_IMAGES)
+    for id, number in zip(ids, places, strict=True):
+        record, where = knowledge[number], f"{KB_FILE} record {number}"
+        name = decoded_text(require(record, "entity_name", str, where), where, findings)
+        text = _entity_text(record, text_field, where, findings)
+        images = _entity_images(record, present or frozenset(), where, findings)
+        entities.add(id, name, text, [pictures.row(path, where) for path in images], where)
+
+    mentions, finder = MentionRows(findings), MentionImages(folder, findings)
+    for split, file in files.items():
+        for number, record in enumerate(list_of(file, "mentions")):
+            where = f"{file.name} record {number}"
+            require_object(record, where)
+            answer = require(record, "answer", str, where)
+            if answer.lower() == "nil":
+                what = "mentions whose answer is nil"
+                findings.add("nil-mention", what, where, dropped=True)
+                continue
+            if answer not in rows:
+                if missing_answer == "error":
+                    raise RecordsError(
+                        f"{file}: record {number}: answer '{answer}' is not in {QID_FILE}",
+                        "--set prepare.missing_answer=drop leaves such mentions out, counted",
+                    )
+                what = f"mentions whose answer is not in {QID_FILE}"
+                findings.add("answer-not-in-kb", what, f"{where}: {answer}", dropped=True)
+                continue
+            # A null imgPath is as blank as an empty one.
+            image = (
+                "" if record.get("imgPath", "") is None else require(record, "imgPath", str, where)
+            )
+            path = finder.path(well_formed(image, where, findings), where)
+            kind = optional_text(record, "image_kind", where)
+            mentions.add(
+                split,
+                id=f"{split}-{number}",
+                words=decoded_text(require(record, "mentions", str, where), where, findings),
+                sentence=well_formed(require(record, "sentence", str, where), where, findings),
+                picture=-1 if path is None else pictures.row(path, where),
+                answer=well_formed(answer, where, findings),
+                gold=rows[answer],
+                image_kind=None if kind is None else well_formed(kind, where, findings),
+                where=where,
+            )
+    finder.count_collisions()
+
+    tables = mentions.tables()
+    table = pictures.build(folder, findings, key_cache)
+    return Records(
+        dataset, "mimic", image_root(folder), text_field, entities.table(), tables, table,
+        findings.listed(),
+    )  # fmt: skip
+
+
+def find_mention_files(folder: Path) -> dict[str, Path]:
+    """The mention file of each split.
+
+    Raises
+    ------
+    RecordsError: a split has no file, or several; names what was found and expected.
+    """
+    files = {}
+    for split, patterns in PATTERNS.items():
+        # Hidden files: macOS leaves `._WIKIMEL_train.json` in archives.
+        found = sorted(
+            path for pattern in patterns for path in folder.glob(pattern)
+            if not path.name.startswith(".")
+        )  # fmt: skip
+        if len(found) != 1:
+            listed = ", ".join(path.name for path in (found or sorted(folder.glob("*.json"))))
+            problem = "several mention files" if found else "no mention file"
+            raise RecordsError(
+                f"{folder}: {problem} for {split}: expected exactly one {' or '.join(patterns)}, "
+                f"found {listed or 'no .json file'}"
+            )
+        files[split] = found[0]
+    return files
+
+
+def _entity_text(record: dict[str, Any], field: str, where: str, findings: Findings) -> str:
+    if all(name in record for name in TEXT_FIELDS):
+        what = f"entities with both {' and '.join(TEXT_FIELDS)}; {field} is read"
+        findings.add("entity-two-texts", what, where)
+    value = record.get(field, "")
+    if value is None or value != value:  # null, or the NaN that pandas writes
+        findings.add("entity-text-null", f"entities whose {field} is null, read as empty", where)
+        return ""
+    return well_formed(require(record, field, str, where), where, findings)
+
+
+def _entity_images(
+    record: dict[str, Any], present: frozenset[str], where: str, findings: Findings
+) -> list[str]:
+    """Paths below the root; the names are used as they stand, unlike those of mentions."""
+    paths = []
+    for name in require(record, "image_list", list, where):
+        if not isinstance(name, str):
+            raise RecordsError(f"{where}: field 'image_list' holds {kind_of(name)}, expected names")
+        name = well_formed(name, where, findings)
+        if not name.strip():
+            findings.add("entity-image-blank", "blank names in image_list, left out", where)
+            continue
+        paths.append(f"{KB_IMAGES}/{inner_path(name, where)}")
+        # A name with a folder in it is looked up when the pictures are hashed.
+        if name not in present and "/" not in name:
+            suffix = name.rpartition(".")[2].lower()
+            suffix = suffix if suffix in IMAGE_SUFFIXES else "other"
+            what = f"entity images ({suffix}) that are not in {KB_IMAGES}/"
+            findings.add(f"entity-image-missing-{suffix}", what, f"{where}: {name}")
+    return paths

@@ -1,0 +1,66 @@
+"""What a mention of the demo says and which kind of picture it gets, drawn before the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from stages.config import DemoConfig
+from stages.demo.world.looks import Look, random_look
+from stages.demo.world.names import unknown_name
+from stages.demo.world.occasions import Occasion
+from stages.demo.world.sentences import mention_sentence
+from stages.demo.world.world import Entity
+
+IMAGE_KINDS = {
+    "good": 0.4,
+    "low_quality": 0.15,
+    "low_value": 0.15,
+    "low_relevance": 0.15,
+    "missing": 0.15,
+}
+_FULL_TITLE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One mention but for its picture.
+
+    Parameters
+    ----------
+    number: its place in the split's file.
+    entity: the gold one; of a nil mention the one whose kind and occasions it has.
+    look: what a picture of it shows; a nil mention has one of its own.
+    random: stands where the picture's own draws begin.
+    """
+
+    number: int
+    entity: Entity
+    is_nil: bool
+    image_kind: str
+    words: str
+    sentence: str
+    occasion: Occasion | None
+    look: Look
+    random: Random
+
+
+def draw_mentions(split: str, golds: Sequence[Entity], config: DemoConfig) -> Iterator[Drawn]:
+    """The mentions of `train`, `dev` or `test`, in the order of its file."""
+    draws = Random(f"{config.seed}/{split}")
+    nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
+    kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))
+    # The first picture of training is there, but cut off: as good as missing. The next two missing
+    # ones show both ways of being missing, however few mentions there are.
+    kinds[:3] = ["missing"] * 3
+    for number, entity in enumerate(golds):
+        random = Random(f"{config.seed}/{split}/{number}")
+        words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
+        if number in nil:
+            words = unknown_name(random)
+        sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
+        look = random_look(random) if number in nil else entity.look
+        yield Drawn(
+            number, entity, number in nil, kinds[number], words, sentence, occasion, look, random
+        )

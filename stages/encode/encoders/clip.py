@@ -1,0 +1,61 @@
+"""CLIP: global = its own embeddings, local = last hidden states (text and vision)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.encode.encoders.checkpoint import Checkpoint
+from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
+from stages.encode.encoders.pretrained import load_frozen
+from stages.encode.encoders.quick_gelu import fold_quick_gelu
+
+
+class ClipEncoder:
+    """A CLIP checkpoint.
+
+    text_embeds is the projection of the end-of-text token's last hidden state, image_embeds that
+    of the normed CLS state. The end of a text is taken as its last real token, by the mask: which
+    token the library pools has changed between versions.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, images: bool, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.device = device
+        self.model = load_frozen("CLIPModel", checkpoint, device, dtype, fold_quick_gelu)
+        text, vision = self.model.config.text_config, self.model.config.vision_config
+        d = self.model.config.projection_dim
+        n_p = (vision.image_size // vision.patch_size) ** 2 + 1
+        self.shapes = (
+            Shapes(d, text.hidden_size, d, vision.hidden_size, n_p)
+            if images
+            else Shapes(d, text.hidden_size, 0, 0, 0)
+        )
+        self.pixels: Pixels | None = pixels_of(checkpoint, vision.image_size) if images else None
+
+    @torch.inference_mode()
+    def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        local = self.model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        end = mask.sum(1) - 1
+        pooled = local[torch.arange(len(ids), device=ids.device), end]
+        return self.model.text_projection(pooled), local
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        vision = self.model.vision_model
+        local = vision(pixel_values=pixels.to(vision.dtype)).last_hidden_state
+        pooled = vision.post_layernorm(local[:, 0])
+        return self.model.visual_projection(pooled), local
+
+    def projections(self) -> dict[str, np.ndarray]:
+        found = {"text": self.model.text_projection.weight}
+        if self.pixels is not None:
+            norm = self.model.vision_model.post_layernorm
+            found |= {
+                "image": self.model.visual_projection.weight,
+                "image_norm_weight": norm.weight,
+                "image_norm_bias": norm.bias,
+            }
+        return {name: w.detach().float().cpu().numpy() for name, w in found.items()}

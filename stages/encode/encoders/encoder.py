@@ -1,0 +1,127 @@
+"""What extraction needs of an encoder, and how one is opened.
+
+Two families: CLIP checkpoints, and any BERT-like text model with any ViT or with none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.config import ExtractConfig
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a picture becomes before the encoder: a square of `size` pixels, normalised."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Widths of an encoder's features; image widths are 0 and n_p is 0 without pictures."""
+
+    d_t: int
+    d_local: int
+    d_image: int
+    d_patch: int
+    n_p: int
+
+
+class Encoder(Protocol):
+    """A frozen encoder on one device."""
+
+    shapes: Shapes
+    pixels: Pixels | None
+    device: torch.device
+
+    def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """ids, mask (n, n_t) -> global (n, d_t), local (n, n_t, d_local)."""
+
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pixels (n, 3, size, size) -> global (n, d_image), local (n, n_p, d_patch)."""
+
+    def projections(self) -> dict[str, np.ndarray]:
+        """Matrices that turn hidden states into the encoder's own embeddings, float32."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The text checkpoint and the image checkpoint of an extraction; the latter may be none."""
+
+    text: Checkpoint
+    image: Checkpoint | None
+
+    @property
+    def is_clip(self) -> bool:
+        return self.text.model_type == "clip"
+
+
+def find_checkpoints(config: ExtractConfig) -> Checkpoints:
+    """Resolve the configuration's encoders to folders, without loading a weight.
+
+    Raises
+    ------
+    CheckpointError: see `find_checkpoint`; also for a text model with `image_encoder: same`.
+    """
+    text = find_checkpoint(config.text_encoder, config.revision)
+    text.require_tokenizer()
+    if config.image_encoder == "none":
+        return Checkpoints(text, None)
+    if config.image_encoder == "same":
+        if text.model_type != "clip":
+            raise CheckpointError(
+                f"{text.name}: a {text.model_type} model encodes no pictures",
+                "name a ViT or none: --set extract.image_encoder=none",
+            )
+        return Checkpoints(text, text)
+    if text.model_type == "clip":
+        raise CheckpointError(
+            f"{text.name}: CLIP's text encoder goes with CLIP's own image encoder",
+            "--set extract.image_encoder=same, or name a BERT-like text encoder",
+        )
+    return Checkpoints(text, find_checkpoint(config.image_encoder))
+
+
+def open_encoder(
+    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Load the weights, frozen, in `dtype` on `device`."""
+    from stages.encode.encoders.bert_vit import BertVitEncoder
+    from stages.encode.encoders.clip import ClipEncoder
+
+    if checkpoints.is_clip and checkpoints.image in (None, checkpoints.text):
+        return ClipEncoder(checkpoints.text, checkpoints.image is not None, device, dtype)
+    return BertVitEncoder(checkpoints, config.text_pooling, device, dtype)
+
+
+def pixels_of(checkpoint: Checkpoint, size: int) -> Pixels:
+    """Normalisation as the checkpoint's preprocessor says."""
+    said = checkpoint.preprocessor
+    try:
+        mean, std = tuple(said["image_mean"]), tuple(said["image_std"])
+    except KeyError:
+        raise CheckpointError(
+            f"{checkpoint.folder}: preprocessor_config.json with image_mean and image_std "
+            "is missing",
+            "copy it from the model's own folder",
+        ) from None
+    return Pixels(size, mean, std)
+
+
+def pad_ids(rows: Sequence[np.ndarray], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids padded to the longest row, and the mask of real tokens, both (n, n_t)."""
+    lengths = np.array([len(row) for row in rows])
+    ids = np.full((len(rows), lengths.max()), pad, dtype=np.int64)
+    mask = np.arange(ids.shape[1]) < lengths[:, None]
+    ids[mask] = np.concatenate(rows)
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask.astype(np.int64)).to(device)

@@ -1,0 +1,56 @@
+"""ViLT: one transformer over a text's tokens and a picture's patches (Kim, Son and Kim, "ViLT:
+Vision-and-Language Transformer Without Convolution or Region Supervision", ICML 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
+from stages.encode.encoders.encoder import Pixels, pixels_of
+from stages.encode.encoders.pretrained import load_frozen
+
+
+class ViltEncoder:
+    """A ViLT checkpoint. The joint vector is [CLS]'s last hidden state: the pooler behind it
+    belongs to a pretraining task, and not every checkpoint has its weights.
+
+    Parameters
+    ----------
+    d: width of the joint vector.
+
+    Raises
+    ------
+    CheckpointError: another model, or files that do not make one.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        require_vilt(checkpoint)
+        self.device = device
+        self.model = load_frozen("ViltModel", checkpoint, device, dtype, add_pooling_layer=False)
+        config = self.model.config
+        self.d: int = config.hidden_size
+        self.pixels: Pixels = pixels_of(checkpoint, config.image_size)
+
+    @torch.inference_mode()
+    def encode_pairs(self, ids: Tensor, mask: Tensor, pixels: Tensor) -> Tensor:
+        """ids, mask (n, n_t), normalised pixels (n, 3, size, size) -> (n, d)."""
+        # transformers feeds the patches in an order that it draws. The result is the same but for
+        # its last bits; a draw of its own keeps a batch's bits apart from what ran before it.
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            out = self.model(
+                input_ids=ids, attention_mask=mask, pixel_values=pixels.to(self.model.dtype)
+            )
+        joint: Tensor = out.last_hidden_state[:, 0]
+        return joint
+
+
+def require_vilt(checkpoint: Checkpoint) -> None:
+    """Raises CheckpointError if the checkpoint is of another model."""
+    if checkpoint.model_type != "vilt":
+        raise CheckpointError(
+            f"{checkpoint.name}: a {checkpoint.model_type} model, expected a ViLT",
+            "such as --encoder dandelin/vilt-b32-mlm",
+        )

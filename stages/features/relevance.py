@@ -1,0 +1,69 @@
+"""Variant `filter`: drop the pictures that agree least with their text (Zhang et al., 2021)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cache.errors import MelovError
+from stages.features.inputs import CachedFeatures
+from stages.paths import SPLITS
+
+
+def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.ndarray]:
+    """For each split, whether a mention keeps its picture, bool (mentions,).
+
+    Raises
+    ------
+    MelovError: the global features are not in one space.
+    """
+    cut = relevance_cut(cached, quantile)
+    return {split: is_relevant(_relevance(cached, split), cut) for split in SPLITS}
+
+
+def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
+    """The `quantile` of the relevance of the training mentions' pictures.
+
+    Raises
+    ------
+    MelovError: the global features are not in one space.
+    """
+    if not in_joint_space(cached):
+        raise MelovError(
+            f"{cached.store.path}: variant filter compares text and picture in CLIP's joint space, "
+            "and this store's encoder has none",
+            "use another variant, or extract with a CLIP checkpoint",
+        )
+    train = _relevance(cached, "train")
+    known = train[~np.isnan(train)]
+    return float(np.quantile(known, quantile)) if len(known) else -np.inf
+
+
+def in_joint_space(cached: CachedFeatures) -> bool:
+    """Whether global texts and pictures are CLIP's, so that a cosine of the two means something."""
+    shapes = cached.shapes
+    return "projections/image" in cached.store and shapes["d_t"] == shapes["d_image"]
+
+
+def is_relevant(relevance: np.ndarray, cut: float) -> np.ndarray:
+    """Whether a picture stays, bool (n,); never where the relevance is NaN."""
+    keep: np.ndarray = relevance >= cut
+    return keep
+
+
+def relevance(t: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Cosine of global texts and global pictures, which CLIP has in one space: (n, d), (n, d)."""
+    t, v = t.astype(np.float32), v.astype(np.float32)
+    norm = np.linalg.norm(t, axis=1) * np.linalg.norm(v, axis=1)
+    cosine: np.ndarray = (t * v).sum(1) / np.maximum(norm, 1e-12)
+    return cosine
+
+
+def _relevance(cached: CachedFeatures, split: str) -> np.ndarray:
+    """NaN where a mention has no picture."""
+    group = f"mentions/{split}"
+    texts, images = cached.text_rows[group], cached.image_rows[group]
+    found = np.full(len(texts), np.nan, dtype=np.float32)
+    with_image = np.flatnonzero(images >= 0)
+    t = cached.store["texts/global"].gather(texts[with_image])
+    found[with_image] = relevance(t, cached.store["images/global"].gather(images[with_image]))
+    return found

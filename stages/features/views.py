@@ -1,0 +1,60 @@
+"""Distinct entities as the heads see them.
+
+Entities with the same text, picture and name score the same for every mention: scored once, they
+count as often as they occur, and their ties are exact whatever the rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from stages.features.inputs import CachedFeatures
+
+
+@dataclass(frozen=True)
+class Views:
+    """Representatives, in order of their text's row (so of its length).
+
+    Parameters
+    ----------
+    rows: (views,) one entity of each view.
+    counts: (views,) entities of each view.
+    of_entity: (entities,) the view of each entity.
+    """
+
+    rows: np.ndarray
+    counts: np.ndarray
+    of_entity: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def distinct_views(cached: CachedFeatures) -> Views:
+    """Group the knowledge base by (text, picture); the text holds the name."""
+    texts = cached.text_rows["entities"]
+    images = cached.image_rows["entities"] if cached.uses_images else np.zeros_like(texts)
+    columns = [texts, images]
+    if cached.lexical is not None:
+        columns.append(_equal_rows(cached.lexical["entities"]))  # names that differ past the cut
+    if cached.words is not None:
+        columns.append(_equal_rows(cached.words["entities"]))
+    table = np.stack(columns, axis=1)
+    _, rows, of_entity, counts = np.unique(
+        table, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    return Views(rows, counts, of_entity.reshape(-1))
+
+
+def _equal_rows(matrix: sp.csr_array) -> np.ndarray:
+    """A number for each row, the same for rows with the same entries."""
+    first: dict[bytes, int] = {}
+    found = np.empty(matrix.shape[0], dtype=np.int64)
+    for row in range(matrix.shape[0]):
+        lo, hi = matrix.indptr[row], matrix.indptr[row + 1]
+        key = matrix.indices[lo:hi].tobytes() + matrix.data[lo:hi].tobytes()
+        found[row] = first.setdefault(key, len(first))
+    return found
