@@ -13,7 +13,7 @@ import numpy as np
 
 from cache.checksum import crc32
 from cache.errors import StoreError
-from cache.files import replacing, telling_full
+from cache.files import atomic_path, telling_full
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY, ArraySpec
 from cache.reader import FeatureStore, Progress
@@ -48,7 +48,7 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
     h5_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         telling_full(h5_path.parent, f"writing {h5_path.name}", lambda: total),
-        replacing(h5_path) as temporary,
+        atomic_path(h5_path) as temporary,
         h5py.File(temporary, "w") as file,
     ):
         file.attrs[LEDGER_KEY] = canonical(ledger)

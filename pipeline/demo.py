@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
-from stages.demo.folder import replacing_folder
 from stages.demo.world.generate import generate
 from stages.paths import DatasetPaths
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
 from stages.demo.encoders.vilt import save_demo_vilt, train_demo_vilt
-from stages.demo.folder import replacing_folder
 from stages.paths import DatasetPaths
 
 

@@ -6,13 +6,14 @@ import json
 
 import click
 
+from cache.files import atomic_path
 from cache.reader import FeatureStore
 from pipeline.cli import command
 from stages.config import Params
 from stages.datasets.records import Records
 from stages.encode.extract import extract
 from stages.encode.summary import write_summary
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 
 
 @command("Run the frozen encoders once; write global and local features to the store.")

@@ -14,11 +14,12 @@ from typing import IO
 
 import click
 
+from cache.files import atomic_path
 from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 
 
 @command("Rank the knowledge base for a new mention, or for JSON Lines of them.")

@@ -6,11 +6,12 @@ import json
 
 import click
 
+from cache.files import atomic_path
 from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.device import heads_device
 from stages.heads.baselines.names import settled
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 from stages.runs.data import open_dataset, run_data
 from stages.runs.history import plot_history, write_history
 from stages.runs.saved import RunInfo, save_heads

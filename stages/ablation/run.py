@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cache.files import atomic_path
 from stages.ablation.grid import Grid, GridRun
 from stages.config import EvaluateConfig, GraphConfig
 from stages.device import heads_device
@@ -27,7 +28,7 @@ from stages.graph.source import read_source
 from stages.heads.baselines.build import build_heads
 from stages.heads.baselines.names import reads_joint, reads_local
 from stages.heads.model import HeadsConfig
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 from stages.ranking.evaluate import evaluate, write_evaluation, write_metrics
 from stages.runs.data import Opened, data_for, open_dataset, read_features
 from stages.runs.history import write_history

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cache.files import atomic_path
 from stages.ablation.evidence import hits, interval, paired_test, reciprocal
 from stages.ablation.run import Outcome
-from stages.paths import atomic_path
 
 METRICS = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "mrr": "MRR"}
 """Of the test split, and their headings."""

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from cache.files import atomic_path
 from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
-from stages.paths import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cache.errors import MelovError
-from stages.paths import SPLITS, atomic_path
+from cache.files import atomic_path
+from stages.paths import SPLITS
 
 ENTITY_SCHEMA = pa.schema(
     [

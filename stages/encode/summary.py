@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from cache.files import atomic_path
 from cache.reader import FeatureStore
 from stages.datasets.records import Records
 from stages.encode.plan import GROUPS
-from stages.paths import SPLITS, atomic_path
+from stages.paths import SPLITS
 
 STATUS_REASON = {
     "missing": "missing file",

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from cache.files import atomic_path
 from stages.config import GraphConfig
 from stages.graph.build import build_rows
 from stages.graph.cells import load_faiss
 from stages.graph.distances import GraphError, check_features, mean_distance, seeded_rows
 from stages.graph.probes import tuned_index
 from stages.graph.similarity import Metric, lengths, make_metric
-from stages.paths import SPLITS, atomic_path
+from stages.paths import SPLITS
 
 LAYOUT = 1
 BANDWIDTH_SAMPLE = 20_000

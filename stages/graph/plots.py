@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cache.files import atomic_path
 from stages.graph.distances import PAIRS
 from stages.graph.graph import Graph, neighbour_counts
 from stages.graph.similarity import Metric, similarity
-from stages.paths import atomic_path
 
 SAMPLE = 50_000
 """Pairs drawn for the first histogram."""

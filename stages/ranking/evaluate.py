@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from cache.files import atomic_path
 from stages.config import EvaluateConfig
 from stages.datasets.records import Records
 from stages.features.inputs import MentionInputs
 from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.paths import atomic_path
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
 

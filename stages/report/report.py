@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cache.files import atomic_path
 from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records, read_digest
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
 from stages.report.insight import look_inside

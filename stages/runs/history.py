@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from stages.paths import atomic_path
+from cache.files import atomic_path
 
 COLUMNS = ("epoch", "loss", "loss_e", "loss_g", "valid_mrr", "valid_hits@1")
 """Of a run without an epoch."""

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cache.errors import MelovError
+from cache.files import atomic_path
 from stages.heads.baselines.build import build_heads
 from stages.heads.heads import Heads
 from stages.heads.model import HeadsConfig
-from stages.paths import atomic_path
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.paths import atomic_path
+from cache.files import atomic_path
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from cache.errors import MelovError
+from cache.files import atomic_path
 from stages.config import Params
 from stages.demo.nearness.cosines import Near, against_clean, another
 from stages.demo.world.clean import CleanPicture, clean_pictures
@@ -27,7 +28,7 @@ from stages.features.inputs import MentionInputs
 from stages.heads.model import Melov
 from stages.heads.projection import project
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
-from stages.paths import DatasetPaths, atomic_path
+from stages.paths import DatasetPaths
 from stages.progress import progress
 from stages.runs.data import open_dataset, open_run
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
+from cache.files import replacing_folder
 from stages.config import DemoConfig
-from stages.demo.folder import replacing_folder
 from stages.demo.world.generate import generate
 from stages.demo.world.looks import EMBLEM_COLOURS, MAIN_COLOURS, SECOND_COLOURS
 from stages.demo.world.mentions import IMAGE_KINDS
