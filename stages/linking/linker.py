@@ -93,7 +93,7 @@ class Linker:
             opened.store,
             extract,
             images=cached.uses_images,
-            lexical=cached.lexical is not None,
+            arrays=[name for name in ("lexical", "words") if getattr(cached, name) is not None],
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
         filters = heads.variant == "filter" and cached.uses_images

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
-from stages.encode.encoders.encoder import Checkpoints, Pixels, Shapes, pixels_of
+from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
+from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.pretrained import load_frozen
 
 _OLD_FLAGS = {
