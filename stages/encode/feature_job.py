@@ -1,4 +1,4 @@
-"""The job of a feature store: distinct texts and distinct pictures, unit by unit into its arrays."""
+"""The job of a feature store: distinct texts and distinct pictures, unit by unit."""
 
 from __future__ import annotations
 

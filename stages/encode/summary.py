@@ -45,9 +45,8 @@ def failed_pictures(store: FeatureStore, records: Records) -> list[FailedPicture
     owners: dict[int, list[str]] = {}
     for group, table in tables_of(records).items():
         kind = "entity" if group == "entities" else "mention"
-        for owner, picture in zip(
-            table["id"].to_pylist(), table["picture"].to_pylist(), strict=True
-        ):
+        ids, pictures = (table[column].to_pylist() for column in ("id", "picture"))
+        for owner, picture in zip(ids, pictures, strict=True):
             if picture >= 0:
                 owners.setdefault(picture, []).append(f"{kind} {owner}")
     # One file under two names is decoded once, under the first: both names fail with it.

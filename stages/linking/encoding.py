@@ -69,7 +69,7 @@ class MentionEncoder:
         return pooled[back], [local[i] for i in back]
 
     def _with_pictures(self, mentions: Sequence[NewMention], new: NewFeatures) -> NewFeatures:
-        files = {i: Path(str(m.image)) for i, m in enumerate(mentions) if m.image is not None}
+        files = {i: m.image for i, m in enumerate(mentions) if m.image is not None}
         pixels, rows, warnings = self.encoder.pixels, new.pictures.copy(), list(new.warnings)
         if pixels is None or not files:
             for i, file in files.items():

@@ -96,7 +96,8 @@ def find_checkpoints(config: ExtractConfig) -> Checkpoints:
         return Checkpoints(text, text)
     if family.own_images:
         raise CheckpointError(
-            f"{text.name}: {family.name}'s text encoder goes with {family.name}'s own image encoder",
+            f"{text.name}: {family.name}'s text encoder goes with {family.name}'s own image "
+            "encoder",
             "--set extract.image_encoder=same, or name a BERT-like text encoder",
         )
     return Checkpoints(text, find_checkpoint(config.image_encoder))
