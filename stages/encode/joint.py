@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cache.errors import MelovError, StoreError
+from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
@@ -115,27 +115,6 @@ def extract_joint(
     writer.finish(paths.joint, job.unit_names(), job.attributes(records, checkpoint, writer))
     shutil.rmtree(paths.joint_partial, ignore_errors=True)
     return FeatureStore.open(paths.joint), True
-
-
-def open_joint(paths: DatasetPaths) -> FeatureStore:
-    """The finished joint store, made from the records that are there now.
-
-    Raises
-    ------
-    StoreError: there is none, or it was made from other records.
-    """
-    again = f"python -m pipeline.joint --dataset {paths.dataset} --encoder dandelin/vilt-b32-mlm"
-    if not paths.joint.exists():
-        raise StoreError(
-            f"{paths.joint}: not there; the baseline vilt needs the joint vectors of text and "
-            "picture",
-            again,
-        )
-    store = FeatureStore.open(paths.joint, hint=again)
-    records = read_digest(paths.require_records())
-    if store.fingerprint.fields.get("records") != records:
-        raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
-    return store
 
 
 def _fingerprint(
