@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from cache.build import building, recover, sweep
-from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
@@ -72,27 +71,6 @@ def extract_joint(
         job.finish(build)
         made = True
     return FeatureStore.open(paths.joint), made
-
-
-def open_joint(paths: DatasetPaths) -> FeatureStore:
-    """The finished joint store, made from the records that are there now.
-
-    Raises
-    ------
-    StoreError: there is none, or it was made from other records.
-    """
-    again = f"python -m pipeline.joint --dataset {paths.dataset} --encoder dandelin/vilt-b32-mlm"
-    if not paths.joint.exists():
-        raise StoreError(
-            f"{paths.joint}: not there; the baseline vilt needs the joint vectors of text and "
-            "picture",
-            again,
-        )
-    store = FeatureStore.open(paths.joint, hint=again)
-    records = read_digest(paths.require_records())
-    if store.fingerprint.fields.get("records") != records:
-        raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
-    return store
 
 
 def _fingerprint(

@@ -48,7 +48,11 @@ class Older:
             return self
         try:
             with progress(self.store.nbytes(), "B", "check the older store") as bar:
-                self.store.verify(lambda done, _: bar.update(done - bar.n))
+
+                def advance(done: int, _: int) -> None:
+                    bar.update(done - bar.n)
+
+                self.store.verify(advance)
         except StoreError as error:
             if not self.is_finished:
                 with suppress(StoreError):  # another process has updated it meanwhile

@@ -176,7 +176,11 @@ def _submit(
         return Ahead([])
     rows = work.rows(unit)
     if work.ahead:
-        return Ahead([readers.submit(lambda row=row: decode(read(row))) for row in rows])
+        return Ahead([readers.submit(_load, read, decode, row) for row in rows])
     return Ahead(
         [readers.submit(read, row) for row in rows], lambda some: list(decoders.map(decode, some))
     )
+
+
+def _load(read: Callable[[int], Any], decode: Callable[[Any], Item], row: int) -> Item:
+    return decode(read(row))

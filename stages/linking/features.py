@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from stages.encode.record_arrays.registry import Rows
+from stages.features.cached import CachedFeatures
 from stages.features.features import Features
-from stages.features.inputs import CachedFeatures
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NewFeatures:
     image_global: shape: (pictures, d_image).
     image_local: shape: (pictures, n_p, d_patch).
     keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
-    arrays: rows of the record arrays that a unit reads, by name, shape: (n, columns).
+    arrays: rows of the record arrays that the heads read, by name, shape: (n, columns).
     warnings: what each mention's reader should know.
     """
 
@@ -36,7 +36,7 @@ class NewFeatures:
     image_global: np.ndarray
     image_local: np.ndarray
     keys: Sequence[bytes]
-    arrays: Mapping[str, Rows]
+    arrays: Mapping[str, sp.csr_array | np.ndarray]
     warnings: Sequence[tuple[str, ...]]
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class BesideStore:
             has_image=torch.from_numpy(has_image).to(device),
             image_global=pictures[0],
             image_local=pictures[1],
-            **{name: array[rows] for name, array in new.arrays.items()},
+            arrays={name: array[rows] for name, array in new.arrays.items()},
         )
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The families of encoders, in one registry: which checkpoints each takes, and what opens them.
 
-A new family is a class with the members of `Encoder` and an entry in `FAMILIES`. Nothing here
-imports torch before an encoder is opened, so asking whether a store is finished stays quick.
+A new family is a class with the members of `Encoder`, called as `Family.open` is, and an entry in
+`FAMILIES`. Nothing here imports torch before an encoder is opened, so asking whether a store is
+finished stays quick.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stages.config import ExtractConfig
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+from stages.lazy import lazily
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +39,7 @@ class Family:
     accepts: whether a text checkpoint, by the model_type of its config.json, is of this family.
     own_images: whether pictures go through the text's own checkpoint, as CLIP's do; else through
         one of their own.
-    open: loads the weights, frozen, in a precision on a device.
+    open: the class, which loads the weights, frozen, in a precision on a device.
     """
 
     name: str
@@ -46,26 +48,20 @@ class Family:
     open: Callable[[Checkpoints, ExtractConfig, torch.device, torch.dtype], Encoder]
 
 
-def _open_clip(
-    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
-) -> Encoder:
-    from stages.encode.encoders.clip import ClipEncoder
-
-    return ClipEncoder(checkpoints.text, checkpoints.image is not None, device, dtype)
-
-
-def _open_bert_vit(
-    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
-) -> Encoder:
-    from stages.encode.encoders.bert_vit import BertVitEncoder
-
-    return BertVitEncoder(checkpoints, config.text_pooling, device, dtype)
-
-
 FAMILIES: list[Family] = [
-    Family("CLIP", lambda model_type: model_type == "clip", True, _open_clip),
-    # Last: AutoModel decides whether it is one.
-    Family("BERT-like", lambda model_type: True, False, _open_bert_vit),
+    Family(
+        "CLIP",
+        lambda model_type: model_type == "clip",
+        True,
+        lazily("stages.encode.encoders.clip:ClipEncoder"),
+    ),
+    # Last, since it takes whatever transformers' AutoModel does.
+    Family(
+        "BERT-like",
+        lambda model_type: True,
+        False,
+        lazily("stages.encode.encoders.bert_vit:BertVitEncoder"),
+    ),
 ]
 """The first that accepts a text checkpoint is its family."""
 

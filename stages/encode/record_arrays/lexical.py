@@ -37,7 +37,7 @@ class Lexical:
 
     def _rows(self, names: Sequence[str]) -> sp.csr_array:
         if not self.terms or not names:
-            return sp.csr_array((len(names), len(self.terms)), dtype=np.float32)
+            return sp.csr_array(np.zeros((len(names), len(self.terms)), np.float32))
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(

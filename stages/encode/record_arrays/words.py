@@ -40,11 +40,11 @@ class Words:
         shares = sp.csr_array(self._contained(names) @ sp.diags_array(self.terms.idf**2))
         whole = np.repeat(shares.sum(axis=1), np.diff(shares.indptr))
         shares.data /= whole
-        return sp.csr_array(shares, dtype=np.float32)
+        return sp.csr_array(shares.astype(np.float32))
 
     def of_mentions(self, words: Sequence[str], sentences: Sequence[str]) -> sp.csr_array:
         """CSR float32 (sentences, terms): 1 where the sentence contains the word."""
-        return sp.csr_array(self._contained(sentences), dtype=np.float32)
+        return self._contained(sentences).astype(np.float32)
 
     def _contained(self, texts: Sequence[str]) -> sp.csr_array:
         if not self.terms or not texts:
