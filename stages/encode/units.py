@@ -14,6 +14,7 @@ half a chunk a unit, 6 % of all. `texts/offsets` says where each text lies.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,9 +123,9 @@ def _least_chunk(tokens: np.ndarray) -> int:
 class Walk:
     """One process's way through units that several may work on: iterate over it.
 
-    It looks into the ledgers again before each unit. Units are taken one after the other. Where
-    others have been before, it goes on in the middle of the longest stretch that nobody has done,
-    since at a stretch's begin another process is at work.
+    It looks into the ledgers again before each unit. Units are taken one after the other; where
+    another process has been already, the walk goes on at any unit that nobody has done. Drawn, so
+    that no two processes keep meeting; a unit's bytes do not depend on when it is done.
     """
 
     def __init__(self, units: Sequence[WorkUnit], done: Callable[[str], bool]) -> None:
@@ -141,9 +142,10 @@ class Walk:
         while True:
             if self.met or not self._is_left(place):
                 self.met = False
-                place = self._middle_of_longest()
-                if place < 0:
+                left = [place for place in range(len(self._units)) if self._is_left(place)]
+                if not left:
                     return
+                place = secrets.choice(left)
             self._taken.add(place)
             yield self._units[place]
             place += 1
@@ -151,13 +153,3 @@ class Walk:
     def _is_left(self, place: int) -> bool:
         inside = place < len(self._units) and place not in self._taken
         return inside and not self.is_done(self._units[place])
-
-    def _middle_of_longest(self) -> int:
-        """-1 where nothing is left."""
-        left = [self._is_left(place) for place in range(len(self._units))]
-        borders = np.flatnonzero(np.diff([False, *left, False]))  # begin, end, begin, end …
-        if not len(borders):
-            return -1
-        begins, ends = borders[::2], borders[1::2]
-        longest = int(np.argmax(ends - begins))
-        return int(begins[longest] + ends[longest]) // 2

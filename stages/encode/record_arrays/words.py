@@ -39,8 +39,8 @@ class Words:
         """CSR float32 (names, terms): each word's share of its name; a row sums to 1 or is zero."""
         shares = sp.csr_array(self._contained(names) @ sp.diags_array(self.terms.idf**2))
         whole = np.repeat(shares.sum(axis=1), np.diff(shares.indptr))
-        shares.data /= whole
-        return sp.csr_array(shares.astype(np.float32))
+        data = (shares.data / whole).astype(np.float32)
+        return sp.csr_array((data, shares.indices, shares.indptr), shape=shares.shape)
 
     def of_mentions(self, words: Sequence[str], sentences: Sequence[str]) -> sp.csr_array:
         """CSR float32 (sentences, terms): 1 where the sentence contains the word."""
