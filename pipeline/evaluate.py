@@ -16,15 +16,16 @@ from stages.runs.data import open_dataset, open_run
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
 @run_options
-def main(params: Params, dataset: str, variant: str, seed: int) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     opened = open_dataset(paths)
     model, data = open_run(paths, opened, variant, seed, heads_device(params.evaluate.device))
     begun = time.perf_counter()
     found, ranks = evaluate(model, data.inputs, data.views, opened.records, params.evaluate)
     seconds = time.perf_counter() - begun
     run = paths.run(variant, seed)
-    write_evaluation(run, {"dataset": dataset, "variant": variant, "seed": seed}, found, ranks)
+    write_evaluation(
+        run, {"dataset": paths.dataset, "variant": variant, "seed": seed}, found, ranks
+    )
     for part, values in found.items():
         click.echo(
             f"{part:<26} n {values['mentions']:>5}  "

@@ -17,8 +17,7 @@ from stages.paths import DatasetPaths
 @command(
     "Build the similarity graph of the mentions (eq. 3) from the feature store, in data/NAME/graph."
 )
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     source = read_source(paths)
     graph = build_graph(source.features, source.pictures, params.graph)
     # The picture first: graph.json says that the folder is complete.

@@ -20,8 +20,7 @@ from stages.training.train import forget, train
 
 @command("Train the heads over the cached features.")
 @run_options
-def main(params: Params, dataset: str, variant: str, seed: int) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     opened = open_dataset(paths)
     config = settled(params.train, variant)
     data, heads = run_data(opened, config, variant, heads_device(config.device))
@@ -44,13 +43,13 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     ):  # of the weights that are replaced now
         (run / stale).unlink(missing_ok=True)
     write_history(run, trained.history)
-    title = f"{dataset}: {variant}, seed {seed}"
+    title = f"{paths.dataset}: {variant}, seed {seed}"
     plot_history(run / "history.png", trained.history, trained.best_epoch, title)
     with atomic_path(run / "timings.json") as path:
         timings = {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]}
         path.write_text(json.dumps(timings) + "\n")
     settings = config.model_dump(mode="json")
-    save_heads(run, trained.state, RunInfo(dataset, seed, heads, settings, data.provenance))
+    save_heads(run, trained.state, RunInfo(paths.dataset, seed, heads, settings, data.provenance))
     forget(work)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
     click.echo(f"{run}: {course if trained.history else 'nothing to train'}")

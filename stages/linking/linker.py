@@ -92,6 +92,7 @@ class Linker:
         encoder = open_mention_encoder(
             opened.store,
             extract,
+            paths.root,
             images=cached.uses_images,
             lexical=cached.lexical is not None,
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
