@@ -18,6 +18,7 @@ from stages.device import heads_device
 from stages.features.inputs import CachedFeatures, SplitGraph, with_neighbors
 from stages.features.relevance import is_relevant, relevance, relevance_cut
 from stages.features.views import Views, distinct_views
+from stages.graph.neighbors import nearest
 from stages.heads.baselines.names import reads_joint
 from stages.heads.heads import Heads
 from stages.heads.model import Melov, MentionInput
@@ -25,7 +26,7 @@ from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import BesideStore, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.neighbors import TrainingGraph
-from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
+from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import Candidate, top_entities
@@ -44,13 +45,13 @@ class Linker:
     ----------
     graph: None where the variant has no GCN.
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
-    index: the entities' side on disk; None makes it anew for each call of `link`.
+    index: the entities' side on disk; None computes it in each call of `link`.
     """
 
     model: Heads
     cached: CachedFeatures
     views: Views
-    names: Names
+    names: RowNames
     encoder: MentionEncoder
     graph: TrainingGraph | None
     cut: float | None
@@ -103,7 +104,7 @@ class Linker:
             model,
             cached,
             views,
-            Names.of(opened.records),
+            RowNames.of(opened.records),
             encoder,
             TrainingGraph(opened.graph, cached, info.neighbor_limit) if heads.uses_graph else None,
             relevance_cut(cached, float(info.train["filter_quantile"])) if filters else None,
@@ -182,16 +183,15 @@ class Linker:
             for rank, c in enumerate(found, 1)
         ]
 
-    def _neighbors(self, graph: SplitGraph, mention: int) -> list[Neighbor]:
+    def _neighbors(self, graph: SplitGraph, mention: int) -> list[LinkedNeighbor]:
         """Training mentions that the GCN's last layer reads: those above τ, nearest first."""
         assert isinstance(self.model, Melov)
-        row = graph.adjacency[[graph.first + mention]]
-        read = (row.indices < graph.first) & (row.data > float(self.model.threshold.tau))
-        columns, weights = row.indices[read], row.data[read]
+        tau = float(self.model.threshold.tau)
         ids, words = self.names.mention_ids, self.names.mentions
         return [
-            Neighbor(ids[columns[i]], words[columns[i]], float(weights[i]))
-            for i in np.lexsort((columns, -weights))
+            LinkedNeighbor(ids[neighbor.row], words[neighbor.row], neighbor.weight)
+            for neighbor in nearest(graph.adjacency, graph.first + mention, graph.first, tau)
+            if neighbor.read
         ]
 
 

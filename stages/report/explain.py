@@ -14,6 +14,7 @@ import torch
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.device import heads_device
+from stages.graph.neighbors import Neighbor, nearest
 from stages.heads.model import Melov
 from stages.paths import DatasetPaths
 from stages.progress import progress
@@ -23,17 +24,8 @@ from stages.training.train import Data
 
 TOP = 5
 """Entities shown of each mention."""
-NEIGHBOURS = 6
+NEIGHBORS = 6
 """Training mentions shown of each mention, the nearest."""
-
-
-@dataclass(frozen=True)
-class Near:
-    """A row of the training mentions, A_ij of eq. 3, and whether the GCN reads it (A_ij > τ)."""
-
-    row: int
-    weight: float
-    read: bool
 
 
 @dataclass(frozen=True)
@@ -42,13 +34,13 @@ class Explained:
 
     top: the best entities, best first; gold: the right one, wherever it stands.
     alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
-    neighbours: the nearest training mentions; none where the variant has no GCN.
+    neighbors: the nearest training mentions; none where the variant has no GCN.
     """
 
     top: list[Candidate]
     gold: Candidate
     alpha: dict[str, float] | None
-    neighbours: list[Near]
+    neighbors: list[Neighbor]
 
 
 class Explainer:
@@ -83,7 +75,7 @@ class Explainer:
                 best[i],
                 Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
                 alphas[i] and dict(zip(model.config.sources, alphas[i], strict=True)),
-                self._neighbours(model, data, int(at[i])),
+                self._neighbors(model, data, int(at[i])),
             )
             for i, (score, *parts) in enumerate(zip(*own, strict=True))
         ]
@@ -122,13 +114,9 @@ class Explainer:
             self._runs[variant, seed] = run
         return self._runs[variant, seed]
 
-    def _neighbours(self, model: Melov, data: Data, row: int) -> list[Near]:
+    def _neighbors(self, model: Melov, data: Data, row: int) -> list[Neighbor]:
         """Nearest first, among those that `neighbor_limit` leaves."""
         if not model.config.uses_graph:
             return []
         graph, tau = data.inputs.graphs["test"], float(model.threshold.tau)
-        of_mention = graph.adjacency[[graph.first + row]]
-        of_train = of_mention.indices < graph.first
-        columns, weights = of_mention.indices[of_train], of_mention.data[of_train]
-        order = np.lexsort((columns, -weights))[:NEIGHBOURS]
-        return [Near(int(columns[i]), float(weights[i]), bool(weights[i] > tau)) for i in order]
+        return nearest(graph.adjacency, graph.first + row, graph.first, tau)[:NEIGHBORS]
