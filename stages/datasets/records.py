@@ -124,6 +124,20 @@ class Records:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def test_bed(self) -> bool:
+        """Whether the source was drawn, so that no number from it is a claim about found data.
+
+        Only who draws a picture knows its `image_kind` for sure. No release in the MIMIC layout has
+        one; a source in that layout with one for every mention says by it that it is a test bed.
+        """
+        kinds = [k for table in self.mentions.values() for k in table["image_kind"].to_pylist()]
+        return self.source == "mimic" and bool(kinds) and all(kinds)
+
+    def image_folder(self, root: Path) -> Path:
+        """The folder that picture paths are relative to; `root` is the project's."""
+        return root / self.image_root
+
+    @property
     def digest(self) -> str:
         """Hash of everything that an encoder or a gold rank depends on (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)

@@ -91,7 +91,7 @@ def find_cases(
     ]  # fmt: skip
     rows = [row for sort in chosen for row in sort]
     shown = {row: (f"{ranks[0][row]:,g}", f"{ranks[1][row]:,g}") for row in rows}
-    viewer = Viewer(records, root / records.image_root)
+    viewer = Viewer(records, records.image_folder(root))
     views: dict[int, tuple[View, ...]] = dict.fromkeys(rows, ())
     if explain is not None:
         for place, variant in enumerate(variants):

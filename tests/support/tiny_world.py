@@ -42,7 +42,7 @@ def tiny_world(base: Path) -> Path:
     paths = DatasetPaths("tiny")
     with contextlib.chdir(root):
         params = load_params("params.yaml", "tiny")
-        read_records("jsonl", paths.raw, "tiny", params.prepare).save(paths.records)
+        read_records("jsonl", paths.raw, "tiny").save(paths.records)
         extract(paths, params.extract)
         source = read_source(paths)
         graph = build_graph(source.features, source.pictures, params.graph)

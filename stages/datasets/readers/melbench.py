@@ -23,10 +23,11 @@ from stages.datasets.fields import (
     require_object,
     well_formed,
 )
-from stages.datasets.pictures import PictureTable, image_root
+from stages.datasets.pictures import KeyCache, PictureTable
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
+from stages.paths import project_path
 
 PARALLEL = ("mentions", "entities", "answer")
 IMAGE_FIELD = re.compile("img|image", re.IGNORECASE)
@@ -34,7 +35,13 @@ QID = re.compile(r"Q(\d+)", re.ASCII)
 
 
 def read_melbench(
-    path: Path, dataset: str, seed: int = 0, missing_answer: Literal["error", "drop"] = "error"
+    path: Path,
+    dataset: str,
+    *,
+    root: Path = Path(),
+    seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error",
+    keys: KeyCache | None = None,
 ) -> Records:
     """Read a .json or .zip file, or a folder that holds exactly one of them.
 
@@ -43,8 +50,10 @@ def read_melbench(
 
     Parameters
     ----------
+    root: the project's folder.
     seed: of the split.
     missing_answer: a mention with a blank answer raises, or is dropped and counted.
+    keys: not used: there is no picture.
 
     Raises
     ------
@@ -107,8 +116,8 @@ def read_melbench(
         rows.add(split, **mention, picture=-1, gold=gold[mention["answer"]], image_kind=None)
     tables = rows.tables()
     return Records(
-        dataset, "melbench", image_root(file.parent), "none", entities.table(), tables,
-        PictureTable().build(file.parent, findings), findings.listed(),
+        dataset, "melbench", project_path(file.parent, root), "none", entities.table(), tables,
+        PictureTable().build(file.parent, findings, keys), findings.listed(),
     )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def root(tmp_path_factory):
         paths = DatasetPaths("demo")
         generate(DemoConfig(**DEMO), paths.raw)
         params = load_params("params.yaml", "demo")
-        read_records("mimic", paths.raw, "demo", params.prepare).save(paths.records)
+        read_records("mimic", paths.raw, "demo").save(paths.records)
         extract(paths, params.extract)
         source = read_source(paths)
         graph = build_graph(source.features, source.pictures, params.graph)
@@ -160,7 +160,7 @@ def test_the_command_finds_what_a_plain_route_through_the_linkers_encoder_finds(
         (tmp_path / f"{i}.jpg").write_bytes(picture.data)
         mentions.append(NewMention("x", "", tmp_path / f"{i}.jpg"))
         entity_kinds.append(picture.entity.kind.label)
-    encoder = open_mention_encoder(opened.store, params.extract, True, False, "")
+    encoder = open_mention_encoder(opened.store, params.extract, Path(), True, False, "")
     encoded = torch.from_numpy(encoder(mentions).image_global).float()
     with torch.inference_mode():
         clean = model.w_v(encoded).numpy()
