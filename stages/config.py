@@ -218,7 +218,7 @@ def load_params(
                 place = f"{path}: overrides.{name}.{section}"
                 raise ConfigError(f"{place}: unknown key{nearest(section, list(SECTIONS))}")
             _mapping(values, f"{path}: overrides.{name}.{section}")
-    for section, values in (overrides.get(dataset) or {}).items():
+    for section, values in (overrides.get(dataset or "") or {}).items():
         _mapping(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     for assignment in assignments:

@@ -134,12 +134,13 @@ class Linker:
         new = self._filtered(self.encoder(mentions))
         source = BesideStore(self.cached, new)
         graph = None if self.graph is None else self.graph.beside(source)
-        sides, alphas = [], []
+        sides: list[Any] = []
+        alphas: list[dict[str, float] | None] = []
         for lo in range(0, len(new), self.config.mention_rows):
             rows = np.arange(lo, min(lo + self.config.mention_rows, len(new)))
             side, optimized = self.model.mentions(self._input(source, graph, rows))
             sides.append(side)
-            alphas += [None] * len(rows) if optimized.alpha is None else optimized.alpha.tolist()
+            alphas += optimized.weights(self.model.config.sources, len(rows))
         best = top_entities(
             self.model,
             self.cached,
@@ -156,7 +157,7 @@ class Linker:
                 entities=self._entities(best[i]),
                 has_image=bool(new.pictures[i] >= 0),
                 neighbours=[] if graph is None else self._neighbors(graph, i),
-                alpha=alphas[i] and dict(zip(self.model.config.sources, alphas[i], strict=True)),
+                alpha=alphas[i],
                 warnings=list(new.warnings[i]),
             )
             for i, mention in enumerate(mentions)

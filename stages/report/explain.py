@@ -79,12 +79,12 @@ class Explainer:
         pairs = model.matcher.pairs(side, model.entities(data.cached.entities(gold)))
         own = [pairs.total.diagonal().tolist()]
         own += [scores.diagonal().tolist() for scores in pairs.units.values()]
-        alphas = [None] * len(at) if optimized.alpha is None else optimized.alpha.tolist()
+        alphas = optimized.weights(model.config.sources, len(at))
         return [
             Explained(
                 best[i],
                 Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
-                alphas[i] and dict(zip(model.config.sources, alphas[i], strict=True)),
+                alphas[i],
                 self._neighbours(model, data, int(at[i])),
             )
             for i, (score, *parts) in enumerate(zip(*own, strict=True))
