@@ -19,8 +19,6 @@ UNITS = [
     ("text", "lexical"),
 ]
 SIZE = 3
-PIECE = 8
-"""Entities of a piece below, with PIECE_BLOCKS = 2."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def times(folder):
 @pytest.mark.parametrize("units", UNITS, ids="+".join)
 @pytest.mark.parametrize("size", [1, SIZE, 256])
 def test_a_block_has_the_bits_that_the_model_gives(opened, tmp_path, units, size, monkeypatch):
-    monkeypatch.setattr(module, "PIECE_BLOCKS", 2)
+    monkeypatch.setattr(module, "PIECE_BLOCKS", max(2, 9 // size))
     world = World(opened, units, contained_scale=3.0 if "lexical" in units else 0.0)
     for _ in range(2):  # as it is written, and as it is opened again
         assert_is_the_models(world, index_of(world, tmp_path, size=size), size)
