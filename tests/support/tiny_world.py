@@ -13,6 +13,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from stages.config import load_params
 from stages.datasets.sources import read_source as read_records
+from stages.datasets.store import open_store, provenance_of
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
@@ -44,9 +45,10 @@ def tiny_world(base: Path) -> Path:
         params = load_params("params.yaml", "tiny")
         read_records("jsonl", paths.raw, "tiny").save(paths.records)
         extract(paths, params.extract)
-        source = read_source(paths)
+        store = open_store(paths)
+        source = read_source(store)
         graph = build_graph(source.features, source.pictures, params.graph)
-        graph.save(paths.graph, source.provenance)
+        graph.save(paths.graph, provenance_of(store))
     return root
 
 
