@@ -11,7 +11,6 @@ the same bits as the model gives. It is made anew when the run's weights or the 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -21,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cache.build import building, recover
 from cache.errors import StoreError
 from cache.files import locked
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter, put_back
 from stages.features.inputs import CachedFeatures
 from stages.features.views import Views
 from stages.heads.heads import Heads
@@ -35,14 +34,17 @@ from stages.progress import progress
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it with any change of code that moves a number of the entities' side."""
 
 UNIT_BLOCKS = 16
 """Blocks a unit of writing."""
 
 TOKENS, OFFSETS = "text/query", "text/offsets"
-"""Rows of the one are tokens; the other has where each view's tokens lie."""
+"""Rows of the one are tokens; the other has where each view's tokens lie, [start, stop)."""
+
+TOKEN_CHUNK = 2**14
+"""Token rows of one chunk file; a unit leaves fewer unused at its end."""
 
 Side = TypeVar("Side")
 
@@ -55,7 +57,7 @@ class EntityIndex:
     ) -> None:
         self._store, self._like, self._cached, self._views = store, like, cached, views
         self.size = size
-        self._offsets = store[OFFSETS].slice(0, len(views) + 1) if OFFSETS in store else None
+        self._offsets = store[OFFSETS].slice(0, len(views)) if OFFSETS in store else None
 
     @classmethod
     @torch.inference_mode()
@@ -93,7 +95,7 @@ class EntityIndex:
         )
         work.mkdir(parents=True, exist_ok=True)
         with locked(work):  # a second process waits, and finds it finished
-            put_back(work, folder)
+            recover(work, folder)
             try:
                 store = FeatureStore.open(folder, asked)
                 store.require_files()
@@ -111,15 +113,16 @@ class EntityIndex:
         names = [name for name, _ in _tensors(self._like)]
         found = {name: self._tensor(name, start, stop) for name in names if name != OFFSETS}
         if self._offsets is not None:
-            bounds = self._offsets[start : stop + 1]
-            found[OFFSETS] = torch.from_numpy(bounds - bounds[0]).to(self._cached.device)
+            bounds = self._offsets[start:stop]  # of one unit, so without gaps
+            edges = np.append(bounds[:, 0], bounds[-1, 1]) - bounds[0, 0]
+            found[OFFSETS] = torch.from_numpy(edges).to(self._cached.device)
         side = _filled(self._like, found)
         return replace(side, lexical=self._names(start, stop))
 
     def _tensor(self, name: str, start: int, stop: int) -> Tensor:
         if name == TOKENS:
             assert self._offsets is not None
-            start, stop = (int(self._offsets[row]) for row in (start, stop))
+            start, stop = int(self._offsets[start, 0]), int(self._offsets[stop - 1, 1])
         # Copied: torch would warn of a tensor over memory that cannot be written.
         rows = np.array(self._store[name].slice(start, stop))
         return torch.from_numpy(rows).to(self._cached.device)
@@ -145,41 +148,50 @@ def _written(
     size: int,
 ) -> FeatureStore:
     n = len(views)
+    step = UNIT_BLOCKS * size
+    units = {f"views:{lo}": (lo, min(lo + step, n)) for lo in range(0, n, step)}
     counts = cached.tokens.lengths(cached.text_rows["entities"][views.rows])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = np.zeros((n, 2), np.int64)
+    for lo, hi in units.values():  # each begins with a chunk of tokens of its own
+        ends = np.cumsum(counts[lo:hi]) + -(-offsets[lo - 1, 1] // TOKEN_CHUNK) * TOKEN_CHUNK
+        offsets[lo:hi] = np.stack([ends - counts[lo:hi], ends], axis=1)
     like = model.entities(cached.entities(views.rows[:1]))
     specs = []
     for name, tensor in _tensors(like):
-        rows = {TOKENS: int(offsets[-1]), OFFSETS: n + 1}.get(name, n)
-        specs.append(ArraySpec(name, (rows, *tensor.shape[1:]), str(tensor.dtype).split(".")[1]))
-    writer = StoreWriter.open(work / asked.digest, asked, specs)
-    units = {f"views:{lo}": lo for lo in range(0, n, UNIT_BLOCKS * size)}
-    with progress(n, "entities", "write the entities' side") as bar:
-        for unit, lo in units.items():
-            hi = min(lo + UNIT_BLOCKS * size, n)
-            if not writer.done(unit):
+        shape, chunk = (n, *tensor.shape[1:]), step
+        if name == TOKENS:
+            shape, chunk = (int(offsets[-1, 1]), *tensor.shape[1:]), TOKEN_CHUNK
+        elif name == OFFSETS:
+            shape, chunk = (n, 2), n
+        specs.append(ArraySpec(name, shape, str(tensor.dtype).split(".")[1], chunk))
+    with (
+        building(folder, work, asked.digest, asked, specs) as build,
+        progress(n, "entities", "write the entities' side") as bar,
+    ):
+        for unit, (lo, hi) in units.items():
+            if not build.done(unit):
                 sides = [
                     dict(_tensors(model.entities(cached.entities(views.rows[at : at + size]))))
                     for at in range(lo, hi, size)
                 ]
-                parts = [
-                    (
-                        spec.name,
-                        int(offsets[lo]) if spec.name == TOKENS else lo,
-                        torch.cat([side[spec.name] for side in sides]).cpu().numpy(),
-                    )
-                    for spec in specs
-                    if spec.name != OFFSETS
-                ]
-                writer.write(unit, parts)
+                parts = []
+                for spec in specs:
+                    if spec.name == OFFSETS:
+                        continue
+                    rows = torch.cat([side[spec.name] for side in sides]).cpu().numpy()
+                    first = lo
+                    if spec.name == TOKENS:
+                        first = int(offsets[lo, 0])
+                        unused = min(-len(rows) % TOKEN_CHUNK, spec.shape[0] - first - len(rows))
+                        rows = np.pad(rows, [(0, unused), (0, 0)])
+                    parts.append((spec.name, first, rows))
+                build.write(unit, parts)
             bar.update(hi - lo)
-    if any(spec.name == OFFSETS for spec in specs):
-        units["offsets"] = n
-        if not writer.done("offsets"):
-            writer.write("offsets", [(OFFSETS, 0, offsets)])
-    writer.finish(folder, list(units), {})
-    for leftover in work.iterdir():  # of other weights
-        shutil.rmtree(leftover)
+        if any(spec.name == OFFSETS for spec in specs):
+            units["offsets"] = (n, n)
+            if not build.done("offsets"):
+                build.write("offsets", [(OFFSETS, 0, offsets)])
+        build.finish(list(units), {})
     store = FeatureStore.open(folder, asked)
     log.info("%s: written once, %.2f GB; later calls read it", folder, store.nbytes() / 1e9)
     return store

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from cache.writer import StoreWriter
+from cache.build import Build
 from stages.config import TrainConfig
 from stages.heads.baselines.build import build_heads
 from stages.ranking import entity_index as module
@@ -110,14 +110,14 @@ def test_killed_at_any_unit_it_goes_on_to_the_same_bytes(world, tmp_path, monkey
         for path in (tmp_path / "straight").rglob("*")
         if path.is_file()
     }
-    real, written = StoreWriter.write, []
+    real, written = Build.write, []
 
     def write(writer, unit, parts, note=None):
         real(writer, unit, parts, note)
         written.append(unit)
         raise KilledError
 
-    monkeypatch.setattr(StoreWriter, "write", write)
+    monkeypatch.setattr(Build, "write", write)
     for _ in range(50):
         try:
             index_of(world, tmp_path / "killed")
