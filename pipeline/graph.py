@@ -8,9 +8,10 @@ import click
 
 from pipeline.cli import command
 from stages.config import Params
+from stages.datasets.store import open_store
 from stages.graph.graph import build_graph
 from stages.graph.plots import plot_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 
@@ -19,7 +20,7 @@ from stages.paths import DatasetPaths
 )
 def main(params: Params, dataset: str) -> None:
     paths = DatasetPaths(dataset)
-    source = read_source(paths)
+    source = GraphSource.of(open_store(paths))
     graph = build_graph(source.features, source.pictures, params.graph)
     # The picture first: graph.json says that the folder is complete.
     picture = paths.graph / "similarities.png"

@@ -24,7 +24,7 @@ from stages.config import EvaluateConfig, GraphConfig
 from stages.device import heads_device
 from stages.features.inputs import CachedFeatures
 from stages.graph.graph import Graph, build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.heads.baselines.build import build_heads
 from stages.heads.baselines.names import reads_joint, reads_local
 from stages.heads.model import HeadsConfig
@@ -121,7 +121,7 @@ class _Shared:
         key = config.digest
         if key not in self._graphs:
             log.info("building the %s graph in memory", config.metric)
-            source = read_source(self.paths)
+            source = GraphSource.of(self.opened.store)
             self._graphs[key] = build_graph(source.features, source.pictures, config)
         return self._graphs[key]
 

@@ -26,8 +26,3 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
             again,
         )
     return store
-
-
-def provenance_of(store: FeatureStore) -> dict[str, str]:
-    """Digests of a store and of the records that it was made from."""
-    return {"store": store.fingerprint.digest, "records": store.fingerprint.fields["records"]}

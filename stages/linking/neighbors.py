@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from stages.features.inputs import CachedFeatures, SplitGraph, beside_train
 from stages.graph.build import build_rows
-from stages.graph.graph import Graph, beside
+from stages.graph.graph import Graph, hstack_csr
 from stages.heads.gcn import limit_neighbors
 from stages.linking.features import BesideStore
 
@@ -50,7 +50,7 @@ class TrainingGraph:
             exclude,
         )
         own = sp.csr_array(sp.eye_array(len(new), dtype=np.float32))
-        rows = limit_neighbors(beside(left, own), self.limit)
+        rows = limit_neighbors(hstack_csr(left, own), self.limit)
         return beside_train(self.train, rows, self.images, mentions.image_rows)
 
     def _pictures(self, mentions: BesideStore) -> np.ndarray:

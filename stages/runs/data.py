@@ -13,12 +13,13 @@ from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import TrainConfig
 from stages.datasets.records import Records
-from stages.datasets.store import open_store, provenance_of
+from stages.datasets.store import open_store
 from stages.encode.joint import open_joint
 from stages.features.inputs import CachedFeatures, MentionInputs
 from stages.features.relevance import relevant_pictures
 from stages.features.views import distinct_views
 from stages.graph.graph import Graph, load_graph
+from stages.graph.source import provenance_of
 from stages.heads.baselines.names import BASELINES, reads_joint, reads_local, settled
 from stages.heads.heads import Heads
 from stages.heads.model import HeadsConfig

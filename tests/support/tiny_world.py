@@ -13,10 +13,11 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from stages.config import load_params
 from stages.datasets.sources import read_source as read_records
+from stages.datasets.store import open_store
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 NAMES = [f"{first} {last}" for first in ("Ada", "Bo", "Cy", "Di") for last in "ABCDEFG"]
@@ -44,7 +45,7 @@ def tiny_world(base: Path) -> Path:
         params = load_params("params.yaml", "tiny")
         read_records("jsonl", paths.raw, "tiny", params.prepare).save(paths.records)
         extract(paths, params.extract)
-        source = read_source(paths)
+        source = GraphSource.of(open_store(paths))
         graph = build_graph(source.features, source.pictures, params.graph)
         graph.save(paths.graph, source.provenance)
     return root

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.graph import build
+from stages.graph import build, weigher
 from stages.graph.build import build_rows
 from stages.graph.candidates import kth_best_bound
 from stages.graph.distances import GraphError
@@ -87,7 +87,7 @@ def test_any_block_size_gives_the_same_bits(name, n, limit, floor, block, pieces
     whole = build_rows(x, x, METRIC[name], floor, limit, 4096, same=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PIECE", pieces)
-        patch.setattr(build, "PAIRS", pieces + 1)
+        patch.setattr(weigher, "PAIRS", pieces + 1)
         assert_same_bits(whole, build_rows(x, x, METRIC[name], floor, limit, block, same=True))
     rows = build_rows(x, x[::2], METRIC[name], floor, limit, 4096)
     assert_same_bits(rows, build_rows(x, x[::2], METRIC[name], floor, limit, block))

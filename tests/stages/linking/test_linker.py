@@ -8,8 +8,9 @@ import torch
 from cache.errors import MelovError
 from stages.config import TrainConfig, load_params
 from stages.datasets.records import Records
+from stages.datasets.store import open_store
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.linking import linker as module
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention
@@ -121,7 +122,7 @@ def test_a_mentions_result_depends_on_no_other_mention(root, monkeypatch):
 
 
 def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root, monkeypatch):
-    source = read_source(PATHS)
+    source = GraphSource.of(open_store(PATHS))
     config = load_params(
         "params.yaml", "tiny", ("graph.exclude_same_image=true", "graph.bandwidth_fraction=3")
     ).graph

@@ -7,8 +7,9 @@ import torch
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
+from stages.datasets.store import open_store
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.heads.model import Melov
 from stages.paths import DatasetPaths
 from stages.ranking.rank import rank_gold
@@ -83,7 +84,7 @@ def test_a_run_that_was_trained_on_something_else_names_the_field(saved, field):
 def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):
     paths = DatasetPaths("tiny", tmp_path)
     shutil.copytree(saved[0].root, tmp_path, dirs_exist_ok=True)
-    config, source = open_dataset(paths).graph.config, read_source(paths)
+    config, source = open_dataset(paths).graph.config, GraphSource.of(open_store(paths))
     config = config.model_copy(update={"max_neighbors": 3})
     build_graph(source.features, source.pictures, config).save(paths.graph, source.provenance)
     with pytest.raises(MelovError, match="trained on other data: graph: stored"):

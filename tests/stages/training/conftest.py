@@ -3,9 +3,10 @@ import shutil
 import pytest
 
 from stages.config import GraphConfig, load_params
+from stages.datasets.store import open_store
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 from stages.runs.data import open_dataset
 from tests.support.tiny_world import tiny_world
@@ -29,7 +30,7 @@ def blind(root, tmp_path_factory):
     config = load_params(root / "params.yaml", "tiny").extract
     changed = {"text_encoder": str(root / "clip"), "image_encoder": "none"}
     extract(paths, config.model_copy(update=changed))
-    source = read_source(paths)
+    source = GraphSource.of(open_store(paths))
     build_graph(source.features, source.pictures, GraphConfig(floor=0.05)).save(
         paths.graph, source.provenance
     )

@@ -19,12 +19,13 @@ from pipeline.train import main as train
 from stages.config import DemoConfig, load_params
 from stages.datasets.records import Records
 from stages.datasets.sources import read_source as read_records
+from stages.datasets.store import open_store
 from stages.demo.nearness.cosines import against_clean, another
 from stages.demo.world.clean import clean_pictures
 from stages.demo.world.generate import generate
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.linking.encoding import open_mention_encoder
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
@@ -130,7 +131,7 @@ def root(tmp_path_factory):
         params = load_params("params.yaml", "demo")
         read_records("mimic", paths.raw, "demo", params.prepare).save(paths.records)
         extract(paths, params.extract)
-        source = read_source(paths)
+        source = GraphSource.of(open_store(paths))
         graph = build_graph(source.features, source.pictures, params.graph)
         graph.save(paths.graph, source.provenance)
         for variant in ("melov", "mimic", "bert"):
