@@ -28,7 +28,7 @@ from stages.datasets.records import (
     Records,
     table_from_rows,
 )
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.source import GraphSource
 from stages.paths import SPLITS, DatasetPaths
@@ -112,7 +112,7 @@ def _make(paths: DatasetPaths, size: Size, said: dict[str, int]) -> None:
     write_store(paths, fingerprint, records, features)
     source = GraphSource.of(open_store(paths))
     graph = build_graph(source.features, source.pictures, GraphConfig())
-    graph.save(paths.graph, source.provenance)
+    graph.save(paths.graph, provenance_of(open_store(paths)))
 
 
 def _pictures(records: Records) -> dict[str, np.ndarray]:

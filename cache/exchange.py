@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from cache.build import Build, building, discard
 from cache.checksum import crc32
 from cache.errors import StoreError
 from cache.files import atomic_path, telling_full
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY, ArraySpec
 from cache.reader import FeatureStore, Progress
-from cache.writer import StoreWriter, put_back
 
 _CHUNK_ROWS = "chunk_rows"
 """Attribute of each HDF5 data set: rows of one chunk file, so that a load gives the same files."""
@@ -92,40 +91,40 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
         ledger = _ledger(file, h5_path)
         specs = [_spec(file, name, h5_path) for name in sorted(ledger["arrays"])]
         fingerprint = Fingerprint(ledger["fingerprint"])
-        work = target.parent / ".partial" / f"load-{fingerprint.digest}"
-        put_back(target.parent / ".partial", target)  # the store that a kill left in `work`
-        # What an interrupted load left may come from another file of the same fingerprint.
-        shutil.rmtree(work, ignore_errors=True)
+        partial = target.parent / ".partial"
+        # By the checksums, too: another file of the same fingerprint may differ in last bits.
+        name = f"load-{Fingerprint(ledger).digest}"
         try:
-            writer = StoreWriter.open(work, fingerprint, specs)
-            units = _copy(file, h5_path, writer, progress)
-            for name, crc in writer.checksums(units).items():
-                if f"{crc:08x}" != ledger["arrays"][name]:
-                    raise _damaged(h5_path, name, f"CRC-32 {crc:08x} differs from the ledger's")
-            writer.finish(target, units, ledger["attributes"])
+            with building(target, partial, name, fingerprint, specs) as build:
+                units = _copy(file, h5_path, build, progress)
+                for array, crc in build.checksums(units).items():
+                    if f"{crc:08x}" != ledger["arrays"][array]:
+                        how = f"CRC-32 {crc:08x} differs from the ledger's"
+                        raise _damaged(h5_path, array, how)
+                build.finish(units, ledger["attributes"])
         finally:
-            put_back(target.parent / ".partial", target)
-            shutil.rmtree(work, ignore_errors=True)
+            # A mended file of the same checksums must not find what came from the damaged one.
+            discard(partial / name, partial)
             with suppress(OSError):  # others may be at work in it
-                work.parent.rmdir()
+                partial.rmdir()
 
 
-def _copy(
-    file: h5py.File, h5_path: Path, writer: StoreWriter, progress: Progress | None
-) -> list[str]:
+def _copy(file: h5py.File, h5_path: Path, build: Build, progress: Progress | None) -> list[str]:
     """Write every block as a unit; returns the units' names."""
     units: list[str] = []
-    done, total = 0, sum(spec.shape[0] * spec.row_bytes for spec in writer.specs.values())
-    for name, spec in writer.specs.items():
-        step = max(spec.chunk_rows, CHUNK_BYTES // max(1, spec.row_bytes))
-        for lo in range(0, spec.shape[0], step):
-            try:
-                rows = file[name][lo : lo + step]
-            except OSError as error:
-                raise _damaged(h5_path, name, str(error)) from error
+    done, total = 0, sum(spec.shape[0] * spec.row_bytes for spec in build.specs.values())
+    for name, spec in build.specs.items():
+        chunks = max(1, CHUNK_BYTES // max(1, spec.chunk_bytes))
+        for lo in range(0, spec.shape[0], chunks * spec.chunk_rows):
+            hi = min(lo + chunks * spec.chunk_rows, spec.shape[0])
             units.append(f"{name}:{lo}")
-            writer.write(units[-1], [(name, lo, rows)])
-            done += rows.nbytes
+            if not build.done(units[-1]):
+                try:
+                    rows = file[name][lo:hi]
+                except OSError as error:
+                    raise _damaged(h5_path, name, str(error)) from error
+                build.write(units[-1], [(name, lo, rows)])
+            done += (hi - lo) * spec.row_bytes
             if progress is not None:
                 progress(done, total)
     return units

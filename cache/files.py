@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ from cache.errors import StoreError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a disk, or a quota, that is used up."""
 _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_CANNOT_LOCK = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
+
+
+def unique() -> str:
+    """A part of a name that no other process and no other call gets."""
+    return secrets.token_hex(8)
 
 
 def full_error(path: Path) -> OSError:
@@ -55,44 +62,45 @@ def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterato
 
 
 def allocate(path: Path, size: int) -> None:
-    """Make `path` a file of `size` bytes, zeros where it is new, with its space reserved.
+    """Create `path` with `size` zero bytes, their space reserved.
 
     Raises
     ------
     OSError: with ENOSPC if the space is not there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Not for a file that others may write: some systems reserve by writing zeros.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        if os.fstat(handle).st_size == size:
-            return
-        os.truncate(handle, 0)
-        try:
-            os.posix_fallocate(handle, 0, size)
-        except (AttributeError, OSError) as error:
-            # macOS has no such call and some network disks refuse it: reserve nothing there.
-            if isinstance(error, OSError) and error.errno not in _CANNOT_ALLOCATE:
-                raise
-            os.truncate(handle, size)
+        os.posix_fallocate(handle, 0, size)
+    except (AttributeError, OSError) as error:
+        # macOS has no such call and some network disks refuse it: reserve nothing there.
+        if isinstance(error, OSError) and error.errno not in _CANNOT_ALLOCATE:
+            raise
+        os.truncate(handle, size)
     finally:
         os.close(handle)
 
 
-def write_at(path: Path, data: np.ndarray, offset: int) -> None:
-    """Write all of `data` (uint8) into an existing file, down to the disk.
+def write_padded(path: Path, data: np.ndarray, size: int) -> None:
+    """Write `data` (uint8) in place, down to the disk; the file has `size` bytes then.
+
+    Bytes behind the data are not touched, and are zeros where the file had none.
 
     Raises
     ------
+    FileNotFoundError: the file's folder is not there.
     OSError: with ENOSPC if the disk is full, also when it says so by writing nothing.
     """
-    handle = os.open(path, os.O_WRONLY)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
-        view = memoryview(data)
+        view, offset = memoryview(data), 0
         while view:
             count = os.pwrite(handle, view, offset)
             if count == 0:
                 raise full_error(path)
             view, offset = view[count:], offset + count
+        if os.fstat(handle).st_size != size:
+            os.truncate(handle, size)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -109,7 +117,7 @@ def sync_folder(folder: Path) -> None:
 
 def replace_text(path: Path, text: str, scratch: Path) -> None:
     """Put `text` into `path` at once, by way of a file in the folder `scratch` of the same disk."""
-    temporary = scratch / f"{path.name}.new"
+    temporary = scratch / f"{path.name}.{unique()}.new"
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -119,13 +127,19 @@ def replace_text(path: Path, text: str, scratch: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """An open file or folder that one thread of one process has at a time."""
-    flags = os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    handle = os.open(path, flags, 0o666)
+def locked(folder: Path) -> Iterator[None]:
+    """A folder that one thread of one process has at a time, where the disk knows locks.
+
+    A help that saves work done twice; some network disks lock nothing, so nothing may rest on it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _CANNOT_LOCK:
+                raise
+        yield
     finally:
         os.close(handle)
 

@@ -89,9 +89,20 @@ class ArraySpec:
         key = ".".join(["c", str(chunk), *("0" for _ in self.shape[1:])])
         return group / self.name / key
 
-    def spans(self, start: int, rows: int) -> Iterator[tuple[int, int, int]]:
-        """Rows `start … start + rows` as (chunk, first row inside it, rows of it)."""
-        yield from spans(start, rows, self.chunk_rows)
+    def files(self, group: Path, start: int, rows: int) -> Iterator[tuple[Path, int]]:
+        """The chunk files of whole chunks of rows, and how many bytes of the rows each holds."""
+        for lo in range(start, start + rows if self.row_bytes else start, self.chunk_rows):
+            count = min(self.chunk_rows, start + rows - lo)
+            yield self.chunk_file(group, lo // self.chunk_rows), count * self.row_bytes
+
+    def require_whole_chunks(self, start: int, rows: int) -> None:
+        """Raises ValueError unless rows `start … start + rows` are whole chunk files."""
+        stop, c = start + rows, self.chunk_rows
+        if rows and (start % c or (stop % c and stop != self.shape[0])):
+            raise ValueError(
+                f"{self.name}: rows {start} to {stop} are not whole chunks of {c} rows, of "
+                f"{self.shape[0]}"
+            )
 
 
 def spans(start: int, rows: int, chunk_rows: int) -> Iterator[tuple[int, int, int]]:

@@ -1,18 +1,32 @@
-"""Which units of a store are written, one JSON line each, in a file beside the group."""
+"""Which units of a store are written: one JSON line each, one file a writer.
+
+A process appends to a file of its own, so that no lock is needed, on whatever storage; all read
+the union of the files.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cache.files import locked
 from cache.fingerprint import canonical
 
 logger = logging.getLogger(__name__)
+
+# One for the process: a ledger may be pickled. Never held by another thread across a fork.
+_LOCK = threading.Lock()
+os.register_at_fork(
+    before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+)
 
 
 class Part(NamedTuple):
@@ -26,60 +40,43 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """A unit that is on the disk.
-
-    `redo` takes an earlier line of the same unit back: its data was found damaged.
-    """
+    """A unit that is on the disk."""
 
     unit: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
     note: Any = None
-    redo: bool = False
 
 
 class Ledger:
-    """The lines of one file; several processes may append, each sees the others' lines.
+    """The union of all writers' files in one folder.
 
-    A later line of a unit replaces an earlier one.
+    Parameters
+    ----------
+    folder: an existing one. Without it every method raises FileNotFoundError.
+    intact: whether the disk holds the bytes that an entry speaks of.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path, intact: Callable[[Entry], bool]) -> None:
+        self.folder = folder
+        self._intact = intact
         self._entries: dict[str, Entry] = {}
-        self._read = 0  # bytes of complete lines taken in
+        self._read: dict[str, int] = {}  # bytes of complete lines taken in, by file
 
     def entries(self) -> dict[str, Entry]:
         """Finished units by name, with what others appended since the last call."""
-        try:
-            size = self.path.stat().st_size
-        except FileNotFoundError:
+        with _LOCK:
+            for file in sorted(os.scandir(self.folder), key=lambda file: file.name):
+                if file.stat().st_size > self._read.get(file.name, 0):
+                    for entry in self._news(Path(file.path)):
+                        self._take(entry)
             return self._entries
-        start = self._read
-        if size > start:
-            with self.path.open("rb") as file:
-                file.seek(start)
-                text = file.read()
-            complete = text[: text.rfind(b"\n") + 1]
-            for line in complete.splitlines():
-                self._take(line)
-            # Not `+=`: of two threads here at once, one may read lines twice but neither skips any.
-            self._read = start + len(complete)
-        return self._entries
 
-    def _take(self, line: bytes) -> None:
-        if not line:
-            return
-        try:
-            raw = json.loads(line)
-            parts = tuple(Part(*part) for part in raw["parts"])
-            entry = Entry(raw["unit"], parts, raw["note"], raw["redo"])
-        except (ValueError, TypeError, KeyError):
-            logger.warning("%s: a line is torn; its unit will be written again", self.path)
-            return
-        if entry.redo:
-            self._entries.pop(entry.unit, None)
-        else:
-            self._entries[entry.unit] = entry
+    def verify(self) -> None:
+        """Read all units back; those that are damaged count as not done, until written again."""
+        for entry in list(self.entries().values()):
+            if not self._intact(entry):
+                logger.warning("%s: %s is damaged; writing it again", self.folder, entry.unit)
+                self._entries.pop(entry.unit, None)
 
     def append(self, entry: Entry) -> None:
         """Add a line, down to the disk.
@@ -88,9 +85,40 @@ class Ledger:
         ------
         OSError: with ENOSPC if the disk is full; what was written of the line is ignored later.
         """
-        # A line break first, too: a kill may have left half a line before this one.
+        # A line break first, too: a full disk may have left half a line before this one.
         data = f"\n{canonical(asdict(entry))}\n".encode()
-        with locked(self.path) as handle:
+        with _LOCK, self._own_file().open("ab", buffering=0) as file:
             while data:
-                data = data[os.write(handle, data) :]
-            os.fsync(handle)
+                data = data[os.write(file.fileno(), data) :]
+            os.fsync(file.fileno())
+
+    def _own_file(self) -> Path:
+        return self.folder / f"{_writer(os.getpid())}.jsonl"
+
+    def _news(self, path: Path) -> Iterator[Entry]:
+        with path.open("rb") as file:
+            file.seek(self._read.get(path.name, 0))
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._read[path.name] = self._read.get(path.name, 0) + len(complete)
+        for line in filter(None, complete.splitlines()):
+            try:
+                raw = json.loads(line)
+                parts = tuple(Part(*part) for part in raw["parts"])
+                yield Entry(raw["unit"], parts, raw["note"])
+            except (ValueError, TypeError, KeyError):
+                logger.warning("%s: a line is torn; its unit will be written again", path)
+
+    def _take(self, new: Entry) -> None:
+        """Of two writers that disagree (two machines differ in last bits) the disk is right."""
+        known = self._entries.get(new.unit)
+        if known is None or known.parts == new.parts or self._intact(new):
+            self._entries[new.unit] = new
+        elif not self._intact(known):
+            del self._entries[new.unit]
+
+
+@lru_cache(maxsize=1)
+def _writer(pid: int) -> str:
+    """This process among all writers: a forked one has another `pid`."""
+    return f"{socket.gethostname()}-{pid}-{secrets.token_hex(4)}"

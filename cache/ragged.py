@@ -10,12 +10,13 @@ from cache.rows import RowArray
 
 
 class RaggedArray:
-    """Item i is `values[offsets[i]:offsets[i + 1]]`.
+    """Item i is `values[start:stop]`, by its own pair of offsets.
 
     Parameters
     ----------
     values: shape: (total, *trailing shape).
-    offsets: int64, ascending from 0 to total, shape: (n + 1,).
+    offsets: int64, ascending, either [start, stop) of each item, shape: (n, 2), where rows between
+        items may be unused; or without gaps from 0 to total, shape: (n + 1,).
 
     Raises
     ------
@@ -24,21 +25,24 @@ class RaggedArray:
 
     def __init__(self, values: RowArray, offsets: np.ndarray) -> None:
         offsets = np.asarray(offsets, dtype=np.int64)
-        if (
-            offsets.ndim != 1
-            or len(offsets) == 0
-            or offsets[0] != 0
-            or offsets[-1] != len(values)
-            or (np.diff(offsets) < 0).any()
-        ):
+        total = len(values)
+        if offsets.ndim == 1 and len(offsets):
+            fits = offsets[0] == 0 and offsets[-1] == total
+            self.starts, self._stops = offsets[:-1], offsets[1:]
+        elif offsets.ndim == 2 and offsets.shape[1] == 2:
+            fits = bool(((offsets >= 0) & (offsets <= total)).all())
+            self.starts, self._stops = offsets[:, 0], offsets[:, 1]
+        else:
+            fits = False
+        if not fits or (np.diff(offsets.reshape(-1)) < 0).any():
             raise StoreError(
-                f"{values.name}: the offsets do not ascend from 0 to its {len(values)} rows"
+                f"{values.name}: offsets of shape {offsets.shape} do not ascend within its "
+                f"{total} rows"
             )
         self.values = values
-        self.offsets = offsets
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.starts)
 
     def lengths(self, rows: ArrayLike) -> np.ndarray:
         """Length of each item asked for, int64, shape: (n,).
@@ -96,8 +100,8 @@ class RaggedArray:
             raise IndexError(
                 f"{self.values.name}: item {rows[wrong.argmax()]} is out of range for {len(self)}"
             )
-        starts = self.offsets[rows]
-        return starts, self.offsets[rows + 1] - starts
+        starts = self.starts[rows]
+        return starts, self._stops[rows] - starts
 
     def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         before = np.cumsum(lengths) - lengths  # where each item begins in the result

@@ -1,16 +1,17 @@
-"""The folder in which a store is made: its plan, its group, its ledger.
+"""The folder in which a store is made: its plan, its group, its ledgers.
 
-It holds the group `features.zarr`, `plan.json` (fingerprint and arrays; written last, it seals the
-set-up) and `ledger.jsonl` (finished units). zarr-python writes the metadata; rows are then written
-straight into the chunk files, which zarr-python would first read, and never reserves.
+It holds the group `features.zarr`, `plan.json` (fingerprint and arrays) and `ledgers/` (finished
+units). zarr-python writes the metadata; rows are then written straight into the chunk files, which
+zarr-python would first read, and never reserves. cache/finish.py has the names around it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,59 +21,68 @@ import zarr
 from zarr.codecs import BytesCodec
 
 from cache.checksum import crc32
-from cache.files import allocate, full_error, locked, replace_text, telling_full, write_at
+from cache.files import (
+    allocate,
+    full_error,
+    locked,
+    replace_text,
+    telling_full,
+    unique,
+    write_padded,
+)
 from cache.fingerprint import Fingerprint, canonical
+from cache.finish import CLOSING, discard
 from cache.layout import GROUP, LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
 from cache.ledger import Entry, Ledger, Part
 
 logger = logging.getLogger(__name__)
 
-_PLAN = "plan.json"
 _READ_BYTES = 8 * 2**20
 
 
 class WorkFolder:
-    """Chunk files in the making, one folder a store. Holds no open file and no lock."""
+    """Chunk files in the making. Holds no open file and no lock; processes may get it pickled.
 
-    def __init__(self, path: Path, fingerprint: Fingerprint, specs: Sequence[ArraySpec]) -> None:
+    Every method raises FileNotFoundError once another process has moved the store out.
+
+    Parameters
+    ----------
+    home: names the store in the making; the folder itself has a random name inside it, so that who
+        still writes to a store that is finished cannot touch one that is begun after it.
+
+    Raises
+    ------
+    ValueError: two arrays share a name.
+    """
+
+    def __init__(self, home: Path, fingerprint: Fingerprint, specs: Sequence[ArraySpec]) -> None:
         check_names(specs)
-        self.path = path
-        self.group = path / GROUP
+        self.home = home
         self.fingerprint = fingerprint
         self.specs = {spec.name: spec for spec in specs}
-        self.ledger = Ledger(path / "ledger.jsonl")
+        self.nbytes = sum(spec.n_chunks * spec.chunk_bytes for spec in specs)
+        self._set_path(home / "not-laid-out")
 
-    def prepare(self) -> None:
-        """Resume what is there, or empty the folder and lay the store out.
+    def open(self) -> None:
+        """Resume what is there, or lay the store out; then check the finished units.
 
         Raises
         ------
         StoreError: the disk has no room for all arrays.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        needed = self._absent_bytes
-        with locked(self.path), telling_full(self.path, "laying out the store", needed):
-            if self._resumable():
-                self._allocate()
-                self._check_units()
-                return
-            self._clear()
-            try:
-                self._create()
-            except OSError:
-                self._clear()  # nothing is lost, and the disk has its room back
-                raise
+        partial = self.home.parent
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked(partial), telling_full(partial, "laying out the store", lambda: self.nbytes):
+            while not self._found():
+                self._lay_out()
+        self.ledger.verify()
 
     def place(self, name: str, start: int, rows: int, data: np.ndarray) -> None:
-        """Write `data`, the bytes (uint8) of that many rows, down to the disk."""
+        """Write `data`, the bytes (uint8) of whole chunks of rows, down to the disk."""
         spec = self.specs[name]
-        taken = 0
-        for chunk, inside, count in spec.spans(start, rows):
-            size = count * spec.row_bytes
-            if size:
-                path = spec.chunk_file(self.group, chunk)
-                write_at(path, data[taken : taken + size], inside * spec.row_bytes)
-            taken += size
+        for path, size in spec.files(self.group, start, rows):
+            write_padded(path, data[:size], spec.chunk_bytes)
+            data = data[size:]
 
     def write_attributes(self, **state: Any) -> None:
         """Put the layout, the fingerprint and `state` into the group's attributes, at once."""
@@ -83,29 +93,53 @@ class WorkFolder:
         metadata["attributes"] = {LEDGER_KEY: json.loads(canonical(ledger))}
         replace_text(path, json.dumps(metadata, indent=2, ensure_ascii=False), self.path)
 
+    def _set_path(self, path: Path) -> None:
+        self.path = path
+        self.group = path / GROUP
+        self.ledger = Ledger(path / "ledgers", self._intact)
+
+    def _found(self) -> bool:
+        """Whether the folder is there, laid out for the very same store; anything else goes."""
+        for path in list(self.home.glob("*")):
+            if path.name.startswith(CLOSING):
+                raise FileNotFoundError(errno.ENOENT, "moved out by another process", str(path))
+            self._set_path(path)
+            if self._fits():
+                return True
+            logger.warning("%s: holds no resumable work; starting over", self.home)
+            discard(path, self.home.parent)
+        return False
+
+    def _fits(self) -> bool:
+        try:
+            plan = (self.path / "plan.json").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return False
+        nodes = [self.group, *(self.group / name for name in self.specs), self.ledger.folder]
+        return plan == self._plan() and all(node.is_dir() for node in nodes)
+
     def _plan(self) -> str:
         arrays = [asdict(spec) for spec in self.specs.values()]
         fields = self.fingerprint.fields
         return canonical({"layout": LAYOUT_VERSION, "fingerprint": fields, "arrays": arrays})
 
-    def _resumable(self) -> bool:
-        """Whether the folder was completely set up, for the very same store."""
+    def _lay_out(self) -> None:
+        """Everything under another name, with its space reserved, then renamed: all or nothing."""
+        partial = self.home.parent
+        new = partial / f".new-{unique()}"
+        self._set_path(new / unique())
         try:
-            plan = (self.path / _PLAN).read_text(encoding="utf-8")
-        except (FileNotFoundError, UnicodeDecodeError):
-            plan = ""
-        if plan == self._plan() and (self.group / "zarr.json").exists():
-            return True
-        if any(self.path.iterdir()):
-            logger.warning("%s: holds no resumable work; starting over", self.path)
-        return False
-
-    def _clear(self) -> None:
-        for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            if self.nbytes > shutil.disk_usage(partial).free:
+                raise full_error(partial)
+            self.ledger.folder.mkdir(parents=True)
+            self._create()
+            (self.path / "plan.json").write_text(self._plan(), encoding="utf-8")
+            new.rename(self.home)  # onto nothing or an empty folder, or it fails
+        except OSError:
+            discard(new, partial)  # the disk has its room back
+            if not any(self.home.glob("*")):
+                raise
+            # Else another process laid it out meanwhile: that one is resumed.
 
     def _create(self) -> None:
         root = zarr.create_group(self.group, zarr_format=3)
@@ -121,60 +155,26 @@ class WorkFolder:
                 serializer=BytesCodec(endian="little"),
                 fill_value=0,
             )
+            for path, _ in spec.files(self.group, 0, spec.shape[0]):
+                allocate(path, spec.chunk_bytes)
         self.write_attributes(finished=False)
-        self._allocate()
-        replace_text(self.path / _PLAN, self._plan(), self.path)
 
-    def _absent(self) -> list[tuple[Path, int]]:
-        """Chunk files that are not there in full, and their sizes."""
-        files = [
-            (spec.chunk_file(self.group, chunk), spec.chunk_bytes)
-            for spec in self.specs.values()
-            for chunk in range(spec.n_chunks)
-        ]
-        return [(path, size) for path, size in files if not _has_size(path, size)]
+    def _intact(self, entry: Entry) -> bool:
+        try:
+            return all(self._part_intact(part) for part in entry.parts)
+        except FileNotFoundError:
+            if not self.group.exists():
+                raise
+            return False
 
-    def _absent_bytes(self) -> int:
-        return sum(size for _, size in self._absent())
-
-    def _allocate(self) -> None:
-        """Reserve the space of every chunk file, so that a full disk is told before the work."""
-        if self._absent_bytes() > shutil.disk_usage(self.path).free:
-            raise full_error(self.path)
-        for path, size in self._absent():
-            allocate(path, size)
-
-    def _check_units(self) -> None:
-        """Read finished units back; those that differ from their checksum leave the ledger."""
-        for entry in list(self.ledger.entries().values()):
-            if not all(self._intact(part) for part in entry.parts):
-                logger.warning("%s: %s is damaged; writing it again", self.path, entry.unit)
-                self.ledger.append(Entry(entry.unit, redo=True))
-
-    def _intact(self, part: Part) -> bool:
+    def _part_intact(self, part: Part) -> bool:
         spec = self.specs.get(part.array)
         if spec is None or part.start < 0 or part.start + part.rows > spec.shape[0]:
             return False
         crc = 0
-        for block in self._read(spec, part.start, part.rows):
-            crc = crc32(block, crc)
+        for path, size in spec.files(self.group, part.start, part.rows):
+            with path.open("rb") as file:
+                while size and (data := file.read(min(size, _READ_BYTES))):
+                    size -= len(data)
+                    crc = crc32(np.frombuffer(data, dtype=np.uint8), crc)
         return crc == part.crc32
-
-    def _read(self, spec: ArraySpec, start: int, rows: int) -> Iterator[np.ndarray]:
-        """The rows' bytes, uint8, in blocks."""
-        if not spec.row_bytes:
-            return
-        for chunk, inside, count in spec.spans(start, rows):
-            left = count * spec.row_bytes
-            with spec.chunk_file(self.group, chunk).open("rb") as file:
-                file.seek(inside * spec.row_bytes)
-                while left and (data := file.read(min(left, _READ_BYTES))):
-                    left -= len(data)
-                    yield np.frombuffer(data, dtype=np.uint8)
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
-        return False

@@ -6,12 +6,13 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from cache.errors import MelovError
-from stages.config import Params, Variant, load_params
+from stages.config import Params, load_params
+from stages.heads.variants import VARIANTS
 
 
 def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], click.Command]:
@@ -74,7 +75,7 @@ def run_options(function: Callable[..., None]) -> Callable[..., None]:
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The run's seed."
     )(function)
     return click.option(
-        "--variant", type=click.Choice(get_args(Variant)), default="melov", show_default=True,
+        "--variant", type=click.Choice(list(VARIANTS)), default="melov", show_default=True,
         help="The model: melov, a part of it left out, mimic (nothing repaired), or a baseline.",
     )(seeded)  # fmt: skip
 

@@ -10,27 +10,27 @@ from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.device import heads_device
 from stages.paths import DatasetPaths
-from stages.ranking.evaluate import evaluate, write_evaluation
-from stages.runs.data import open_dataset, open_run
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
 @run_options
 def main(params: Params, dataset: str, variant: str, seed: int) -> None:
     paths = DatasetPaths(dataset)
-    opened = open_dataset(paths)
-    model, data = open_run(paths, opened, variant, seed, heads_device(params.evaluate.device))
+    opened = Dataset.open(paths)
+    run = Run.open(RunFolder.of(paths, variant, seed), heads_device(params.evaluate.device))
     begun = time.perf_counter()
-    found, ranks = evaluate(model, data.inputs, data.views, opened.records, params.evaluate)
+    found = run.evaluate(opened, params.evaluate)
     seconds = time.perf_counter() - begun
-    run = paths.run(variant, seed)
-    write_evaluation(run, {"dataset": dataset, "variant": variant, "seed": seed}, found, ranks)
     for part, values in found.items():
-        click.echo(
-            f"{part:<26} n {values['mentions']:>5}  "
-            + "  ".join(f"H@{k} {values[f'hits@{k}']:.4f}" for k in (1, 3, 5))
-            + f"  MRR {values['mrr']:.4f}"
-        )
+        if isinstance(values, dict):
+            click.echo(
+                f"{part:<26} n {values['mentions']:>5}  "
+                + "  ".join(f"H@{k} {values[f'hits@{k}']:.4f}" for k in (1, 3, 5))
+                + f"  MRR {values['mrr']:.4f}"
+            )
     click.echo(f"ranked in {seconds:.3f} s")
 
 

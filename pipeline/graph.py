@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli import command
 from stages.config import Params
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.plots import plot_graph
 from stages.graph.source import GraphSource
@@ -20,12 +20,13 @@ from stages.paths import DatasetPaths
 )
 def main(params: Params, dataset: str) -> None:
     paths = DatasetPaths(dataset)
-    source = GraphSource.of(open_store(paths))
+    store = open_store(paths)
+    source = GraphSource.of(store)
     graph = build_graph(source.features, source.pictures, params.graph)
     # The picture first: graph.json says that the folder is complete.
     picture = paths.graph / "similarities.png"
     plot_graph(graph, source.features["train"], picture, params.train.tau_init)
-    graph.save(paths.graph, source.provenance)
+    graph.save(paths.graph, provenance_of(store))
     splits = graph.stats["splits"]
     for name, value in graph.stats.items():
         if name != "splits":

@@ -7,36 +7,16 @@ beats both. An unknown key raises and names the nearest one.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from cache.errors import MelovError, nearest
-
-Variant = Literal[
-    "melov", "no-inter", "no-intra", "no-tau", "filter", "mimic",
-    "tfidf", "clip", "bert", "blink", "dzmned", "jmel", "velml", "ghmfc",
-    "vilt",
-]  # fmt: skip
-"""MELOV and its parts, then the baselines of `stages/heads/baselines`."""
-
-Unit = Literal["text", "vision", "cross", "lexical"]
-
-
-class ConfigError(MelovError):
-    """A parameter file or `--set` that cannot be used."""
-
-
-class Section(BaseModel):
-    """A stage's parameters: frozen, typed, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Checked = TypeVar("Checked", bound=Section)
+from cache.errors import nearest
+from stages.heads.settings import HeadsSettings, VariantName
+from stages.heads.variants import VARIANTS
+from stages.section import ConfigError, Section, read_mapping, validated
 
 
 class DemoConfig(Section):
@@ -142,41 +122,15 @@ class GraphConfig(Section):
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-class TrainConfig(Section):
-    """The heads: VAE, GCN, fusion, matcher (sections 3.2 and 3.3)."""
+class TrainConfig(HeadsSettings):
+    """The heads' settings, and how they are trained (section 4.2)."""
 
-    units: tuple[Unit, ...] = Field(("text", "vision", "cross"), min_length=1)
-    d_v: int = Field(96, ge=1)
-    """Width of the projected visual features."""
-    d_h: int = Field(96, ge=1)
-    """Width inside the matcher."""
-    d_z: int = Field(64, ge=1)
-    """Latent width of the VAE."""
-    gcn_layers: int = Field(2, ge=1)
     neighbor_limit: int = Field(4, ge=0)
-    """Nearest neighbours that a GCN layer reads; 0 reads every stored one."""
-    normalization: Literal["none", "row", "sym"] = "row"
-    """Of the thresholded similarity matrix; eq. 5 writes none."""
-    tau_init: float = Field(0.3, gt=0, lt=1)
-    """Where τ starts, as a similarity; must lie above `graph.floor`."""
-    lambda_g: float = Field(1e-3, ge=0)
-    """Weight of the generation loss (eq. 8)."""
-    adapter: Literal["none", "mlp"] = "none"
-    """A residual two-layer adapter on the cached text features; not in the paper."""
-    adapter_width: int = Field(256, ge=1)
+    """Nearest neighbors that a GCN layer reads; 0 reads every stored one."""
     filter_quantile: float = Field(0.3, gt=0, lt=1)
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
-    logit_scale: float = Field(20.0, gt=0)
-    """Score scale that the layer norms of the global texts start from."""
-    lexical_scale: float = Field(20.0, gt=0)
-    """Scale exp(s) that the lexical unit starts from."""
-    contained_scale: float = Field(0.0, ge=0)
-    """Scale exp(c) that the share of an entity's name found in the sentence starts from, a term of
-    the lexical unit; 0 leaves it out."""
-    frozen_scale: float = Field(0.0, ge=0)
-    """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
-    beside the adapted one; 0 leaves it out, as in the paper."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    lambda_g: float = Field(1e-3, ge=0)
+    """Weight of the generation loss (eq. 8)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target spread evenly over the batch's entities; not in the paper."""
     epochs: int = Field(20, ge=1)
@@ -192,6 +146,15 @@ class TrainConfig(Section):
     valid_mentions: int = Field(1000, ge=0)
     """A seeded sample of validation mentions for early stopping, over the full KB; 0 takes all."""
     device: str = "auto"
+
+    def settled(self, variant: str) -> TrainConfig:
+        """As a run of `variant` uses it: a baseline has its least negatives, and no use for
+        `units`, which stand at their default."""
+        entry = VARIANTS[variant]
+        changed: dict[str, Any] = {"hard_negatives": max(self.hard_negatives, entry.hard_negatives)}
+        if not entry.has_units:
+            changed["units"] = HeadsSettings.model_fields["units"].default
+        return self.model_copy(update=changed)
 
 
 class EvaluateConfig(Section):
@@ -215,7 +178,7 @@ class Params(Section):
     """Everything tunable, resolved for one data set."""
 
     datasets: tuple[str, ...] = ("demo",)
-    variants: tuple[Variant, ...] = ("melov", "mimic")
+    variants: tuple[VariantName, ...] = ("melov", "mimic")
     seeds: tuple[int, ...] = (0,)
     demo: DemoConfig = DemoConfig()
     demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
@@ -226,7 +189,7 @@ class Params(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
-    overrides: dict[str, dict[str, dict[str, Any] | None] | None] = {}
+    overrides: dict[str, dict[str, dict[str, Any] | None] | None] = Field(default_factory=dict)
 
 
 SECTIONS = tuple(
@@ -251,7 +214,9 @@ def load_params(
     overrides = _mapping(raw.get("overrides"), f"{path}: overrides")
     for name, sections in overrides.items():
         for section, values in _mapping(sections, f"{path}: overrides.{name}").items():
-            _known(f"{path}: overrides.{name}.{section}", section, SECTIONS)
+            if section not in SECTIONS:
+                place = f"{path}: overrides.{name}.{section}"
+                raise ConfigError(f"{place}: unknown key{nearest(section, list(SECTIONS))}")
             _mapping(values, f"{path}: overrides.{name}.{section}")
     for section, values in (overrides.get(dataset) or {}).items():
         _mapping(raw.get(section), f"{path}: {section}")
@@ -269,46 +234,6 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
-def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:
-    """A YAML file's mapping; an empty file is an empty one.
-
-    Raises
-    ------
-    ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such {what}", hint) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
-    if raw is None:
-        raw = {}
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
-    return raw
-
-
-def validated(model: type[Checked], values: Any, where: str) -> Checked:
-    """`values` as a section of the kind `model`.
-
-    Raises
-    ------
-    ConfigError: an unknown key (the nearest is named), a value of the wrong type or range; `where`
-        opens each line.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(model, where, item) for item in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
-
-
-def _known(where: str, key: str, known: tuple[str, ...]) -> None:
-    if key not in known:
-        raise ConfigError(f"{where}: unknown key{nearest(key, list(known))}")
-
-
 def _assign(raw: dict[str, Any], assignment: str) -> None:
     key, sign, value = assignment.partition("=")
     if not sign:
@@ -323,18 +248,3 @@ def _assign(raw: dict[str, Any], assignment: str) -> None:
         place[leaf] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
-
-
-def _explain(model: type[BaseModel], where: str, item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        choices = item["ctx"]["expected"] if item["type"] == "literal_error" else ""
-        meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
-        return f"{where}: {location}: {item['msg']} (found {item['input']!r}{meant})"
-    for part in item["loc"][:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    known = list(model.model_fields)
-    return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"

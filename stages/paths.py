@@ -67,10 +67,7 @@ class DatasetPaths:
     def index(self, variant: str, seed: int) -> Path:
         """A run's entities as `link` reads them; beside the runs, since DVC's report depends on
         everything in there."""
-        return self.root / "indexes" / self.dataset / f"{variant}-s{seed}.zarr"
-
-    def index_partial(self, variant: str, seed: int) -> Path:
-        return self.root / "indexes" / self.dataset / ".partial" / f"{variant}-s{seed}"
+        return self.root / "indexes" / self.dataset / f"{variant}-s{seed}"
 
     def require_records(self) -> Path:
         """The folder of records.

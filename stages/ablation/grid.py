@@ -19,24 +19,17 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from cache.errors import nearest
-from stages.config import (
-    ConfigError,
-    GraphConfig,
-    Params,
-    Section,
-    TrainConfig,
-    Variant,
-    read_mapping,
-    validated,
-)
-from stages.heads.baselines.names import UNAVAILABLE, settled
+from stages.config import GraphConfig, Params, TrainConfig
+from stages.heads.settings import VariantName
+from stages.heads.variants import UNAVAILABLE, VARIANTS
+from stages.runs.dataset import RunSpec
+from stages.section import ConfigError, Section, read_mapping, validated
 
-VARIANTS: tuple[str, ...] = get_args(Variant)
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
 """Of a run: it names a folder."""
 
@@ -50,6 +43,9 @@ class GridRun:
     train: TrainConfig
     graph: GraphConfig
     changed: dict[str, Any]
+
+    def spec(self, seed: int) -> RunSpec:
+        return RunSpec.of(self.variant, seed, self.train, self.graph)
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class _File(Section):
 
 class _Entry(Section):
     name: str = Field(pattern=NAME)
-    variant: Variant | None = None
+    variant: VariantName | None = None
     train: dict[str, Any] = Field(default_factory=dict)
     graph: dict[str, Any] = Field(default_factory=dict)
 
@@ -110,7 +106,7 @@ def _reference(path: Path, file: _File, runs: list[GridRun]) -> str:
 def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRun:
     # A name that is no variant is a melov of that name: not what anyone means by "meter".
     for asked, why in UNAVAILABLE.items():
-        if asked == raw.get("variant", raw.get("name")):
+        if asked.lower() == str(raw.get("variant", raw.get("name"))).lower():
             raise ConfigError(
                 f"{where}: {asked} cannot be run: {why}",
                 "the baseline vilt reads text and picture in one encoder, too",
@@ -127,8 +123,7 @@ def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRu
         for key, value in getattr(entry, section).items()
     }
     variant = entry.variant or (entry.name if entry.name in VARIANTS else "melov")
-    train = settled(configs["train"], variant)
-    return GridRun(entry.name, variant, train, configs["graph"], changed)
+    return GridRun(entry.name, variant, configs["train"], configs["graph"], changed)
 
 
 def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, Any]]:

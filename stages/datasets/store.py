@@ -1,4 +1,4 @@
-"""Opens a data set's feature store for the steps that read it, checked against its records."""
+"""A data set's stores for the steps that read them, checked against its records."""
 
 from __future__ import annotations
 
@@ -26,3 +26,29 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
             again,
         )
     return store
+
+
+def open_joint(paths: DatasetPaths) -> FeatureStore:
+    """The finished store of joint vectors, made from the records that are there now.
+
+    Raises
+    ------
+    StoreError: there is none, or it was made from other records.
+    """
+    again = f"python -m pipeline.joint --dataset {paths.dataset} --encoder dandelin/vilt-b32-mlm"
+    if not paths.joint.exists():
+        raise StoreError(
+            f"{paths.joint}: not there; the baseline vilt needs the joint vectors of text and "
+            "picture",
+            again,
+        )
+    store = FeatureStore.open(paths.joint, hint=again)
+    records = read_digest(paths.require_records())
+    if store.fingerprint.fields.get("records") != records:
+        raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
+    return store
+
+
+def provenance_of(store: FeatureStore) -> dict[str, str]:
+    """Digests of a store and of the records that it was made from."""
+    return {"store": store.fingerprint.digest, "records": store.fingerprint.fields["records"]}

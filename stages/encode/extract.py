@@ -8,13 +8,12 @@ there, its rows are copied and only new texts and pictures are encoded.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.writer import StoreWriter, put_back
+from cache.build import building, recover, sweep
 from stages.allocator import keep_freed_memory
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
@@ -67,7 +66,7 @@ def extract(
     StoreError: a store that can neither be used nor updated lies at the target (all differing
         fields are named), or the one to update is damaged.
     """
-    put_back(paths.partial, paths.store)
+    recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())
     checkpoints = find_checkpoints(config)
     device = resolve_device(config.device)
@@ -78,7 +77,7 @@ def extract(
         if older.is_finished and replace:
             older = older.checked(replace)  # by DVC, which runs it where a byte has changed
         if older.is_finished:
-            _sweep(paths.partial)  # a kill just after the rename leaves the work folder behind
+            sweep(paths.partial)  # work of other settings, which this store supersedes
             return Extraction(paths.store, {})
         older = older.checked(replace)
 
@@ -106,19 +105,12 @@ def extract(
     name = f"{older.asked.digest}-{config.batch_texts}-{config.batch_images}"
     if older.store is not None:
         name += f"-{older.store.identity}"
-    writer = StoreWriter.open(paths.partial / name, older.asked, job.specs())
-    timings = {"seconds_planning": round(planned, 3), **job.run(writer)}
-    # They describe the store that is replaced now; a kill before the new ones must not keep them.
-    for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
-        (paths.extract / stale).unlink(missing_ok=True)
-    attributes = job.attributes(checkpoints, writer)
-    writer.finish(paths.store, job.unit_names(), attributes)
-    _sweep(paths.partial)
-    return Extraction(paths.store, timings, attributes["reused"])
-
-
-def _sweep(partial: Path) -> None:
-    """Remove unfinished work, whatever its settings: the finished store supersedes it."""
-    for leftover in partial.glob("*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
+    timings: dict[str, Any] = {}  # stays empty where another process finishes the store
+    with building(paths.store, paths.partial, name, older.asked, job.specs()) as build:
+        timings = {"seconds_planning": round(planned, 3), **job.run(build)}
+        # They describe the store that is replaced now; a kill before the new ones must not keep
+        # them.
+        for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
+            (paths.extract / stale).unlink(missing_ok=True)
+        build.finish(job.unit_names(), job.attributes(checkpoints, build))
+    return Extraction(paths.store, timings, job.reused())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.writer import StoreWriter
+from cache.build import Build
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
 from stages.encode.columns import small_arrays
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Job:
-    """Made anew for each run; a killed one finds its finished units in the writer's ledger."""
+    """Made anew for each run; a killed one finds its finished units in the build's ledger."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Job:
     def unit_names(self) -> list[str]:
         return [u.name for u in (*self.text_units, *self.image_units)] + ["records", "images"]
 
-    def run(self, writer: StoreWriter) -> dict[str, Any]:
-        if not writer.done("records"):
-            writer.write("records", [(name, 0, a) for name, a in self.arrays.items()])
-        done = sum(writer.done(u.name) for u in (*self.text_units, *self.image_units))
+    def run(self, build: Build) -> dict[str, Any]:
+        if not build.done("records"):
+            build.write("records", [(name, 0, a) for name, a in self.arrays.items()])
+        done = sum(build.done(u.name) for u in (*self.text_units, *self.image_units))
         if done:
             log.info("resuming: %d units are finished already", done)
-        write = self._to(writer)
+        write = self._to(build)
         texts = Work(None, None, self._text, write, size=self._tokens, rows=self._fresh)
         images = Work(
             self._read,
@@ -84,26 +84,26 @@ class Job:
             rows=self._fresh,
             beside=self.encoder.device.type != "cpu",
         )
-        text_timing = self._run(writer, self.text_units, texts, "texts", "tokens")
+        text_timing = self._run(build, self.text_units, texts, "texts", "tokens")
         with quiet_pillow():
-            image_timing = self._run(writer, self.image_units, images, "pictures", "pictures")
-        if not writer.done("images"):
-            writer.write("images", self._image_columns(self._failed(writer)))
+            image_timing = self._run(build, self.image_units, images, "pictures", "pictures")
+        if not build.done("images"):
+            build.write("images", self._image_columns(self._failed(build)))
         return {"texts": text_timing.rates(), "pictures": image_timing.rates()}
 
     def _run(
-        self, writer: StoreWriter, units: list[Unit], work: Work[Any], what: str, counted: str
+        self, build: Build, units: list[Unit], work: Work[Any], what: str, counted: str
     ) -> Timing:
-        left = [unit for unit in units if not writer.done(unit.name)]
+        left = [unit for unit in units if not build.done(unit.name)]
         with progress(sum(map(work.size, left)), counted, f"encode {what}") as bar:
             return run_units(work, left, self.config.decode_threads, bar)
 
     def _tokens(self, unit: Unit) -> int:
         return int(self.offsets[unit.hi] - self.offsets[unit.lo])
 
-    def _to(self, writer: StoreWriter) -> Any:
+    def _to(self, build: Build) -> Any:
         def write(unit: Unit, encoded: Encoded) -> None:
-            writer.write(unit.name, encoded.parts, encoded.note)
+            build.write(unit.name, encoded.parts, encoded.note)
 
         return write
 
@@ -145,9 +145,9 @@ class Job:
             new = encode_image_unit(self.encoder, pictures, part, batch)
         return self.reuse.images(unit, new)
 
-    def _failed(self, writer: StoreWriter) -> dict[int, str]:
+    def _failed(self, build: Build) -> dict[int, str]:
         """Reason by store row, from the units' notes."""
-        notes = [writer.note(unit.name) or [] for unit in self.image_units]
+        notes = [build.note(unit.name) or [] for unit in self.image_units]
         return {row: reason for note in notes for row, reason in note}
 
     def _image_columns(self, failed: dict[int, str]) -> list[tuple[str, int, np.ndarray]]:
@@ -158,10 +158,10 @@ class Job:
             for group, rows in self.pictures.rows.items()
         ]
 
-    def attributes(self, checkpoints: Checkpoints, writer: StoreWriter) -> dict[str, Any]:
+    def attributes(self, checkpoints: Checkpoints, build: Build) -> dict[str, Any]:
         """What a reader needs besides the arrays; nothing volatile."""
         shapes = self.encoder.shapes
-        failed = self._failed(writer)
+        failed = self._failed(build)
         return {
             "dataset": self.records.dataset,
             "text_encoder": checkpoints.text.name,
@@ -177,10 +177,10 @@ class Job:
             "texts_at_max_tokens": self.texts.cut,
             "lexical_ngrams": list(self.config.lexical_ngrams),
             "failed_pictures": {self.pictures.paths[row]: failed[row] for row in sorted(failed)},
-            "reused": self._reused(),
+            "reused": self.reused(),
         }
 
-    def _reused(self) -> dict[str, Any] | None:
+    def reused(self) -> dict[str, Any] | None:
         if self.reuse is None:
             return None
         return {

@@ -8,7 +8,6 @@ are no tokens. So whatever reads a text encoder's global features reads these.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from cache.errors import MelovError, StoreError
+from cache.build import Build, building, recover, sweep
+from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter, put_back
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
@@ -90,7 +89,7 @@ def extract_joint(
     MelovError: no records, no such encoder, a full disk.
     StoreError: another joint store lies there (all differing fields are named).
     """
-    put_back(paths.joint_partial, paths.joint)
+    recover(paths.joint_partial, paths.joint)
     digest = read_digest(paths.require_records())
     checkpoint = find_checkpoint(encoder)
     require_vilt(checkpoint)
@@ -101,7 +100,7 @@ def extract_joint(
         hint = f"python -m pipeline.joint --dataset {paths.dataset} --encoder {encoder} --replace"
         store = FeatureStore.open(paths.joint, hint=hint)
         store.fingerprint.require_equal(asked, paths.joint, f"to make it anew: {hint}")
-        shutil.rmtree(paths.joint_partial, ignore_errors=True)
+        sweep(paths.joint_partial)
         return store, False
     records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoint, config.max_tokens)
@@ -109,33 +108,11 @@ def extract_joint(
     plan = plan_pairs(texts, plan_pictures(records, encode=True))
     model = ViltEncoder(checkpoint, device, DTYPES[dtype])
     job = _Job(config, Path(records.image_root), plan, model, tokenizer.pad)
-    work = paths.joint_partial / f"{asked.digest}-{config.batch_images}"
-    writer = StoreWriter.open(work, asked, job.specs())
-    job.run(writer)
-    writer.finish(paths.joint, job.unit_names(), job.attributes(records, checkpoint, writer))
-    shutil.rmtree(paths.joint_partial, ignore_errors=True)
+    name = f"{asked.digest}-{config.batch_images}"
+    with building(paths.joint, paths.joint_partial, name, asked, job.specs()) as build:
+        job.run(build)
+        build.finish(job.unit_names(), job.attributes(records, checkpoint, build))
     return FeatureStore.open(paths.joint), True
-
-
-def open_joint(paths: DatasetPaths) -> FeatureStore:
-    """The finished joint store, made from the records that are there now.
-
-    Raises
-    ------
-    StoreError: there is none, or it was made from other records.
-    """
-    again = f"python -m pipeline.joint --dataset {paths.dataset} --encoder dandelin/vilt-b32-mlm"
-    if not paths.joint.exists():
-        raise StoreError(
-            f"{paths.joint}: not there; the baseline vilt needs the joint vectors of text and "
-            "picture",
-            again,
-        )
-    store = FeatureStore.open(paths.joint, hint=again)
-    records = read_digest(paths.require_records())
-    if store.fingerprint.fields.get("records") != records:
-        raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
-    return store
 
 
 def _fingerprint(
@@ -161,6 +138,7 @@ class _Job:
     ) -> None:
         self.config, self.root, self.plan, self.encoder, self.pad = config, root, plan, encoder, pad
         self.units = units_of("joint", len(plan), config.batch_images)
+        self.unit_rows = max((unit.rows for unit in self.units), default=1)
         self.arrays: dict[str, np.ndarray] = {"texts/offsets": np.zeros(len(plan) + 1, np.int64)}
         for group, rows in plan.rows.items():
             self.arrays[f"{group}/text"] = rows
@@ -168,7 +146,7 @@ class _Job:
 
     def specs(self) -> list[ArraySpec]:
         return [
-            ArraySpec("texts/global", (len(self.plan), self.encoder.d), "float16"),
+            ArraySpec("texts/global", (len(self.plan), self.encoder.d), "float16", self.unit_rows),
             ArraySpec("texts/local", (0, self.encoder.d), "float16"),
             *specs_of(self.arrays),
         ]
@@ -176,15 +154,15 @@ class _Job:
     def unit_names(self) -> list[str]:
         return [*(unit.name for unit in self.units), "records"]
 
-    def run(self, writer: StoreWriter) -> None:
-        if not writer.done("records"):
-            writer.write("records", [(name, 0, a) for name, a in self.arrays.items()])
-        left = [unit for unit in self.units if not writer.done(unit.name)]
+    def run(self, build: Build) -> None:
+        if not build.done("records"):
+            build.write("records", [(name, 0, a) for name, a in self.arrays.items()])
+        left = [unit for unit in self.units if not build.done(unit.name)]
         if len(left) < len(self.units):
             log.info("resuming: %d units are finished already", len(self.units) - len(left))
 
         def write(unit: Unit, encoded: Encoded) -> None:
-            writer.write(unit.name, encoded.parts, encoded.note)
+            build.write(unit.name, encoded.parts, encoded.note)
 
         work = Work(
             self._read,
@@ -246,10 +224,8 @@ class _Job:
             squares[list(there)] = normalised(stacked, pixels, self.encoder.device).to(squares)
         return squares
 
-    def attributes(
-        self, records: Records, checkpoint: Checkpoint, writer: StoreWriter
-    ) -> dict[str, Any]:
-        failed = {int(row): why for u in self.units for row, why in writer.note(u.name) or []}
+    def attributes(self, records: Records, checkpoint: Checkpoint, build: Build) -> dict[str, Any]:
+        failed = {int(row): why for u in self.units for row, why in build.note(u.name) or []}
         paths = self.plan.pictures.paths
         return {
             "dataset": records.dataset,

@@ -42,7 +42,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a unit writes: parts as `StoreWriter.write` takes them, and its note."""
+    """What a unit writes: parts as `Build.write` takes them, and its note."""
 
     parts: list[tuple[str, int, np.ndarray]]
     note: Any = None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
+
+from stages.features.neighborhood import Neighborhood
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,10 @@ class Features:
     text_global: shape: (n, d_t). Global text t.
     text_local: shape: (n, n_t, d_t'). Text tokens T; rows past a text's end are zero.
     text_mask: shape: (n, n_t), bool. True on real tokens.
-    image_global: shape: (n, d) or None without a vision unit. Global image v; zero where absent.
+    image_global: shape: (n, d) or None where no picture is read. Global image v; zero where absent.
     image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
     has_image: shape: (n,), bool.
-    lexical: SciPy CSR of shape (n, vocabulary), rows of unit length, or None.
-    words: SciPy CSR of shape (n, words of names) or None: which of them a mention's sentence
-        contains, or each word's share of an entity's name.
+    arrays: record arrays by name, each CSR or dense with n rows; see `array`.
     text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter has
         changed `text_global` and the matcher wants both.
     """
@@ -33,8 +35,7 @@ class Features:
     has_image: Tensor
     image_global: Tensor | None = None
     image_local: Tensor | None = None
-    lexical: sp.csr_array | None = None
-    words: sp.csr_array | None = None
+    arrays: Mapping[str, sp.csr_array | np.ndarray] = field(default_factory=dict)
     text_frozen: Tensor | None = None
 
     def __len__(self) -> int:
@@ -45,3 +46,42 @@ class Features:
 
     def with_texts(self, text_global: Tensor, text_local: Tensor) -> Features:
         return replace(self, text_global=text_global, text_local=text_local)
+
+    @property
+    def images(self) -> tuple[Tensor, Tensor]:
+        """Global image and patches.
+
+        Raises
+        ------
+        ValueError: the batch was read without pictures.
+        """
+        if self.image_global is None or self.image_local is None:
+            raise ValueError("the batch has no image features; for text alone use units: [text]")
+        return self.image_global, self.image_local
+
+    def csr(self, name: str) -> sp.csr_array:
+        """A sparse record array.
+
+        Raises
+        ------
+        ValueError: the batch was read without it, or it is dense.
+        """
+        found = self.arrays.get(name)
+        if not sp.issparse(found):
+            raise ValueError(f"the batch has no sparse array '{name}'; it has {list(self.arrays)}")
+        return found
+
+
+@dataclass(frozen=True)
+class MentionInput:
+    """A batch of mentions, and what its GCN reads.
+
+    node_global, node_local: cached features of `neighborhood.nodes`, zero without a picture;
+    shapes (nodes, d), (nodes, n_p, d'). None where the variant has no GCN.
+    """
+
+    features: Features
+    neighborhood: Neighborhood | None = None
+    node_global: Tensor | None = None
+    node_local: Tensor | None = None
+    node_has_image: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cache.errors import MelovError
-from stages.features.inputs import CachedFeatures
+from stages.features.cached import CachedFeatures
 from stages.paths import SPLITS
 
 
@@ -27,7 +27,7 @@ def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     ------
     MelovError: the global features are not in one space.
     """
-    if not in_joint_space(cached):
+    if not cached.joint_space:
         raise MelovError(
             f"{cached.store.path}: variant filter compares text and picture in CLIP's joint space, "
             "and this store's encoder has none",
@@ -36,12 +36,6 @@ def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     train = _relevance(cached, "train")
     known = train[~np.isnan(train)]
     return float(np.quantile(known, quantile)) if len(known) else -np.inf
-
-
-def in_joint_space(cached: CachedFeatures) -> bool:
-    """Whether global texts and pictures are CLIP's, so that a cosine of the two means something."""
-    shapes = cached.shapes
-    return "projections/image" in cached.store and shapes["d_t"] == shapes["d_image"]
 
 
 def is_relevant(relevance: np.ndarray, cut: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from stages.features.inputs import CachedFeatures
+from stages.features.cached import CachedFeatures
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,12 @@ class Views:
 
 
 def distinct_views(cached: CachedFeatures) -> Views:
-    """Group the knowledge base by (text, picture); the text holds the name."""
+    """Group the knowledge base by what the heads read of it: text, picture, record arrays."""
     texts = cached.text_rows["entities"]
     images = cached.image_rows["entities"] if cached.uses_images else np.zeros_like(texts)
-    columns = [texts, images]
-    if cached.lexical is not None:
-        columns.append(_equal_rows(cached.lexical["entities"]))  # names that differ past the cut
-    if cached.words is not None:
-        columns.append(_equal_rows(cached.words["entities"]))
-    table = np.stack(columns, axis=1)
+    # The text holds the name, but names may differ past its cut.
+    arrays = [_equal_rows(sp.csr_array(groups["entities"])) for groups in cached.arrays.values()]
+    table = np.stack([texts, images, *arrays], axis=1)
     _, rows, of_entity, counts = np.unique(
         table, axis=0, return_index=True, return_inverse=True, return_counts=True
     )

@@ -1,4 +1,4 @@
-"""What the graph reads of a feature store, and what identifies that store."""
+"""What the graph reads of a feature store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ class GraphSource:
 
     features: split -> t_M^G, float32 (n_split, d_t).
     pictures: split -> int32 (n_split,), rows of the store's pictures, -1 for none.
-    provenance: see `provenance_of`; what `Graph.save` writes of it.
     """
 
     features: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray]
-    provenance: dict[str, str]
 
     @classmethod
     def of(cls, store: FeatureStore) -> GraphSource:
@@ -32,9 +30,4 @@ class GraphSource:
             rows = text.slice(0, len(text))
             features[split] = store["texts/global"].gather(rows).astype(np.float32)
             pictures[split] = image.slice(0, len(image))
-        return cls(features, pictures, provenance_of(store))
-
-
-def provenance_of(store: FeatureStore) -> dict[str, str]:
-    """Digests of a store and of the records that it was made from."""
-    return {"store": store.fingerprint.digest, "records": store.fingerprint.fields["records"]}
+        return cls(features, pictures)

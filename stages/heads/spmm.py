@@ -1,15 +1,15 @@
 """Sparse times dense, with gradients for both (the product of eq. 5).
 
 torch's own autograd of a CSR product has a slow backward: it forms the transpose anew, through
-sorted coordinates. Ours keeps the transpose's structure with the matrix's. `torch-sparse` is an
-alternative where it is installed; nothing else in the project knows of it.
+sorted coordinates. Ours keeps the transpose's structure with the matrix's. `train.spmm` chooses
+torch-sparse in its place, where that is installed.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -17,60 +17,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from cache.errors import MelovError
+from stages.features.neighborhood import SparseRows
 
 Backend = Literal["torch", "torch-sparse"]
-
-
-@dataclass(frozen=True, eq=False)
-class SparseRows:
-    """The structure of a CSR matrix; its values come separately, since they are learned.
-
-    indptr: int64 or int32 (n_rows + 1,); indices: the same dtype (nnz,).
-    """
-
-    indptr: Tensor
-    indices: Tensor
-    n_rows: int
-    n_cols: int
-
-    def __post_init__(self) -> None:
-        if self.indptr.shape != (self.n_rows + 1,) or self.indices.dim() != 1:
-            raise ValueError(
-                f"SparseRows: indptr {tuple(self.indptr.shape)}, indices "
-                f"{tuple(self.indices.shape)}; expected ({self.n_rows + 1},) and (nnz,)"
-            )
-        if self.indptr.dtype != self.indices.dtype:
-            raise ValueError(
-                f"SparseRows: indptr {self.indptr.dtype}, indices {self.indices.dtype}; "
-                "expected one dtype"
-            )
-
-    @property
-    def nnz(self) -> int:
-        return len(self.indices)
-
-    def row_index(self) -> Tensor:
-        """The row of each entry, int64 (nnz,)."""
-        return self._row_index
-
-    @functools.cached_property
-    def _row_index(self) -> Tensor:
-        row = torch.arange(self.n_rows, device=self.indptr.device)
-        return torch.repeat_interleave(row, self.indptr.diff().long(), output_size=self.nnz)
-
-    @functools.cached_property
-    def transposed(self) -> tuple[SparseRows, Tensor]:
-        """The transpose, and which entry of this matrix each of its entries is; built once."""
-        order = torch.argsort(self.indices, stable=True)
-        counts = torch.bincount(self.indices, minlength=self.n_cols)
-        indptr = torch.zeros(self.n_cols + 1, dtype=self.indptr.dtype, device=self.indptr.device)
-        indptr[1:] = counts.cumsum(0)
-        rows = self.row_index()[order].to(self.indices.dtype)
-        return SparseRows(indptr, rows, self.n_cols, self.n_rows), order
-
-    def to(self, device: torch.device | str) -> SparseRows:
-        """A copy on `device`."""
-        return SparseRows(self.indptr.to(device), self.indices.to(device), self.n_rows, self.n_cols)
 
 
 def spmm(graph: SparseRows, values: Tensor, x: Tensor, backend: Backend = "torch") -> Tensor:
@@ -156,14 +105,25 @@ def _settle_beta_warning() -> None:
         torch.sparse_csr_tensor(offsets, column, torch.ones(1), (1, 1), check_invariants=False)
 
 
-def _torch_sparse(graph: SparseRows, values: Tensor, x: Tensor) -> Tensor:
+def load_torch_sparse() -> Any:
+    """The package torch_sparse.
+
+    Raises
+    ------
+    MelovError: it is not installed, or does not load with this torch.
+    """
     try:
-        import torch_sparse
-    except ImportError as error:
+        return importlib.import_module("torch_sparse")
+    except (ImportError, OSError) as error:
         raise MelovError(
-            f"the torch-sparse backend cannot be loaded: {error}",
-            "pip install --no-build-isolation 'melov-cache[torch-sparse]', or use backend 'torch'",
+            f"torch-sparse cannot be loaded: {error}",
+            "pip install --no-build-isolation 'melov-cache[torch-sparse]', or "
+            "--set train.spmm=torch",
         ) from None
+
+
+def _torch_sparse(graph: SparseRows, values: Tensor, x: Tensor) -> Tensor:
+    torch_sparse = load_torch_sparse()
     matrix = torch_sparse.SparseTensor(
         rowptr=graph.indptr.long(), col=graph.indices.long(), value=values,
         sparse_sizes=(graph.n_rows, graph.n_cols), is_sorted=True,

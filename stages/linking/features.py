@@ -10,8 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from stages.features.cached import CachedFeatures
 from stages.features.features import Features
-from stages.features.inputs import CachedFeatures
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,11 @@ class BesideStore:
             has_image=torch.from_numpy(has_image).to(device),
             image_global=pictures[0],
             image_local=pictures[1],
-            lexical=None if new.lexical is None else new.lexical[rows],
-            words=None if new.words is None else new.words[rows],
+            arrays={
+                name: array[rows]
+                for name, array in (("lexical", new.lexical), ("words", new.words))
+                if array is not None
+            },
         )
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,13 @@ import torch
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
-from stages.features.inputs import CachedFeatures, SplitGraph, with_neighbors
+from stages.features.batches import SplitGraph
+from stages.features.cached import CachedFeatures
+from stages.features.features import MentionInput
 from stages.features.relevance import is_relevant, relevance, relevance_cut
 from stages.features.views import Views, distinct_views
-from stages.heads.baselines.names import reads_joint
 from stages.heads.heads import Heads
-from stages.heads.model import Melov, MentionInput
+from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import BesideStore, NewFeatures
 from stages.linking.mention import NewMention
@@ -28,9 +30,10 @@ from stages.linking.neighbors import TrainingGraph
 from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
 from stages.paths import DatasetPaths
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.rank import Candidate, top_entities
-from stages.runs.data import load_run, open_dataset, read_features
-from stages.runs.saved import run_identity
+from stages.ranking.top import Candidate, top_entities
+from stages.runs.dataset import Dataset, reading_of
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 
 MENTIONS_AT_ONCE = 1024
 """New mentions that are held in memory while the knowledge base passes by once."""
@@ -47,14 +50,14 @@ class Linker:
     index: the entities' side on disk; None makes it anew for each call of `link`.
     """
 
-    model: Heads
+    model: Heads[Any, Any]
     cached: CachedFeatures
     views: Views
     names: Names
     encoder: MentionEncoder
     graph: TrainingGraph | None
     cut: float | None
-    index: EntityIndex | None
+    index: EntityIndex[Any] | None
     config: EvaluateConfig
 
     @classmethod
@@ -78,35 +81,43 @@ class Linker:
         MelovError: no such data set or run, parts that do not belong together, or an encoder that
             is not the one that made the store.
         """
-        if reads_joint(variant):
+        if VARIANTS[variant].joint:
             raise MelovError(
                 f"the baseline {variant} exists for comparison: its new mentions would need the "
                 "joint encoder",
                 "link with a run of another variant, such as --variant melov",
             )
-        opened = open_dataset(paths)
+        dataset = Dataset.open(paths)
         device = heads_device(evaluate.device)
-        model, info = load_run(paths, opened, variant, seed, device)
-        heads = info.heads
-        cached = read_features(opened.store, heads.units, variant, device)
+        run = Run.open(RunFolder.of(paths, variant, seed), device)
+        run.require(dataset)
+        heads, train = run.info.heads, run.info.train
+        cached = dataset.features(variant, heads.reads, device)
         encoder = open_mention_encoder(
-            opened.store,
+            dataset.store,
             extract,
             images=cached.uses_images,
-            lexical=cached.lexical is not None,
+            lexical="lexical" in cached.arrays,
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
-        filters = heads.variant == "filter" and cached.uses_images
-        views = distinct_views(cached)
+        views, graph, entity_index = distinct_views(cached), None, None
+        if heads.uses_graph:
+            graph = TrainingGraph(dataset.graph, cached, reading_of(heads, train))
+        if index:
+            entity_index = EntityIndex.opened(
+                paths.index(variant, seed), run.folder.identity, run.model, cached, views,
+                evaluate.entity_rows,
+            )  # fmt: skip
+        filters = heads.entry.filters and heads.uses_images
         return cls(
-            model,
+            run.model,
             cached,
             views,
-            Names.of(opened.records),
+            Names.of(dataset.records),
             encoder,
-            TrainingGraph(opened.graph, cached, info.neighbor_limit) if heads.uses_graph else None,
-            relevance_cut(cached, float(info.train["filter_quantile"])) if filters else None,
-            _index(paths, variant, seed, model, cached, views, evaluate) if index else None,
+            graph,
+            relevance_cut(cached, train.filter_quantile) if filters else None,
+            entity_index,
             evaluate,
         )
 
@@ -157,7 +168,7 @@ class Linker:
         features = source.features(rows)
         if graph is None:
             return MentionInput(features)
-        return with_neighbors(features, self.model.config, graph, rows, source.images)
+        return graph.read(features, rows, source.images)
 
     def _filtered(self, new: NewFeatures) -> NewFeatures:
         """Variant `filter`: pictures that agree too little with their text are left out."""
@@ -183,32 +194,9 @@ class Linker:
 
     def _neighbors(self, graph: SplitGraph, mention: int) -> list[Neighbor]:
         """Training mentions that the GCN's last layer reads: those above τ, nearest first."""
-        assert isinstance(self.model, Melov)
-        row = graph.adjacency[[graph.first + mention]]
-        read = (row.indices < graph.first) & (row.data > float(self.model.threshold.tau))
-        columns, weights = row.indices[read], row.data[read]
+        assert self.model.tau is not None
+        columns, weights = graph.neighbors_in_train(mention)
+        read = weights > float(self.model.tau)
         ids, words = self.names.mention_ids, self.names.mentions
-        return [
-            Neighbor(ids[columns[i]], words[columns[i]], float(weights[i]))
-            for i in np.lexsort((columns, -weights))
-        ]
-
-
-def _index(
-    paths: DatasetPaths,
-    variant: str,
-    seed: int,
-    model: Heads,
-    cached: CachedFeatures,
-    views: Views,
-    config: EvaluateConfig,
-) -> EntityIndex | None:
-    return EntityIndex.opened(
-        paths.index(variant, seed),
-        paths.index_partial(variant, seed),
-        run_identity(paths.run(variant, seed)),
-        model,
-        cached,
-        views,
-        config.entity_rows,
-    )
+        pairs = zip(columns[read].tolist(), weights[read].tolist(), strict=True)
+        return [Neighbor(ids[column], words[column], weight) for column, weight in pairs]

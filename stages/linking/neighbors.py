@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from stages.features.inputs import CachedFeatures, SplitGraph, beside_train
+from stages.features.batches import GraphReading, SplitGraph
+from stages.features.cached import CachedFeatures
+from stages.features.neighborhood import limit_neighbors
 from stages.graph.build import build_rows
 from stages.graph.graph import Graph, hstack_csr
-from stages.heads.gcn import limit_neighbors
 from stages.linking.features import BesideStore
 
 
@@ -21,12 +22,12 @@ class TrainingGraph:
 
     Parameters
     ----------
-    limit: `neighbor_limit` of the run.
+    reading: how the run's GCN reads the graph.
     """
 
-    def __init__(self, graph: Graph, cached: CachedFeatures, limit: int) -> None:
-        self.graph, self.limit = graph, limit
-        self.train = limit_neighbors(graph.train, limit)
+    def __init__(self, graph: Graph, cached: CachedFeatures, reading: GraphReading) -> None:
+        self.graph, self.reading = graph, reading
+        self.train = limit_neighbors(graph.train, reading.limit)
         self.images = cached.image_rows["mentions/train"]
         rows = cached.text_rows["mentions/train"]
         self.features = cached.store["texts/global"].gather(rows).astype(np.float32)
@@ -50,8 +51,10 @@ class TrainingGraph:
             exclude,
         )
         own = sp.csr_array(sp.eye_array(len(new), dtype=np.float32))
-        rows = limit_neighbors(hstack_csr(left, own), self.limit)
-        return beside_train(self.train, rows, self.images, mentions.image_rows)
+        rows = limit_neighbors(hstack_csr(left, own), self.reading.limit)
+        return SplitGraph.below_train(
+            self.train, rows, self.images, mentions.image_rows, self.reading
+        )
 
     def _pictures(self, mentions: BesideStore) -> np.ndarray:
         """The store's row of each new mention's very same picture, -1 where it has none."""

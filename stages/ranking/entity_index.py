@@ -1,210 +1,175 @@
 """The entities' side of one trained run, written once, for who asks for a few mentions at a time.
 
-index = EntityIndex.opened(folder, work, run, model, cached, views, size)
+index = EntityIndex.opened(folder, run, model, cached, views, size)
 for start, side in index.blocks(): ...
 
 Making that side reads the whole store and takes most of the time of linking one mention. Here it is
-a feature store of its own: float32, some 13 KB an entity with CLIP ViT-B/32,
-the same bits as the model gives. It is made anew when the run's weights or the store have changed.
+kept in pieces, each a feature store of its own with the side's named arrays (some 13 KB an entity
+with CLIP ViT-B/32), the same bits as the model gives. What the arrays are only the side knows. A
+piece is rebuilt when the run's weights or the store have changed.
 """
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cache.build import building, recover
 from cache.errors import StoreError
 from cache.files import locked
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter, put_back
-from stages.features.inputs import CachedFeatures
+from stages.features.cached import CachedFeatures, whole
 from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.heads.matcher import EntitySide, Names
+from stages.heads.side import Ragged, Rows, Side
 from stages.progress import progress
 
-log = logging.getLogger(__name__)
-
-VERSION = 1
+VERSION = 2
 """Raise it with any change of code that moves a number of the entities' side."""
 
-UNIT_BLOCKS = 16
-"""Blocks a unit of writing."""
+PIECE_BLOCKS = 32
+"""Blocks a piece: some 100 MB are held in memory before they are written."""
 
-TOKENS, OFFSETS = "text/query", "text/offsets"
-"""Rows of the one are tokens; the other has where each view's tokens lie."""
+OFFSETS = "offsets"
+"""Behind a ragged array's name: where each view's rows lie."""
 
-Side = TypeVar("Side")
+E = TypeVar("E", bound=Side)
 
 
-class EntityIndex:
-    """A finished index, by blocks of the views that it was made in; get one from `opened`."""
+@dataclass(frozen=True)
+class EntityIndex(Generic[E]):
+    """A finished index, by blocks of the views that it was made in; get one from `opened`.
 
-    def __init__(
-        self, store: FeatureStore, like: EntitySide, cached: CachedFeatures, views: Views, size: int
-    ) -> None:
-        self._store, self._like, self._cached, self._views = store, like, cached, views
-        self.size = size
-        self._offsets = store[OFFSETS].slice(0, len(views) + 1) if OFFSETS in store else None
+    Parameters
+    ----------
+    like: the side of any view: what its arrays are called.
+    size: views of a block, which are scored together.
+    """
+
+    pieces: list[FeatureStore]
+    like: E
+    views: int
+    size: int
+    device: torch.device
 
     @classmethod
     @torch.inference_mode()
     def opened(
         cls,
         folder: Path,
-        work: Path,
         run: str,
-        model: Heads,
+        model: Heads[Any, E],
         cached: CachedFeatures,
         views: Views,
         size: int,
-    ) -> EntityIndex | None:
-        """Open the index at `folder`, or make it there; killed while it is made, it goes on.
+    ) -> EntityIndex[E]:
+        """Open the index in `folder`, or build it there; killed while it is built, it resumes.
 
         Parameters
         ----------
-        work: a folder for unfinished work of this index alone, on the same disk.
         run: what the model was made from: its weights' hash.
         size: views that are scored together.
-
-        Returns
-        -------
-        None for a baseline, whose entities' side is a vector each and quickly made.
 
         Raises
         ------
         StoreError: the disk is full.
         """
         like = model.entities(cached.entities(views.rows[:1]))
-        if not isinstance(like, EntitySide):
-            return None
-        asked = Fingerprint(
-            {"entity_index": VERSION, "run": run, "store": cached.store.identity, "block": size}
-        )
-        work.mkdir(parents=True, exist_ok=True)
-        with locked(work):  # a second process waits, and finds it finished
-            put_back(work, folder)
-            try:
-                store = FeatureStore.open(folder, asked)
-                store.require_files()
-            except StoreError:
-                store = _written(folder, work, asked, model, cached, views, size)
-        return cls(store, like, cached, views, size)
+        made_from = {"entity_index": VERSION, "run": run, "store": cached.store.identity}
+        step = PIECE_BLOCKS * size
+        targets = [folder / f"{lo:08d}.zarr" for lo in range(0, len(views), step)]
+        folder.mkdir(parents=True, exist_ok=True)
+        pieces = []
+        with locked(folder), progress(len(views), "entities", "the entities' side") as bar:
+            for leftover in set(folder.glob("*.zarr")) - set(targets):
+                shutil.rmtree(leftover)
+            for lo, target in zip(range(0, len(views), step), targets, strict=True):
+                rows = views.rows[lo : lo + step]
+                asked = Fingerprint({**made_from, "block": size, "views": [lo, lo + len(rows)]})
+                piece = _found(target, asked)
+                if piece is None:
+                    _write(target, asked, _sides(model, cached, rows, size))
+                    piece = FeatureStore.open(target, asked)
+                pieces.append(piece)
+                bar.update(len(rows))
+        return cls(pieces, like, len(views), size, cached.device)
 
-    def blocks(self) -> Iterator[tuple[int, EntitySide]]:
+    def blocks(self) -> Iterator[tuple[int, E]]:
         """(first view, the side of the views from there on), as the model itself would give it."""
-        for start in range(0, len(self._views), self.size):
-            stop = min(start + self.size, len(self._views))
-            yield start, self._side(start, stop)
+        for piece in self.pieces:
+            lo, hi = piece.fingerprint.fields["views"]
+            offsets = {
+                name: whole(piece, f"{name}/{OFFSETS}")
+                for name, rows in self.like.to_arrays().items()
+                if isinstance(rows, Ragged)
+            }
+            for start in range(0, hi - lo, self.size):
+                stop = min(start + self.size, hi - lo)
+                yield lo + start, self._side(piece, offsets, start, stop)
 
-    def _side(self, start: int, stop: int) -> EntitySide:
-        names = [name for name, _ in _tensors(self._like)]
-        found = {name: self._tensor(name, start, stop) for name in names if name != OFFSETS}
-        if self._offsets is not None:
-            bounds = self._offsets[start : stop + 1]
-            found[OFFSETS] = torch.from_numpy(bounds - bounds[0]).to(self._cached.device)
-        side = _filled(self._like, found)
-        return replace(side, lexical=self._names(start, stop))
+    def _side(self, piece: FeatureStore, offsets: Mapping[str, np.ndarray], lo: int, hi: int) -> E:
+        """Of views `lo … hi` of the piece."""
+        found: dict[str, Rows] = {}
+        for name in self.like.to_arrays():
+            if name in offsets:
+                bounds = offsets[name][lo : hi + 1]
+                values = self._tensor(piece, name, int(bounds[0]), int(bounds[-1]))
+                found[name] = Ragged(values, torch.from_numpy(bounds - bounds[0]).to(self.device))
+            else:
+                found[name] = self._tensor(piece, name, lo, hi)
+        return self.like.from_arrays(found)
 
-    def _tensor(self, name: str, start: int, stop: int) -> Tensor:
-        if name == TOKENS:
-            assert self._offsets is not None
-            start, stop = (int(self._offsets[row]) for row in (start, stop))
+    def _tensor(self, piece: FeatureStore, name: str, lo: int, hi: int) -> Tensor:
         # Copied: torch would warn of a tensor over memory that cannot be written.
-        rows = np.array(self._store[name].slice(start, stop))
-        return torch.from_numpy(rows).to(self._cached.device)
-
-    def _names(self, start: int, stop: int) -> Names | None:
-        """The lexical unit's rows, which are in memory with the cached features."""
-        like, cached = self._like.lexical, self._cached
-        if like is None:
-            return None
-        assert cached.lexical is not None
-        rows = self._views.rows[start:stop]
-        words = None if like.words is None or cached.words is None else cached.words["entities"]
-        return Names(cached.lexical["entities"][rows], None if words is None else words[rows])
+        return torch.from_numpy(np.array(piece[name].slice(lo, hi))).to(self.device)
 
 
-def _written(
-    folder: Path,
-    work: Path,
-    asked: Fingerprint,
-    model: Heads,
-    cached: CachedFeatures,
-    views: Views,
-    size: int,
-) -> FeatureStore:
-    n = len(views)
-    counts = cached.tokens.lengths(cached.text_rows["entities"][views.rows])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    like = model.entities(cached.entities(views.rows[:1]))
-    specs = []
-    for name, tensor in _tensors(like):
-        rows = {TOKENS: int(offsets[-1]), OFFSETS: n + 1}.get(name, n)
-        specs.append(ArraySpec(name, (rows, *tensor.shape[1:]), str(tensor.dtype).split(".")[1]))
-    writer = StoreWriter.open(work / asked.digest, asked, specs)
-    units = {f"views:{lo}": lo for lo in range(0, n, UNIT_BLOCKS * size)}
-    with progress(n, "entities", "write the entities' side") as bar:
-        for unit, lo in units.items():
-            hi = min(lo + UNIT_BLOCKS * size, n)
-            if not writer.done(unit):
-                sides = [
-                    dict(_tensors(model.entities(cached.entities(views.rows[at : at + size]))))
-                    for at in range(lo, hi, size)
-                ]
-                parts = [
-                    (
-                        spec.name,
-                        int(offsets[lo]) if spec.name == TOKENS else lo,
-                        torch.cat([side[spec.name] for side in sides]).cpu().numpy(),
-                    )
-                    for spec in specs
-                    if spec.name != OFFSETS
-                ]
-                writer.write(unit, parts)
-            bar.update(hi - lo)
-    if any(spec.name == OFFSETS for spec in specs):
-        units["offsets"] = n
-        if not writer.done("offsets"):
-            writer.write("offsets", [(OFFSETS, 0, offsets)])
-    writer.finish(folder, list(units), {})
-    for leftover in work.iterdir():  # of other weights
-        shutil.rmtree(leftover)
-    store = FeatureStore.open(folder, asked)
-    log.info("%s: written once, %.2f GB; later calls read it", folder, store.nbytes() / 1e9)
-    return store
+def _found(target: Path, asked: Fingerprint) -> FeatureStore | None:
+    """The finished piece at `target`, made from what is asked; None if there is no such."""
+    recover(_work(target), target)
+    try:
+        piece = FeatureStore.open(target, asked)
+        piece.require_files()
+    except StoreError:
+        return None
+    return piece
 
 
-def _tensors(side: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """A side's tensors by the path of their fields; the lexical unit's rows are no tensors."""
-    if isinstance(side, Tensor):
-        yield name, side
-    elif is_dataclass(side) and not isinstance(side, Names):
-        for field in fields(side):
-            path = f"{name}/{field.name}" if name else field.name
-            yield from _tensors(getattr(side, field.name), path)
+def _work(target: Path) -> Path:
+    return target.parent / ".partial" / target.stem
 
 
-def _filled(like: Side, found: Mapping[str, Tensor], name: str = "") -> Side:
-    """`like` with the tensors of `found` in the place of its own."""
-    if isinstance(like, Tensor):
-        return found[name]  # type: ignore[return-value]
-    if not is_dataclass(like) or isinstance(like, Names):
-        return like
-    changed = {
-        field.name: _filled(
-            getattr(like, field.name), found, f"{name}/{field.name}" if name else field.name
-        )
-        for field in fields(like)
-    }
-    return replace(like, **changed)  # type: ignore[type-var,return-value]
+def _sides(
+    model: Heads[Any, E], cached: CachedFeatures, rows: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
+    """Every array of the side of these entities, made in blocks of `size`."""
+    blocks = [
+        model.entities(cached.entities(rows[at : at + size])).to_arrays()
+        for at in range(0, len(rows), size)
+    ]
+    found: dict[str, np.ndarray] = {}
+    for name, first in blocks[0].items():
+        parts = [block[name] for block in blocks]
+        if isinstance(first, Ragged):
+            lengths = [part.offsets.diff() for part in parts if isinstance(part, Ragged)]
+            ends = torch.cat(lengths).cumsum(0).cpu().numpy()
+            found[f"{name}/{OFFSETS}"] = np.concatenate([[0], ends]).astype(np.int64)
+        values = [part.values if isinstance(part, Ragged) else part for part in parts]
+        found[name] = torch.cat(values).cpu().numpy()
+    return found
+
+
+def _write(target: Path, asked: Fingerprint, arrays: dict[str, np.ndarray]) -> None:
+    specs = [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
+    with building(target, _work(target), asked.digest, asked, specs) as build:
+        build.write("views", [(name, 0, values) for name, values in arrays.items()])
+        build.finish(["views"], {})

@@ -1,4 +1,4 @@
-"""Spares most pairs the text unit's attention, without a change to any rank.
+"""Spares most pairs the costly part of a unit (the text unit's attention); no rank changes.
 
 Whether an entity is scored above a mention's gold one is settled by an upper bound of its score for
 all but a few pairs. Those few are scored exactly.
@@ -7,12 +7,12 @@ all but a few pairs. Those few are scored exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stages.heads.matcher import EntitySide, Matcher, MentionSide
-from stages.heads.units.text_bounds import EntityBounds, entity_bounds, mention_bounds, upper_bound
+from stages.heads.matcher import Matcher, UnitSides
 
 AT_ONCE = 512
 """Pairs whose attention is made in one product: some 20 MB of gathered tokens."""
@@ -30,55 +30,58 @@ class Screen:
 
     Parameters
     ----------
+    matcher: one with a bounded unit.
     gold_score: (m,) S of each mention's gold entity.
     """
 
-    def __init__(self, matcher: Matcher, mentions: MentionSide, gold_score: Tensor) -> None:
-        assert mentions.text is not None
+    def __init__(self, matcher: Matcher, mentions: UnitSides, gold_score: Tensor) -> None:
+        assert matcher.bounded is not None
         self.matcher, self.mentions, self.gold_score = matcher, mentions, gold_score[:, None]
-        self.text = mentions.text
-        self.bounds = mention_bounds(mentions.text, matcher.text.ln_c.eps)
+        self.name, self.unit = matcher.bounded
+        self.weight = self.unit.weight / len(matcher.units)
+        """What one unit of the costly part adds to S."""
+        self.own = mentions.units[self.name]
+        self.bounds = self.unit.mention_bounds(self.own)
         self.least = self.gold_score - MARGIN * (1 + self.gold_score.abs())
 
-    def scores(self, entities: EntitySide, bounds: EntityBounds, own: Tensor) -> Tensor:
+    def scores(self, entities: UnitSides, bounds: Any, gold: Tensor) -> Tensor:
         """S of every pair that can reach the gold score; less than that score for the others.
 
         NaN or infinity in a score shows in the result.
 
         Parameters
         ----------
-        own: (m, e) True at the gold entities, which need no score of their own.
+        bounds: of `entity_bounds` for these entities.
+        gold: (m, e) True at the gold entities, which need no score of their own.
         """
-        assert entities.text is not None
-        weight, text = self.matcher.g2l_weight, self.matcher.text
+        own, theirs, unit = self.own, entities.units[self.name], self.unit
         scores = self.matcher.rest(self.mentions, entities)
-        bound = torch.add(scores, upper_bound(self.bounds, bounds), alpha=weight)
+        bound = torch.add(scores, unit.bound(self.bounds, bounds), alpha=self.weight)
         open_ = ~(bound < self.least)  # NaN is open
-        open_ &= ~own
+        open_ &= ~gold
         share = open_.sum(1) / open_.shape[1]
         result = torch.full_like(scores, -torch.finfo(scores.dtype).max)
 
-        def settle(at: tuple[Tensor, Tensor], g2l: Tensor) -> None:
-            result[at] = torch.add(scores[at], g2l, alpha=weight)
+        def settle(at: tuple[Tensor, Tensor], costly: Tensor) -> None:
+            result[at] = torch.add(scores[at], costly, alpha=self.weight)
 
         whole = (share > WHOLE).nonzero()  # (rows, 1): one index a row, all columns
         if len(whole):
             columns = torch.arange(scores.shape[1], device=scores.device)
-            g2l = text.global_to_local(self.text.take(whole[:, 0]), entities.text)
-            settle((whole, columns), g2l)
+            settle((whole, columns), unit.costly(own.take(whole[:, 0]), theirs))
         for row in ((share > ALONE) & (share <= WHOLE)).nonzero():
             columns = open_[row[0]].nonzero()[:, 0]
-            g2l = text.global_to_local(self.text.take(row), entities.text.take(columns))
-            settle((row, columns), g2l[0])
+            settle((row, columns), unit.costly(own.take(row), theirs.take(columns))[0])
         for i, j in _parts(open_ & (share <= ALONE)[:, None]):
-            settle((i, j), text.global_to_local_at(self.text, entities.text, i, j))
+            settle((i, j), unit.costly_at(own, theirs, i, j))
         return result
 
 
-def block_bounds(entities: EntitySide) -> EntityBounds:
+def entity_bounds(matcher: Matcher, entities: UnitSides) -> Any:
     """The entities' side of the bound, once a block."""
-    assert entities.text is not None
-    return entity_bounds(entities.text)
+    assert matcher.bounded is not None
+    name, unit = matcher.bounded
+    return unit.entity_bounds(entities.units[name])
 
 
 def _parts(wanted: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.device import heads_device
-from stages.heads.model import Melov
+from stages.features.data import LinkingData
+from stages.heads.heads import Heads
 from stages.paths import DatasetPaths
 from stages.progress import progress
-from stages.ranking.rank import Candidate, top_entities
-from stages.runs.data import Opened, open_dataset, open_run
-from stages.training.train import Data
+from stages.ranking.top import Candidate, top_entities
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 
 TOP = 5
 """Entities shown of each mention."""
@@ -61,8 +63,8 @@ class Explainer:
 
     def __init__(self, paths: DatasetPaths, config: EvaluateConfig) -> None:
         self.paths, self.config = paths, config
-        self.opened: Opened = open_dataset(paths)
-        self._runs: dict[tuple[str, int], tuple[Melov, Data]] = {}
+        self.dataset = Dataset.open(paths)
+        self._runs: dict[tuple[str, int], tuple[Heads[Any, Any], LinkingData]] = {}
 
     @torch.inference_mode()
     def explain(self, variant: str, seed: int, rows: Sequence[int]) -> list[Explained]:
@@ -102,33 +104,24 @@ class Explainer:
         with progress(n, "mentions", "fusion weights") as bar:
             for start in range(0, n, size):
                 rows = np.arange(start, min(start + size, n))
-                alpha = model.optimize(data.inputs.batch("test", rows)).alpha
+                alpha = model.mentions(data.inputs.batch("test", rows))[1].alpha
                 assert alpha is not None
                 found.append(alpha.cpu().numpy())
                 bar.update(len(rows))
         return dict(zip(model.config.sources, np.concatenate(found).T, strict=True))
 
-    def _run(self, variant: str, seed: int) -> tuple[Melov, Data]:
+    def _run(self, variant: str, seed: int) -> tuple[Heads[Any, Any], LinkingData]:
         if (variant, seed) not in self._runs:
-            device = heads_device(self.config.device)
-            try:
-                run = open_run(self.paths, self.opened, variant, seed, device)
-            except (RuntimeError, TypeError, KeyError):  # other shapes, other settings
-                raise MelovError(
-                    f"the heads of {variant}, seed {seed}, do not fit this version",
-                    f"python -m pipeline.train --dataset {self.paths.dataset} "
-                    f"--variant {variant} --seed {seed}",
-                ) from None
-            self._runs[variant, seed] = run
+            folder = RunFolder.of(self.paths, variant, seed)
+            run = Run.open(folder, heads_device(self.config.device))
+            self._runs[variant, seed] = run.model, run.data(self.dataset)
         return self._runs[variant, seed]
 
-    def _neighbours(self, model: Melov, data: Data, row: int) -> list[Near]:
+    def _neighbours(self, model: Heads[Any, Any], data: LinkingData, row: int) -> list[Near]:
         """Nearest first, among those that `neighbor_limit` leaves."""
-        if not model.config.uses_graph:
+        if model.tau is None:
             return []
-        graph, tau = data.inputs.graphs["test"], float(model.threshold.tau)
-        of_mention = graph.adjacency[[graph.first + row]]
-        of_train = of_mention.indices < graph.first
-        columns, weights = of_mention.indices[of_train], of_mention.data[of_train]
-        order = np.lexsort((columns, -weights))[:NEIGHBOURS]
-        return [Near(int(columns[i]), float(weights[i]), bool(weights[i] > tau)) for i in order]
+        columns, weights = data.inputs.graphs["test"].neighbors_in_train(row)
+        pairs = zip(columns[:NEIGHBOURS].tolist(), weights[:NEIGHBOURS].tolist(), strict=True)
+        tau = float(model.tau)
+        return [Near(column, weight, weight > tau) for column, weight in pairs]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stages.heads.variants import UNAVAILABLE, VARIANTS
+
 METRICS = ("hits@1", "hits@3", "hits@5", "mrr")
 DATASETS = {"wikimel": "WikiMEL", "richpediamel": "RichpediaMEL", "wikidiverse": "WikiDiverse"}
 CONDITIONS = "fine-tuned, the MIMIC release's inputs"
@@ -96,25 +98,12 @@ LATER = {
     ),
 }
 
-VARIANT_OF = {
-    "BLINK": "blink",
-    "BERT": "bert",
-    "CLIP": "clip",
-    "DZMNED": "dzmned",
-    "JMEL": "jmel",
-    "VELML": "velml",
-    "GHMFC": "ghmfc",
-    "ViLT": "vilt",
-    "MIMIC": "mimic",
-    "MELOV": "melov",
-    "MELOV w/o inter": "no-inter",
-    "MELOV w/o intra": "no-intra",
-    "MELOV w/o τ": "no-tau",
-    "MELOV (filter)": "filter",
-}
+VARIANT_OF = {entry.published: entry.name for entry in VARIANTS.values() if entry.published}
 """Our name of a published system; the others have none."""
 
-NO_NUMBER = {"ViLT": "needs pipeline.joint", "METER": "no public loader"}
+NO_NUMBER = {
+    entry.published: "needs pipeline.joint" for entry in VARIANTS.values() if entry.joint
+} | dict.fromkeys(UNAVAILABLE, "no public loader")
 """What stands in the place of our number, where there is none, for a reason of the system's own."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import MelovError
-from stages.heads.baselines.names import is_trained
+from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.report.rate import Rate
 
@@ -158,7 +158,7 @@ def _load_run(
     if config["provenance"]["records"] != records_digest:
         raise MelovError(f"{folder}: trained on other records than {paths.records} holds", train)
     history = read(folder / "history.csv", read_history, train)
-    if not history and is_trained(variant):
+    if not history and VARIANTS[variant].trained:
         raise MelovError(f"{folder / 'history.csv'}: no epoch", train)
     metrics = read(folder / "metrics.json", read_json, evaluate)
     ranks = read(folder / "ranks.npz", _test_ranks, evaluate)

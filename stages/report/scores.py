@@ -10,7 +10,7 @@ from stages.datasets.records import Records
 from stages.report.pictures import Thumbnail, thumbnail
 
 if TYPE_CHECKING:  # torch is loaded only where a run is explained
-    from stages.ranking.rank import Candidate
+    from stages.ranking.top import Candidate
     from stages.report.explain import Explained, Near
 
 SMALL = 64

@@ -11,13 +11,13 @@ COLUMNS = ("epoch", "loss", "loss_e", "loss_g", "valid_mrr", "valid_hits@1")
 """Of a run without an epoch."""
 
 
-def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
     trained."""
     columns = list(history[0]) if history else COLUMNS
     with (
-        atomic_path(folder / "history.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as file,
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()

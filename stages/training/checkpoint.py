@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from cache.files import atomic_path
+from stages.config import TrainConfig
+from stages.heads.settings import HeadsConfig
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +37,12 @@ class State:
     cuda_rng: Tensor | None = None
 
 
-def run_digest(**made_from: Any) -> str:
+def run_digest(
+    heads: HeadsConfig, config: TrainConfig, seed: int, provenance: dict[str, str]
+) -> str:
     """Names a run's working folder after all that decides its course."""
-    text = json.dumps(made_from, sort_keys=True, default=str)
+    made_from = {"heads": heads.model_dump(), "train": config.model_dump(), "seed": seed}
+    text = json.dumps({**made_from, "made_from": provenance}, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

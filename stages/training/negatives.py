@@ -9,7 +9,7 @@ import torch
 
 from cache.errors import MelovError
 from cache.reader import FeatureStore
-from stages.features.inputs import CachedFeatures, lexical_rows
+from stages.features.cached import CachedFeatures, record_array
 from stages.features.views import Views
 
 POOL = 16
@@ -37,8 +37,8 @@ def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.
     store = cached.store
     mentions = _unit(store, cached.text_rows["mentions/train"])
     entities = _unit(store, cached.text_rows["entities"][views.rows])
-    names_m, names_e = lexical_rows(store, "mentions/train"), lexical_rows(store, "entities")
-    names_e = sp.csr_array(names_e[views.rows].T)
+    names_m = sp.csr_array(record_array(store, "lexical", "mentions/train"))
+    names_e = sp.csr_array(record_array(store, "lexical", "entities"))[views.rows].T
     gold_view = views.of_entity[gold]
     take = min(POOL, len(views) - 1)
     found = np.empty((len(gold), POOL), dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,10 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import TrainConfig
-from stages.features.features import Features
-from stages.features.inputs import MentionInputs
+from stages.features.batches import MentionInputs
+from stages.features.features import Features, MentionInput
 from stages.heads.heads import Heads
 from stages.heads.losses import contrastive_loss
-from stages.heads.model import MentionInput
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def load_batch(
 
 
 def train_step(
-    model: Heads,
+    model: Heads[Any, Any],
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     config: TrainConfig,

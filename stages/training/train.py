@@ -4,10 +4,9 @@ on validation MRR over the whole knowledge base, the best epoch kept."""
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,9 @@ from torch import Tensor
 from cache.errors import MelovError
 from stages.allocator import keep_freed_memory
 from stages.config import EvaluateConfig, TrainConfig
-from stages.features.inputs import CachedFeatures, MentionInputs
-from stages.features.relevance import in_joint_space
-from stages.features.views import Views
-from stages.heads.baselines.build import build_heads
-from stages.heads.baselines.names import settled
+from stages.features.data import LinkingData
 from stages.heads.heads import Heads
-from stages.heads.model import HeadsConfig, Melov
+from stages.heads.settings import HeadsConfig
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.training.checkpoint import State, load_state, run_digest, save_state
@@ -45,66 +40,8 @@ class Trained:
     seconds: list[float]
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a run trains and validates on; `gold` holds rows of the knowledge base by split."""
-
-    cached: CachedFeatures
-    inputs: MentionInputs
-    gold: dict[str, np.ndarray]
-    views: Views
-    provenance: dict[str, str]
-
-
-def heads_config(
-    cached: CachedFeatures, config: TrainConfig, variant: str, floor: float
-) -> HeadsConfig:
-    """The heads' configuration for a store, a variant and a graph's floor.
-
-    Raises
-    ------
-    MelovError: τ would not start above the floor of the stored graph; `contained_scale` on a store
-        that is older than the words of names.
-    """
-    units = settled(config, variant).units
-    if variant == "clip" and not in_joint_space(cached):
-        units = tuple(unit for unit in units if unit != "cross")
-    heads = HeadsConfig(
-        variant=variant,
-        units=units,
-        **cached.shapes,
-        d_v=config.d_v,
-        d_h=config.d_h,
-        d_z=config.d_z,
-        gcn_layers=config.gcn_layers,
-        normalization=config.normalization,
-        floor=floor,
-        tau_init=config.tau_init,
-        adapter=config.adapter,
-        adapter_width=config.adapter_width,
-        logit_scale=config.logit_scale,
-        lexical_scale=config.lexical_scale,
-        frozen_scale=config.frozen_scale,
-        contained_scale=config.contained_scale,
-        dropout=config.dropout,
-    )
-    if heads.contained_scale and "lexical" in units and cached.words is None:
-        raise MelovError(
-            f"train.contained_scale = {config.contained_scale} needs the words of names, which "
-            f"{cached.store.path} is too old to hold",
-            f"python -m pipeline.extract --dataset {cached.store.attributes['dataset']} --force",
-        )
-    if heads.uses_graph and config.tau_init <= floor:
-        raise MelovError(
-            f"train.tau_init = {config.tau_init} is not above the graph's floor {floor}: "
-            "an edge that was not stored cannot come back",
-            "raise train.tau_init or lower graph.floor",
-        )
-    return heads
-
-
 def train(
-    data: Data,
+    data: LinkingData,
     heads: HeadsConfig,
     config: TrainConfig,
     evaluate: EvaluateConfig,
@@ -121,15 +58,12 @@ def train(
     ------
     MelovError: no validation mention, or a loss that is not finite.
     """
-    digest = run_digest(
-        heads=asdict(heads), train=config.model_dump(), seed=seed, made_from=data.provenance
-    )
-    folder = work / digest
+    folder = work / run_digest(heads, config, seed, data.provenance)
     device = data.cached.device
     if device.type == "cpu":
         keep_freed_memory()
     torch.manual_seed(seed)
-    model = build_heads(heads).to(device)
+    model = heads.entry.build(heads).to(device)
     if not list(model.parameters()):
         return Trained(model.state_dict(), [], 0, [])
     optimizer = torch.optim.AdamW(
@@ -177,15 +111,10 @@ def train(
     return Trained(state.best, state.history, state.best_epoch, seconds)
 
 
-def forget(work: Path) -> None:
-    """Remove a run's working folder once its results are in place."""
-    shutil.rmtree(work, ignore_errors=True)
-
-
 def _train_epoch(
-    model: Heads,
+    model: Heads[Any, Any],
     optimizer: torch.optim.Optimizer,
-    data: Data,
+    data: LinkingData,
     config: TrainConfig,
     near: np.ndarray | None,
     seed: int,
@@ -211,8 +140,8 @@ def _train_epoch(
         share = len(batch.target) / len(order)
         for name, value in losses.items():
             sums[name] += value * share
-    if isinstance(model, Melov) and model.config.uses_graph:
-        sums["tau"] = float(model.threshold.tau.detach())
+    if model.tau is not None:
+        sums["tau"] = float(model.tau.detach())
     return sums
 
 
@@ -235,7 +164,7 @@ def _drawn(near: np.ndarray | None, k: int, rng: np.random.Generator) -> np.ndar
 
 
 def _validate(
-    model: Heads, data: Data, rows: np.ndarray, config: EvaluateConfig
+    model: Heads[Any, Any], data: LinkingData, rows: np.ndarray, config: EvaluateConfig
 ) -> dict[str, float]:
     gold = data.gold["valid"][rows]
     ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)

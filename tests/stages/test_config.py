@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.config import SECTIONS, ConfigError, GraphConfig, Params, load_params
+from stages.config import SECTIONS, GraphConfig, Params, load_params
+from stages.section import ConfigError
 
 PROJECT = Path(__file__).parents[2]
 

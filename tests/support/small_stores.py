@@ -1,18 +1,21 @@
-"""Small stores that the tests of this folder write, and a script that one of them kills.
+"""Small stores that the tests of the store write, and a script that some of them kill.
 
-Run as a script: python small_stores.py WORK TARGET
+Run as a script: python small_stores.py PARTIAL TARGET
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
+from cache.build import Build, building, recover
+from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
-from cache.writer import StoreWriter
+from cache.reader import FeatureStore
 
 Unit = tuple[str, list[tuple[str, int, np.ndarray]]]
 
@@ -40,33 +43,39 @@ def specs_of(arrays: dict[str, np.ndarray], chunk_rows: int = 4) -> list[ArraySp
     return [ArraySpec(n, a.shape, a.dtype.name, chunk_rows) for n, a in arrays.items()]
 
 
-def units_of(arrays: dict[str, np.ndarray], rows: int = 3) -> list[Unit]:
-    """Unit i covers rows `rows * i` onwards of every array that has them."""
-    longest = max(len(array) for array in arrays.values())
-    return [
-        (
-            f"rows:{lo}",
-            [(n, lo, a[lo : lo + rows]) for n, a in arrays.items() if lo < len(a)],
-        )
-        for lo in range(0, longest, rows)
-    ]
+def units_of(arrays: dict[str, np.ndarray], chunk_rows: int = 4, chunks: int = 1) -> list[Unit]:
+    """Unit i covers the i-th so many chunks of every array that has them."""
+    units: dict[str, list[tuple[str, int, np.ndarray]]] = {}
+    for spec in specs_of(arrays, chunk_rows):
+        step = spec.chunk_rows * chunks
+        for i, lo in enumerate(range(0, spec.shape[0], step)):
+            part = (spec.name, lo, arrays[spec.name][lo : lo + step])
+            units.setdefault(f"chunks:{i * chunks}", []).append(part)
+    return list(units.items())
+
+
+def opened(partial: Path, target: Path, chunk_rows: int = 4) -> AbstractContextManager[Build]:
+    """The build of `contents()`."""
+    specs = specs_of(contents(), chunk_rows)
+    return building(target, partial, "work", FINGERPRINT, specs)
 
 
 def build(
-    work: Path,
+    partial: Path,
     target: Path,
     arrays: dict[str, np.ndarray] | None = None,
     chunk_rows: int = 4,
-    rows: int = 3,
+    chunks: int = 1,
 ) -> Path:
     """Write a whole store, or what is left of it; returns `target`."""
     arrays = contents() if arrays is None else arrays
-    units = units_of(arrays, rows)
-    writer = StoreWriter.open(work, FINGERPRINT, specs_of(arrays, chunk_rows))
-    for name, parts in units:
-        if not writer.done(name):
-            writer.write(name, parts, note={"unit": name})
-    writer.finish(target, [name for name, _ in units], ATTRIBUTES)
+    units = units_of(arrays, chunk_rows, chunks)
+    specs = specs_of(arrays, chunk_rows)
+    with building(target, partial, f"work-{chunks}", FINGERPRINT, specs) as one:
+        for name, parts in units:
+            if not one.done(name):
+                one.write(name, parts, note={"unit": name})
+        one.finish([name for name, _ in units], ATTRIBUTES)
     return target
 
 
@@ -76,12 +85,21 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def write_unit(writer: StoreWriter, unit: Unit) -> None:
+def write_unit(build: Build, unit: Unit) -> None:
     """What a worker process runs."""
-    writer.write(*unit, note={"unit": unit[0]})
+    build.write(*unit, note={"unit": unit[0]})
+
+
+def build_unless_finished(partial: Path, target: Path) -> None:
+    """As a command does: look for a finished store first."""
+    recover(partial, target)
+    try:
+        FeatureStore.open(target, FINGERPRINT)
+    except StoreError:
+        build(partial, target)
 
 
 if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    build_unless_finished(Path(sys.argv[1]), Path(sys.argv[2]))

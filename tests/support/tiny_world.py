@@ -13,7 +13,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from stages.config import load_params
 from stages.datasets.sources import read_source as read_records
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
@@ -47,7 +47,7 @@ def tiny_world(base: Path) -> Path:
         extract(paths, params.extract)
         source = GraphSource.of(open_store(paths))
         graph = build_graph(source.features, source.pictures, params.graph)
-        graph.save(paths.graph, source.provenance)
+        graph.save(paths.graph, provenance_of(open_store(paths)))
     return root
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,13 +24,15 @@ from stages.demo.world.mentions import IMAGE_KINDS
 from stages.device import heads_device
 from stages.encode.decode import decode
 from stages.encode.units import Loaded, Unit, encode_image_unit
-from stages.features.inputs import MentionInputs
+from stages.features.batches import MentionInputs
 from stages.heads.model import Melov
 from stages.heads.projection import project
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.paths import DatasetPaths
 from stages.progress import progress
-from stages.runs.data import open_dataset, open_run
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 
 SPLIT = "test"
 
@@ -58,15 +60,17 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
     MelovError: not the demo; no such run, or one without pictures; another encoder than the one
         that made the store.
     """
-    opened = open_dataset(paths)
+    opened = Dataset.open(paths)
     pictures = clean_pictures(opened.records, SPLIT, params.demo)
     device = heads_device(params.evaluate.device)
-    model, data = open_run(paths, opened, variant, seed, device)
-    if not isinstance(model, Melov) or not model.config.uses_images:
+    run = Run.open(RunFolder.of(paths, variant, seed), device)
+    data, heads = run.data(opened), run.info.heads
+    if not heads.entry.has_units or not heads.uses_images:
         raise MelovError(
             f"{paths.run(variant, seed)}: has no picture features of MELOV's heads to compare",
             "choose melov or a part of it, with the unit vision or cross",
         )
+    model = cast(Melov, run.model)  # what builds every variant with units
     again = f"python -m pipeline.extract --dataset {paths.dataset} --force"
     encoder = open_mention_encoder(
         opened.store, params.extract, images=True, lexical=False, hint=again
@@ -125,11 +129,10 @@ def repaired_features(model: Melov, inputs: MentionInputs, n: int, rows: int) ->
     has_image, weights = [], []
     for start in range(0, n, rows):
         batch = inputs.batch(SPLIT, np.arange(start, min(start + rows, n)))
-        optimized = model.optimize(batch)
+        _, optimized = model.optimize(batch)
         found = dict(optimized.sources)
-        if optimized.alpha is not None:
-            assert optimized.features.image_global is not None
-            found["fused"] = optimized.features.image_global
+        if optimized.alpha is not None and optimized.fused is not None:
+            found["fused"] = optimized.fused
             weights.append(optimized.alpha.cpu().numpy())
         for name, values in found.items():
             sources.setdefault(name, []).append(values.cpu().numpy())

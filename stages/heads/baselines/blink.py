@@ -19,7 +19,7 @@ from torch import Tensor
 from stages.features.features import Features
 from stages.heads.baselines.bert import identity
 from stages.heads.baselines.vectors import VectorHeads
-from stages.heads.model import HeadsConfig
+from stages.heads.settings import HeadsConfig
 
 
 class Blink(VectorHeads):

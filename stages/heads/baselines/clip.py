@@ -6,10 +6,9 @@ for a pair:
 
     t_m · t_e      v_m · v_e      t_m · v_e      v_m · t_e
 
-The last two exist only where text and picture are embedded in one space; the units then hold
-`cross`. Frozen: the published row fine-tunes both towers on the training mentions, ours is CLIP as
-it was pretrained. A mean and not a sum over the cosines: an entity without a picture would
-otherwise lose to every entity that has one.
+The last two exist only where text and picture are embedded in one space. Frozen: the published row
+fine-tunes both towers on the training mentions, ours is CLIP as it was pretrained. A mean and not a
+sum over the cosines: an entity without a picture would otherwise lose to every entity that has one.
 """
 
 from __future__ import annotations
@@ -20,13 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.features.features import Features
+from stages.features.features import Features, MentionInput
+from stages.heads.baselines.vectors import Plain
+from stages.heads.heads import Optimized
 from stages.heads.matcher import Scores
-from stages.heads.model import HeadsConfig, MentionInput, Optimized
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class Embeddings(Side):
     """Unit vectors t (n, d_t) and v (n, d_image), v zero without a picture; `has` is 1 or 0."""
 
     t: Tensor
@@ -57,21 +59,19 @@ class MeanCosine(nn.Module):
         return Scores((total + cross) / found, {**units, "cross": cross / 2})
 
 
-class Clip(nn.Module):
+class Clip(Plain):
     """Heads without a parameter over the cached global embeddings."""
 
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
-        self.matcher = MeanCosine("cross" in config.units)
+        self.matcher = MeanCosine(config.joint_space)
 
     def mentions(self, batch: MentionInput) -> tuple[Embeddings, Optimized]:
         x = batch.features
-        return self.entities(x), Optimized(x, x.text_global.new_zeros(()), None)
+        return self.entities(x), Optimized(x.text_global.new_zeros(()))
 
     def entities(self, entities: Features) -> Embeddings:
-        x = entities
-        if x.image_global is None:
-            raise ValueError("Clip: the batch has no image features; see names.BASELINES")
+        x, (v, _) = entities, entities.images
         t, has = F.normalize(x.text_global, dim=1), x.has_image.to(x.text_global)
-        return Embeddings(t, F.normalize(x.image_global, dim=1) * has[:, None], has)
+        return Embeddings(t, F.normalize(v, dim=1) * has[:, None], has)

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from stages.features.features import Features
 from stages.heads.baselines.vectors import VectorHeads, masked_softmax
-from stages.heads.model import HeadsConfig
 from stages.heads.projection import project
+from stages.heads.settings import HeadsConfig
 
 BUCKETS = 4096
 """Rows of C. A title has tens of n-grams, so two titles seldom meet in more than a few of them."""
@@ -40,10 +40,8 @@ class Dzmned(VectorHeads):
         self.w_a = nn.Linear(3 * h, 3)
 
     def encode(self, x: Features) -> Tensor:
-        if x.image_global is None:
-            raise ValueError("Dzmned: the batch has no image features; see names.BASELINES")
-        has = x.has_image[:, None]
-        v = self.ln_v(project(x.image_global, self.w_v)) * has
+        has, (image_global, _) = x.has_image[:, None], x.images
+        v = self.ln_v(project(image_global, self.w_v)) * has
         parts = torch.stack([self.w_t(x.text_global), v, self._characters(x)], 1)  # (n, 3, h)
         present = torch.ones(len(x), 3, dtype=torch.bool, device=has.device)
         present[:, 1] = x.has_image
@@ -52,9 +50,7 @@ class Dzmned(VectorHeads):
 
     def _characters(self, x: Features) -> Tensor:
         """Σ_k f_k C_(k mod BUCKETS), shape (n, h); zero for a name without any known n-gram."""
-        if x.lexical is None:
-            raise ValueError("Dzmned: the batch has no TF-IDF rows; read the store with lexical")
-        rows, device = x.lexical, self.c.device
+        rows, device = x.csr("lexical"), self.c.device
         found: Tensor = F.embedding_bag(
             torch.from_numpy(rows.indices).long().to(device) % BUCKETS,
             self.c,

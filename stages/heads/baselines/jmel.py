@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from stages.features.features import Features
 from stages.heads.baselines.vectors import Pictures, VectorHeads
-from stages.heads.model import HeadsConfig
+from stages.heads.settings import HeadsConfig
 
 
 class Jmel(VectorHeads):

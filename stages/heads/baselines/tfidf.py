@@ -18,17 +18,19 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from stages.features.features import Features
+from stages.features.features import Features, MentionInput
+from stages.heads.baselines.vectors import Plain
+from stages.heads.heads import Optimized
 from stages.heads.matcher import Scores
-from stages.heads.model import HeadsConfig, MentionInput, Optimized
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
 
 
 @dataclass(frozen=True)
-class NameSide:
-    """TF-IDF rows of mentions, CSR (n, terms); those of entities transposed, CSR (terms, n)."""
+class NameSide(Side):
+    """TF-IDF rows, CSR (n, terms)."""
 
     rows: sp.csr_array
-    device: torch.device
 
 
 class SparseProduct(nn.Module):
@@ -37,12 +39,16 @@ class SparseProduct(nn.Module):
     Equal rows get scores equal to the bit: SciPy sums along the mention's terms in their order.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("place", torch.empty(0), persistent=False)  # follows `to(device)`
+
     def pairs(self, mentions: NameSide, entities: NameSide) -> Scores:
-        total = torch.from_numpy((mentions.rows @ entities.rows).toarray()).to(mentions.device)
+        total = torch.from_numpy((mentions.rows @ entities.rows.T).toarray()).to(self.place.device)
         return Scores(total, {"lexical": total})
 
 
-class Tfidf(nn.Module):
+class Tfidf(Plain):
     """Heads without a parameter over the cached TF-IDF rows."""
 
     def __init__(self, config: HeadsConfig) -> None:
@@ -52,15 +58,7 @@ class Tfidf(nn.Module):
 
     def mentions(self, batch: MentionInput) -> tuple[NameSide, Optimized]:
         x = batch.features
-        side = NameSide(_rows(x), x.text_global.device)
-        return side, Optimized(x, x.text_global.new_zeros(()), None)
+        return self.entities(x), Optimized(x.text_global.new_zeros(()))
 
     def entities(self, entities: Features) -> NameSide:
-        # Transposed once a block, not once for every batch of mentions.
-        return NameSide(sp.csr_array(_rows(entities).T), entities.text_global.device)
-
-
-def _rows(x: Features) -> sp.csr_array:
-    if x.lexical is None:
-        raise ValueError("Tfidf: the batch has no TF-IDF rows; read the store with unit lexical")
-    return x.lexical
+        return NameSide(entities.csr("lexical"))

@@ -6,30 +6,41 @@ Ranking is then one matrix product. Inputs are conditioned as MELOV's (layer nor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from stages.features.features import Features
-from stages.heads.baselines.names import reads_local
+from stages.features.features import Features, MentionInput
+from stages.heads.heads import Optimized
 from stages.heads.matcher import Scores
-from stages.heads.model import Adapter, HeadsConfig, MentionInput, Optimized
+from stages.heads.model import Adapter
 from stages.heads.projection import project
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
+
+
+class Plain(nn.Module):
+    """Heads without a graph and without bounds of their scores."""
+
+    tau = None
+    screened = None
+
+
+@dataclass(frozen=True)
+class VectorSide(Side):
+    r: Tensor  # (n, d)
 
 
 class DotProduct(nn.Module):
-    """S = r_m · r_e.
+    """S = r_m · r_e."""
 
-    Shapes
-    ------
-    (m, d), (e, d) -> (m, e)
-    """
-
-    def pairs(self, mentions: Tensor, entities: Tensor) -> Scores:
-        total = mentions @ entities.T
+    def pairs(self, mentions: VectorSide, entities: VectorSide) -> Scores:
+        total = mentions.r @ entities.r.T
         return Scores(total, {"joint": total})
 
 
-class VectorHeads(nn.Module):
+class VectorHeads(Plain):
     """LN_t, LN_T on the texts, `encode` of the child, LN_r on its result.
 
     LN_r starts with weight √(logit_scale / d), as the matcher's last norms do, so that the largest
@@ -43,7 +54,7 @@ class VectorHeads(nn.Module):
     def __init__(self, config: HeadsConfig, d: int) -> None:
         super().__init__()
         self.config = c = config
-        self.local = reads_local(c.variant)
+        self.local = "tokens" in c.reads
         self.matcher = DotProduct()
         self.dropout = nn.Dropout(c.dropout)
         self.ln_t = nn.LayerNorm(c.d_t)
@@ -56,16 +67,14 @@ class VectorHeads(nn.Module):
                 self.adapter_local = Adapter(c.d_local, c.adapter_width)
         nn.init.constant_(self.ln_r.weight, (c.logit_scale / d) ** 0.5)
 
-    def mentions(self, batch: MentionInput) -> tuple[Tensor, Optimized]:
-        """r_m, shape (n, d). Nothing is generated, so L_G = 0."""
-        x = self._texts(batch.features)
-        r = self.ln_r(self.encode_mentions(x))
-        return r, Optimized(batch.features, r.new_zeros(()), None)
+    def mentions(self, batch: MentionInput) -> tuple[VectorSide, Optimized]:
+        """r_m. Nothing is generated, so L_G = 0."""
+        r = self.ln_r(self.encode_mentions(self._texts(batch.features)))
+        return VectorSide(r), Optimized(r.new_zeros(()))
 
-    def entities(self, entities: Features) -> Tensor:
-        """r_e, shape (n, d)."""
-        r: Tensor = self.ln_r(self.encode_entities(self._texts(entities)))
-        return r
+    def entities(self, entities: Features) -> VectorSide:
+        """r_e."""
+        return VectorSide(self.ln_r(self.encode_entities(self._texts(entities))))
 
     def encode(self, x: Features) -> Tensor:
         """(n, d) of mentions or entities, whose texts have passed their norms."""
@@ -107,13 +116,12 @@ class Pictures(nn.Module):
         self.no_picture = nn.Parameter(torch.randn(1 + local, h))  # global, local
 
     def forward(self, x: Features) -> tuple[Tensor, Tensor | None]:
-        if x.image_global is None or x.image_local is None:
-            raise ValueError("Pictures: the batch has no image features; see names.BASELINES")
-        v = project(x.image_global, self.w_v)
+        image_global, image_local = x.images
+        v = project(image_global, self.w_v)
         v = self.ln_v(torch.where(x.has_image[:, None], v, self.no_picture[0]))
         if not self.local:
             return v, None
-        patches = project(x.image_local, self.w_V)
+        patches = project(image_local, self.w_V)
         patches = torch.where(x.has_image[:, None, None], patches, self.no_picture[1])
         return v, self.ln_V(patches)
 

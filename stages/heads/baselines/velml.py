@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from stages.features.features import Features
 from stages.heads.baselines.vectors import Pictures, VectorHeads, masked_softmax
-from stages.heads.model import HeadsConfig
+from stages.heads.settings import HeadsConfig
 
 
 class Velml(VectorHeads):

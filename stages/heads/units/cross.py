@@ -8,31 +8,47 @@ with the same weights for mention and entity, as in MIMIC.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features
+from stages.heads.initial import redraw, scale_norm
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
+
+
+@dataclass(frozen=True)
+class CrossSide(Side):
+    r: Tensor  # (n, h)
 
 
 class CrossUnit(nn.Module):
-    """Scores of all pairs; `forward` gives S_C of shape (m, e)."""
+    """Scores of all pairs; `pairs` gives S_C of shape (m, e)."""
 
-    def __init__(self, d_t: int, d_v: int, h: int) -> None:
+    def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
-        self.w_t = nn.Linear(d_t, h)
-        self.w_i = nn.Linear(d_v, h)
+        h = config.d_h
+        self.logit_scale = config.logit_scale
+        self.w_t = nn.Linear(config.d_t, h)
+        self.w_i = nn.Linear(config.d_v, h)
         self.w_g = nn.Linear(h, 1)
         self.ln_r = nn.LayerNorm(h)
 
-    def side(self, features: Features) -> Tensor:
-        """r, shape: (n, h)."""
-        if features.image_local is None:
-            raise ValueError("the cross-modal unit needs image_local")
-        h = self.w_t(features.text_global)
-        patches = self.w_i(features.image_local)  # (n, n_p, h)
+    def reset_parameters(self) -> None:
+        redraw(self)
+        scale_norm(self.ln_r, self.logit_scale)
+
+    def side(self, x: Features) -> CrossSide:
+        _, local = x.images
+        h = self.w_t(x.text_global)
+        patches = self.w_i(local)  # (n, n_p, h)
         alpha = (patches @ h.unsqueeze(-1)).squeeze(-1).softmax(-1)
         guided = (alpha.unsqueeze(1) @ patches).squeeze(1)
-        return self.ln_r(torch.tanh(self.w_g(h)) * h + guided)
+        return CrossSide(self.ln_r(torch.tanh(self.w_g(h)) * h + guided))
 
-    def forward(self, mentions: Tensor, entities: Tensor) -> Tensor:
-        return mentions @ entities.T
+    mention_side = entity_side = side
+
+    def pairs(self, mentions: CrossSide, entities: CrossSide) -> Tensor:
+        return mentions.r @ entities.r.T

@@ -17,86 +17,117 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.features.features import Features
+from stages.heads.initial import redraw
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Ragged, Side
 from stages.heads.units.attention import mean_attention
+from stages.heads.units.text_bounds import (
+    EntityBounds,
+    MentionBounds,
+    entity_bounds,
+    mention_bounds,
+    upper_bound,
+)
 
 PADDED = -1e9
 """Logit of a padded token; e to this power is 0 in every precision."""
 
 
 @dataclass(frozen=True)
-class MentionText:
+class MentionText(Side):
     """Mention side of the text unit, once a mention."""
 
     t: Tensor  # (m, d_t)
     key: Tensor  # (m, n_t, h), divided by √h
     value: Tensor  # (m, n_t, h), centred
     gram: Tensor  # (m, n_t, n_t)
-    bias: Tensor  # (m n_t,): 0 on real tokens, PADDED on padding
-
-    def take(self, rows: Tensor) -> MentionText:
-        """Some of the mentions, by row."""
-        bias = self.bias.view(len(self.t), -1)[rows].reshape(-1)
-        return MentionText(self.t[rows], self.key[rows], self.value[rows], self.gram[rows], bias)
+    bias: Tensor  # (m, n_t): 0 on real tokens, PADDED on padding
+    frozen: Tensor | None = None  # (m, d_t): the encoder's own t, of unit length
 
 
 @dataclass(frozen=True)
-class EntityText:
+class EntityText(Side):
     """Entity side of the text unit, once an entity."""
 
     t: Tensor  # (e, d_t)
-    query: Tensor  # (tokens, h): real tokens only, entity after entity
-    offsets: Tensor  # (e + 1,) int64: where each entity's tokens lie
+    query: Ragged  # (tokens, h): real tokens only, entity after entity
     direction: Tensor  # (e, h): γ W_c t_e
     offset: Tensor  # (e,): β · W_c t_e
-
-    def take(self, rows: Tensor) -> EntityText:
-        """Some of the entities, by row."""
-        first, count = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
-        offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
-        offsets[1:] = count.cumsum(0)
-        of_token = (first - offsets[:-1]).repeat_interleave(count)
-        query = self.query[of_token + torch.arange(len(of_token), device=rows.device)]
-        return EntityText(self.t[rows], query, offsets, self.direction[rows], self.offset[rows])
+    frozen: Tensor | None = None  # (e, d_t), as the mention's
 
 
 class TextUnit(nn.Module):
-    """Scores of all pairs; `forward` gives S_T of shape (m, e)."""
+    """Scores of all pairs; `pairs` gives S_T of shape (m, e).
 
-    def __init__(self, d_t: int, d_local: int, h: int) -> None:
+    With `frozen_scale` above 0, which is not in the paper, S_T + exp(f) cos of the two frozen
+    global texts.
+    """
+
+    weight = 0.5
+    """Of G2L in S_T."""
+
+    def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
-        self.h = h
-        self.w_q = nn.Linear(d_local, h)
-        self.w_k = nn.Linear(d_local, h)
-        self.w_u = nn.Linear(d_local, h)
-        self.w_c = nn.Linear(d_t, h)
+        self.h = h = config.d_h
+        self.w_q = nn.Linear(config.d_local, h)
+        self.w_k = nn.Linear(config.d_local, h)
+        self.w_u = nn.Linear(config.d_local, h)
+        self.w_c = nn.Linear(config.d_t, h)
         self.ln_c = nn.LayerNorm(h)
+        self.frozen_scale = config.frozen_scale
+        self.f = nn.Parameter(torch.empty(())) if self.frozen_scale else None
 
-    def mention_side(self, mentions: Features) -> MentionText:
-        value = self.w_u(mentions.text_local)
+    def reset_parameters(self) -> None:
+        redraw(self)
+        if self.f is not None:
+            nn.init.constant_(self.f, math.log(self.frozen_scale))
+
+    def mention_side(self, x: Features) -> MentionText:
+        value = self.w_u(x.text_local)
         value = value - value.mean(-1, keepdim=True)  # LN of a mixture centres each part
-        key = self.w_k(mentions.text_local) / math.sqrt(self.h)
-        bias = torch.zeros_like(key[..., 0]).masked_fill(~mentions.text_mask, PADDED)
-        return MentionText(mentions.text_global, key, value, value @ value.mT, bias.reshape(-1))
+        key = self.w_k(x.text_local) / math.sqrt(self.h)
+        bias = torch.zeros_like(key[..., 0]).masked_fill(~x.text_mask, PADDED)
+        return MentionText(x.text_global, key, value, value @ value.mT, bias, self._frozen(x))
 
-    def entity_side(self, entities: Features) -> EntityText:
-        mask = entities.text_mask
+    def entity_side(self, x: Features) -> EntityText:
+        mask = x.text_mask
         offsets = torch.zeros(len(mask) + 1, dtype=torch.int64, device=mask.device)
         offsets[1:] = mask.sum(-1).cumsum(0)
-        f = self.w_c(entities.text_global)
+        f = self.w_c(x.text_global)
         return EntityText(
-            t=entities.text_global,
-            query=self.w_q(entities.text_local[mask]),
-            offsets=offsets,
+            t=x.text_global,
+            query=Ragged(self.w_q(x.text_local[mask]), offsets),
             direction=self.ln_c.weight * f,
             offset=f @ self.ln_c.bias,
+            frozen=self._frozen(x),
         )
 
-    def forward(self, mentions: MentionText, entities: EntityText) -> Tensor:
-        return (mentions.t @ entities.t.T + self.global_to_local(mentions, entities)) / 2
+    def _frozen(self, x: Features) -> Tensor | None:
+        if self.f is None:
+            return None
+        if x.text_frozen is None:
+            raise ValueError("TextUnit: frozen_scale needs the features' text_frozen")
+        return F.normalize(x.text_frozen, dim=-1)
 
-    def global_to_local_at(
+    def pairs(self, mentions: MentionText, entities: EntityText) -> Tensor:
+        score = (mentions.t @ entities.t.T + self.costly(mentions, entities)) / 2
+        return self._with_frozen(score, mentions, entities)
+
+    def cheap(self, mentions: MentionText, entities: EntityText) -> Tensor:
+        """S_T without G2L."""
+        return self._with_frozen(mentions.t @ entities.t.T / 2, mentions, entities)
+
+    def _with_frozen(self, score: Tensor, mentions: MentionText, entities: EntityText) -> Tensor:
+        if self.f is None:
+            return score
+        assert mentions.frozen is not None
+        assert entities.frozen is not None
+        return score + self.f.exp() * (mentions.frozen @ entities.frozen.T)
+
+    def costly_at(
         self, mentions: MentionText, entities: EntityText, i: Tensor, j: Tensor
     ) -> Tensor:
         """G2L of the pairs (i, j) alone, for when few are wanted.
@@ -106,11 +137,14 @@ class TextUnit(nn.Module):
         i, j: (p,) rows of mentions and of entities -> (p,)
         """
         n_m, h = mentions.key.shape[1:]
-        first, count = entities.offsets[j], entities.offsets[j + 1] - entities.offsets[j]
+        offsets = entities.query.offsets
+        first, count = offsets[j], offsets[j + 1] - offsets[j]
         place = torch.arange(int(count.max()), device=j.device)
         real = place < count[:, None]
-        query = entities.query[(first[:, None] + place).where(real, first[:, None])]  # (p, n_e, h)
-        bias = mentions.bias.view(-1, 1, n_m)[i]
+        query = entities.query.values[
+            (first[:, None] + place).where(real, first[:, None])
+        ]  # (p, n_e, h)
+        bias = mentions.bias[i].view(-1, 1, n_m)
         attention = torch.baddbmm(bias, query, mentions.key[i].mT).softmax(-1)
         share = real.to(attention) / count[:, None]
         mixed = (share[:, None] @ attention)[:, 0]  # P̄ (p, n_m)
@@ -119,13 +153,22 @@ class TextUnit(nn.Module):
         dot = (mixed * along).sum(-1)
         return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset[j]
 
-    def global_to_local(self, mentions: MentionText, entities: EntityText) -> Tensor:
+    def costly(self, mentions: MentionText, entities: EntityText) -> Tensor:
         """G2L of all pairs, (m, e)."""
         m, n_m, h = mentions.key.shape
-        key = mentions.key.reshape(m * n_m, h)
-        mixed = mean_attention(entities.query, entities.offsets, key, mentions.bias, n_m)
+        key, query = mentions.key.reshape(m * n_m, h), entities.query
+        mixed = mean_attention(query.values, query.offsets, key, mentions.bias.view(-1), n_m)
         mixed = mixed.view(-1, m, n_m).transpose(0, 1)  # P̄ (m, e, n_m)
         variance = ((mixed @ mentions.gram) * mixed).sum(-1) / h
         along = mentions.value @ entities.direction.T  # (m, n_m, e): Ũ (γ W_c t_e)
         dot = (mixed * along.transpose(1, 2)).sum(-1)
         return dot * (variance + self.ln_c.eps).rsqrt() + entities.offset
+
+    def mention_bounds(self, mentions: MentionText) -> MentionBounds:
+        return mention_bounds(mentions.value, mentions.bias == 0, self.ln_c.eps)
+
+    def entity_bounds(self, entities: EntityText) -> EntityBounds:
+        return entity_bounds(entities.direction, entities.offset)
+
+    def bound(self, mentions: MentionBounds, entities: EntityBounds) -> Tensor:
+        return upper_bound(mentions, entities)

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.heads.units.text import EntityText, MentionText
-
 STEPS = 100
 """Of the search for the hull's nearest point; more make the bound tighter, none makes it wrong."""
 
@@ -49,12 +47,12 @@ class EntityBounds:
     offset: Tensor  # (e,)
 
 
-def mention_bounds(mentions: MentionText, eps: float) -> MentionBounds:
-    m, n_m, h = mentions.value.shape
-    real = (mentions.bias == 0).view(m, n_m)
+def mention_bounds(value: Tensor, real: Tensor, eps: float) -> MentionBounds:
+    """Of Ũ (m, n_t, h), where `real` (m, n_t) marks tokens that are no padding."""
+    m, n_m, h = value.shape
     first = real.to(torch.uint8).argmax(1)
     token = torch.where(real, torch.arange(n_m, device=real.device), first[:, None])
-    value = mentions.value.gather(1, token[..., None].expand(-1, -1, h))
+    value = value.gather(1, token[..., None].expand(-1, -1, h))
     norm = value.norm(dim=-1).amax(1)
     margin = ((h + 16) * ROUNDING * norm)[:, None, None].expand(m, n_m, 1)
     low = hull_distance(value.double()).to(value) * (1 - SLACK)
@@ -65,12 +63,13 @@ def mention_bounds(mentions: MentionText, eps: float) -> MentionBounds:
     )
 
 
-def entity_bounds(entities: EntityText) -> EntityBounds:
+def entity_bounds(direction: Tensor, offset: Tensor) -> EntityBounds:
+    """Of γ W_c t_e (e, h) and β · W_c t_e (e,)."""
     # Ũ's rows have no mean, so neither need the other factor.
-    direction = entities.direction - entities.direction.mean(-1, keepdim=True)
+    direction = direction - direction.mean(-1, keepdim=True)
     norm = direction.norm(dim=-1, keepdim=True)
     longest = norm[:, 0] * (math.sqrt(direction.shape[1]) * (1 + SLACK))
-    return EntityBounds(torch.cat([direction, norm], -1), longest, entities.offset)
+    return EntityBounds(torch.cat([direction, norm], -1), longest, offset)
 
 
 def upper_bound(mentions: MentionBounds, entities: EntityBounds) -> Tensor:

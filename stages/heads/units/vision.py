@@ -20,6 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features
+from stages.heads.initial import redraw, scale_norm
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -27,7 +30,7 @@ def _centred(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class QuerySide:
+class QuerySide(Side):
     """What D needs of q, once a row."""
 
     q: Tensor  # (n, h): q̃'
@@ -38,7 +41,7 @@ class QuerySide:
 
 
 @dataclass(frozen=True)
-class ContextSide:
+class ContextSide(Side):
     """What D needs of k and X, once a row."""
 
     x: Tensor  # (n, h): x̃
@@ -48,7 +51,7 @@ class ContextSide:
 
 
 @dataclass(frozen=True)
-class VisionSide:
+class VisionSide(Side):
     """A row's part in both directions."""
 
     query: QuerySide
@@ -118,28 +121,28 @@ def _square(x: Tensor) -> Tensor:
 
 
 class VisionUnit(nn.Module):
-    """Scores of all pairs; `forward` gives S_V of shape (m, e)."""
+    """Scores of all pairs; `pairs` gives S_V of shape (m, e)."""
 
-    def __init__(self, d_v: int, h: int) -> None:
+    def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
-        self.d_1 = DualGate(d_v, h)
-        self.d_2 = DualGate(d_v, h)
+        self.logit_scale = config.logit_scale
+        self.d_1 = DualGate(config.d_v, config.d_h)
+        self.d_2 = DualGate(config.d_v, config.d_h)
 
-    def mention_side(self, mentions: Features) -> VisionSide:
-        v, local = _images(mentions)
+    def reset_parameters(self) -> None:
+        redraw(self)
+        for gate in (self.d_1, self.d_2):
+            scale_norm(gate.ln_b, self.logit_scale)
+
+    def mention_side(self, x: Features) -> VisionSide:
+        v, local = x.images
         return VisionSide(self.d_2.query_side(v), self.d_1.context_side(v, local))
 
-    def entity_side(self, entities: Features) -> VisionSide:
-        v, local = _images(entities)
+    def entity_side(self, x: Features) -> VisionSide:
+        v, local = x.images
         return VisionSide(self.d_1.query_side(v), self.d_2.context_side(v, local))
 
-    def forward(self, mentions: VisionSide, entities: VisionSide) -> Tensor:
+    def pairs(self, mentions: VisionSide, entities: VisionSide) -> Tensor:
         entity_to_mention = self.d_1(mentions.context, entities.query)
         mention_to_entity = self.d_2(entities.context, mentions.query).T
         return (entity_to_mention + mention_to_entity) / 2
-
-
-def _images(features: Features) -> tuple[Tensor, Tensor]:
-    if features.image_global is None or features.image_local is None:
-        raise ValueError("the vision unit needs image_global and image_local")
-    return features.image_global, features.image_local

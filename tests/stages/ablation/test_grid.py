@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from stages.ablation.grid import load_grid
-from stages.config import ConfigError, GraphConfig, Params, TrainConfig
+from stages.config import GraphConfig, Params, TrainConfig
+from stages.section import ConfigError
 
 PARAMS = Params(seeds=(4,), train=TrainConfig(d_v=8))
 GRIDS = Path(__file__).parents[3] / "grids"

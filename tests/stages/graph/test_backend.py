@@ -7,12 +7,13 @@ import pytest
 
 from cache.errors import MelovError
 from stages import config as config_module
-from stages.config import ConfigError, GraphConfig, load_params
+from stages.config import GraphConfig, load_params
 from stages.graph import graph as graph_module
 from stages.graph import probes
 from stages.graph.distances import mean_distance, seeded_rows
 from stages.graph.graph import build_graph, load_graph
 from stages.paths import SPLITS
+from stages.section import ConfigError
 from tests.stages.graph.test_cells import clustered, edges
 
 SIZES = dict(zip(SPLITS, (600, 40, 50), strict=True))

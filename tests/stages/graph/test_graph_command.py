@@ -12,9 +12,9 @@ from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.writer import StoreWriter
 from pipeline.graph import main
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import load_graph
-from stages.graph.source import GraphSource, provenance_of
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 RECORDS = "00ff"

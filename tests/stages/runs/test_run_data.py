@@ -7,7 +7,7 @@ import torch
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.source import GraphSource
 from stages.heads.model import Melov
@@ -86,7 +86,9 @@ def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):
     shutil.copytree(saved[0].root, tmp_path, dirs_exist_ok=True)
     config, source = open_dataset(paths).graph.config, GraphSource.of(open_store(paths))
     config = config.model_copy(update={"max_neighbors": 3})
-    build_graph(source.features, source.pictures, config).save(paths.graph, source.provenance)
+    build_graph(source.features, source.pictures, config).save(
+        paths.graph, provenance_of(open_store(paths))
+    )
     with pytest.raises(MelovError, match="trained on other data: graph: stored"):
         open_run(paths, open_dataset(paths), "melov", 4, CPU)
 

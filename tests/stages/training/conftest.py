@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from stages.config import GraphConfig, load_params
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
 from stages.graph.source import GraphSource
@@ -32,6 +32,6 @@ def blind(root, tmp_path_factory):
     extract(paths, config.model_copy(update=changed))
     source = GraphSource.of(open_store(paths))
     build_graph(source.features, source.pictures, GraphConfig(floor=0.05)).save(
-        paths.graph, source.provenance
+        paths.graph, provenance_of(open_store(paths))
     )
     return paths

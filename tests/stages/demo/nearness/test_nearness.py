@@ -19,7 +19,7 @@ from pipeline.train import main as train
 from stages.config import DemoConfig, load_params
 from stages.datasets.records import Records
 from stages.datasets.sources import read_source as read_records
-from stages.datasets.store import open_store
+from stages.datasets.store import open_store, provenance_of
 from stages.demo.nearness.cosines import against_clean, another
 from stages.demo.world.clean import clean_pictures
 from stages.demo.world.generate import generate
@@ -133,7 +133,7 @@ def root(tmp_path_factory):
         extract(paths, params.extract)
         source = GraphSource.of(open_store(paths))
         graph = build_graph(source.features, source.pictures, params.graph)
-        graph.save(paths.graph, source.provenance)
+        graph.save(paths.graph, provenance_of(open_store(paths)))
         for variant in ("melov", "mimic", "bert"):
             run(train, "--variant", variant)
     return root

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from stages.config import TrainConfig, Variant
+from stages.config import TrainConfig
 from stages.features.features import Features
 from stages.heads.baselines.build import CLASSES, build_heads
 from stages.heads.baselines.names import BASELINES, is_trained, reads_local, settled

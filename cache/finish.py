@@ -1,0 +1,82 @@
+"""How a finished store moves into place, whoever is killed and whoever else is at it.
+
+    partial/                   one folder for everything that will become `target`
+        NAME/                  a store in the making: its work folder, named by its caller
+            RANDOM/            laid out once (cache/work.py); everybody writes below this path
+            closing-RANDOM/    the same folder, once a process has begun to move the store out
+        .new-RANDOM/           about to become NAME, or left by a kill
+        .swept-RANDOM/         about to be deleted, or left by a kill
+
+Only renames decide, and a rename succeeds for one process. Whoever renamed the inner folder last
+owns the move; the paths of all others then name nothing, so that they can undo nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from cache.files import sync_folder, unique
+from cache.layout import GROUP
+
+CLOSING = "closing-"
+
+
+def recover(partial: Path, target: Path) -> None:
+    """Complete a finish that was killed half-way; call it before opening `target`.
+
+    The store that it was about to put into place is whole, so it goes there, also where an older
+    one stood. The finish of a process that is alive is completed on its behalf.
+
+    Parameters
+    ----------
+    partial: the folder of work folders; it need not exist.
+    """
+    while folders := list(partial.glob(f"[!.]*/{CLOSING}*")):
+        for folder in folders:
+            with suppress(FileNotFoundError):  # another process completes it
+                move_out(folder, partial, target)
+
+
+def move_out(folder: Path, partial: Path, target: Path) -> None:
+    """Take a laid-out folder over, move its group to `target` and sweep `partial`.
+
+    Raises
+    ------
+    FileNotFoundError: another process took it over.
+    """
+    owned = folder.with_name(CLOSING + unique())
+    folder.rename(owned)
+    group = owned / GROUP
+    if group.exists():  # else a kill came between the move and the sweep
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            target.rename(owned / f"replaced-{unique()}")
+        group.rename(target)
+        sync_folder(target.parent)
+    sweep(partial)
+
+
+def sweep(partial: Path) -> None:
+    """Remove every work folder, whatever its settings: the finished store supersedes them.
+
+    Files in `partial` stay.
+    """
+    folders = [path for path in partial.glob("*") if path.is_dir()]
+    # One that was moved out goes last: after a kill, `recover` finds it and sweeps again.
+    for folder in sorted(folders, key=lambda path: any(path.glob(f"{CLOSING}*"))):
+        discard(folder, partial)
+    with suppress(OSError):  # others are at work in it, or it holds files
+        partial.rmdir()
+
+
+def discard(path: Path, partial: Path) -> None:
+    """Remove what lies below `partial`, at once for all who look: renamed first, then deleted."""
+    aside = partial / f".swept-{unique()}"
+    with suppress(FileNotFoundError):  # another process removes it
+        path.rename(aside)
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink()

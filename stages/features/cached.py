@@ -1,0 +1,148 @@
+"""Batches of features, gathered from the memory-mapped store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from cache.errors import MelovError
+from cache.reader import FeatureStore
+from stages.features.features import Features
+from stages.paths import SPLITS
+
+ENCODED = frozenset({"tokens", "pictures", "patches"})
+"""What heads may read of the encoders besides global texts; other names are record arrays'."""
+
+
+class CachedFeatures:
+    """A store's features as `Features` batches on a device.
+
+    Tokens and patches keep the store's precision: they are copied once, and the heads widen them
+    where they use them.
+
+    Parameters
+    ----------
+    reads: `tokens`, `pictures`, `patches`, and names of record arrays; what is not named is left
+        alone. Batches without tokens hold none, those without patches no patch of a picture.
+
+    Raises
+    ------
+    MelovError: the store lacks something that is read.
+    """
+
+    def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
+        self.store, self.device, self.reads = store, device, frozenset(reads)
+        self.uses_images = bool(self.reads & {"pictures", "patches"})
+        if self.uses_images and "images/global" not in store:
+            raise MelovError(
+                f"{store.path}: holds no picture features, and the heads compare them",
+                "train on text alone (--set train.units=[text]), use a baseline of text alone, "
+                "or extract with an image encoder",
+            )
+        self.shapes: dict[str, int] = store.attributes["shapes"]
+        self.tokens = store.ragged("texts/local", "texts/offsets")
+        self.text_rows = {g: whole(store, f"{g}/text") for g in _groups()}
+        self.image_rows = {g: whole(store, f"{g}/image") for g in _groups()}
+        self.arrays = {
+            name: {g: record_array(store, name, g) for g in _groups()}
+            for name in sorted(self.reads - ENCODED)
+        }
+
+    @property
+    def n_entities(self) -> int:
+        return len(self.text_rows["entities"])
+
+    def n_mentions(self, split: str) -> int:
+        return len(self.text_rows[f"mentions/{split}"])
+
+    @property
+    def joint_space(self) -> bool:
+        """Whether global texts and pictures are CLIP's, so that a cosine of the two says
+        something."""
+        same_width = self.shapes["d_t"] == self.shapes["d_image"]
+        return "projections/image" in self.store and same_width
+
+    def entities(self, rows: np.ndarray) -> Features:
+        """Entities by row of the knowledge base."""
+        return self._features("entities", rows, self.image_rows["entities"][rows])
+
+    def mentions(self, split: str, rows: np.ndarray, keep: np.ndarray | None = None) -> Features:
+        """Mentions by row of the split; `keep` (mentions,) False takes a mention's picture away."""
+        group = f"mentions/{split}"
+        images = self.image_rows[group][rows]
+        if keep is not None:
+            images = np.where(keep[rows], images, -1)
+        return self._features(group, rows, images)
+
+    def _features(self, group: str, rows: np.ndarray, images: np.ndarray) -> Features:
+        texts = self.text_rows[group][rows]
+        local, mask = self._tokens(texts)
+        image_global, image_local = self.images(images) if self.uses_images else (None, None)
+        return Features(
+            text_global=self._tensor(self.store["texts/global"].gather(texts)).float(),
+            text_local=self._tensor(local),
+            text_mask=torch.from_numpy(mask).to(self.device),
+            has_image=torch.from_numpy(images >= 0).to(self.device),
+            image_global=image_global,
+            image_local=image_local,
+            arrays={name: groups[group][rows] for name, groups in self.arrays.items()},
+        )
+
+    def _tokens(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if "tokens" in self.reads:
+            return self.tokens.gather_padded(texts)
+        none = np.zeros((len(texts), 0, self.shapes["d_local"]), np.float16)
+        return none, np.zeros((len(texts), 0), bool)
+
+    def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; n_p = 0 where no patch is
+        read."""
+        missing = rows < 0
+        found = []
+        for name in ("images/global", "images/local"):
+            array = self.store[name]
+            if name == "images/local" and "patches" not in self.reads:
+                values = np.zeros((len(rows), 0, array.shape[2]), array.dtype)
+            elif missing.all():  # the store may hold no picture at all
+                values = np.zeros((len(rows), *array.shape[1:]), array.dtype)
+            else:
+                # One copy a picture: any row stands in where there is none.
+                values = array.gather(np.where(missing, rows.max(), rows))
+                values[missing] = 0
+            found.append(self._tensor(values))
+        return found[0].float(), found[1]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+
+def _groups() -> list[str]:
+    return ["entities", *(f"mentions/{split}" for split in SPLITS)]
+
+
+def whole(store: FeatureStore, name: str) -> np.ndarray:
+    """A copy of one array."""
+    return np.array(store[name].slice(0, len(store[name])))
+
+
+def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | np.ndarray:
+    """An array with a row a record of `group`, CSR or dense, float32 (records, k).
+
+    Raises
+    ------
+    MelovError: the store was extracted without it.
+    """
+    if f"{name}/{group}" in store:
+        return whole(store, f"{name}/{group}")
+    if f"{name}/{group}/indptr" not in store:
+        raise MelovError(
+            f"{store.path}: holds no array '{name}', and the heads read it",
+            f"python -m pipeline.extract --dataset {store.attributes['dataset']} --force",
+        )
+    parts = [whole(store, f"{name}/{group}/{part}") for part in ("data", "indices", "indptr")]
+    columns = len(store[f"{name}/idf"])
+    return sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))

@@ -1,0 +1,114 @@
+"""The heads' settings: what stands under `train` in the parameters and decides their shapes.
+
+Each has its default here alone. A new one costs two places: its field, and where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from stages.heads.units.registry import UNITS
+from stages.heads.variants import VARIANTS, Variant
+from stages.section import Section, known
+
+
+def _unit(name: str) -> str:
+    return known(name, UNITS)
+
+
+def _variant(name: str) -> str:
+    return known(name, VARIANTS)
+
+
+UnitName = Annotated[str, AfterValidator(_unit)]
+VariantName = Annotated[str, AfterValidator(_variant)]
+
+
+class HeadsSettings(Section):
+    """VAE, GCN, fusion and matcher (sections 3.2 and 3.3)."""
+
+    units: tuple[UnitName, ...] = Field(("text", "vision", "cross"), min_length=1)
+    d_v: int = Field(96, ge=1)
+    """Width of the projected visual features."""
+    d_h: int = Field(96, ge=1)
+    """Width inside the matcher."""
+    d_z: int = Field(64, ge=1)
+    """Latent width of the VAE."""
+    gcn_layers: int = Field(2, ge=1)
+    normalization: Literal["none", "row", "sym"] = "row"
+    """Of the thresholded similarity matrix; eq. 5 writes none."""
+    tau_init: float = Field(0.3, gt=0, lt=1)
+    """Where τ starts, as a similarity; must lie above `graph.floor`."""
+    spmm: Literal["torch", "torch-sparse"] = "torch"
+    """What multiplies by that matrix: torch's CSR product, or the package torch-sparse."""
+    adapter: Literal["none", "mlp"] = "none"
+    """A residual two-layer adapter on the cached text features; not in the paper."""
+    adapter_width: int = Field(256, ge=1)
+    logit_scale: float = Field(20.0, gt=0)
+    """The largest G2G, vision and cross score at the start. Layer norm alone would start with d_t
+    and d_h: a softmax so sharp that frozen features hardly recover from it."""
+    lexical_scale: float = Field(20.0, gt=0)
+    """Scale exp(s) that the lexical unit starts from."""
+    contained_scale: float = Field(0.0, ge=0)
+    """Scale exp(c) that the share of an entity's name found in the sentence starts from, a term of
+    the lexical unit; 0 leaves it out."""
+    frozen_scale: float = Field(0.0, ge=0)
+    """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
+    beside the adapted one; 0 leaves it out, as in the paper."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class HeadsConfig(HeadsSettings):
+    """The settings of one variant's heads over one store and graph; saved beside the weights.
+
+    Parameters
+    ----------
+    units: of the matcher; none for a baseline, which has a matcher of its own.
+    d_t, d_local, d_image, d_patch, n_p: widths of the store's features and patches of a picture.
+    joint_space: whether global texts and pictures share one space (CLIP's).
+    floor: of the graph, below which no similarity is stored.
+    """
+
+    units: tuple[UnitName, ...] = ()
+    variant: VariantName
+    d_t: int
+    d_local: int
+    d_image: int = 0
+    d_patch: int = 0
+    n_p: int = 0
+    joint_space: bool = False
+    floor: float = 0.0
+
+    @classmethod
+    def of(
+        cls, settings: HeadsSettings, variant: str, shapes: dict[str, int], joint_space: bool,
+        floor: float,
+    ) -> Self:  # fmt: skip
+        """The settings as heads of `variant` use them."""
+        own = {name: getattr(settings, name) for name in HeadsSettings.model_fields}
+        own["units"] = VARIANTS[variant].units_of(settings.units)
+        return cls(**own, **shapes, variant=variant, joint_space=joint_space, floor=floor)
+
+    @property
+    def entry(self) -> Variant:
+        return VARIANTS[self.variant]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the heads read besides global texts; see `Variant.reads_of`."""
+        return self.entry.reads_of(self.units)
+
+    @property
+    def uses_images(self) -> bool:
+        return "pictures" in self.reads
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Of a mention's visual features (eq. 6)."""
+        return self.entry.sources if self.uses_images else ("original",)
+
+    @property
+    def uses_graph(self) -> bool:
+        return "aggregated" in self.sources

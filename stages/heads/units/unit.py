@@ -1,0 +1,55 @@
+"""What a unit of the matcher is: one class here and one entry in `registry.py`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+from stages.features.features import Features
+from stages.heads.side import Side
+
+M = TypeVar("M", bound=Side)
+E = TypeVar("E", bound=Side)
+
+
+class MatcherUnit(Protocol[M, E]):
+    """An `nn.Module` built from a `HeadsConfig`, with two sides that meet in `pairs`.
+
+    The features that it gets have passed the matcher's layer norms LN_t, LN_T, LN_v and LN_V, and
+    their pictures are projected to d_v.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draw the weights, and set the score's scale at the start."""
+
+    def mention_side(self, x: Features) -> M: ...
+    def entity_side(self, x: Features) -> E: ...
+
+    def pairs(self, mentions: M, entities: E) -> Tensor:
+        """Scores, shape: (mentions, entities)."""
+
+
+@runtime_checkable
+class BoundedUnit(Protocol):
+    """A unit whose score is `cheap + weight × costly`, with an upper bound of what is costly.
+
+    Ranking then spares most pairs the costly part; see `stages/ranking/screen.py`.
+    """
+
+    weight: float
+
+    def cheap(self, mentions: Any, entities: Any) -> Tensor:
+        """Of all pairs, shape: (m, e); a tensor of its own, which the caller may change."""
+
+    def costly(self, mentions: Any, entities: Any) -> Tensor:
+        """Of all pairs, shape: (m, e)."""
+
+    def costly_at(self, mentions: Any, entities: Any, i: Tensor, j: Tensor) -> Tensor:
+        """Of the pairs (i, j) alone: rows of mentions and of entities, each (p,) -> (p,)."""
+
+    def mention_bounds(self, mentions: Any) -> Any: ...
+    def entity_bounds(self, entities: Any) -> Any: ...
+
+    def bound(self, mentions: Any, entities: Any) -> Tensor:
+        """At least `costly` of all pairs, of what the two methods above made; shape: (m, e)."""

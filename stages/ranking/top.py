@@ -1,0 +1,92 @@
+"""The best entities of a few mentions, with every partial score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.features.cached import CachedFeatures
+from stages.features.views import Views
+from stages.heads.heads import Heads
+from stages.heads.matcher import Scores
+from stages.progress import progress
+from stages.ranking.blocks import entity_blocks
+from stages.ranking.entity_index import EntityIndex
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One entity for one mention, with every partial score."""
+
+    entity: int
+    score: float
+    units: dict[str, float]
+
+
+@torch.inference_mode()
+def top_entities(
+    model: Heads[Any, Any],
+    cached: CachedFeatures,
+    views: Views,
+    sides: Sequence[Any],
+    k: int,
+    size: int,
+    index: EntityIndex | None = None,
+) -> list[list[Candidate]]:
+    """The k best entities of each mention of `sides`, best first, ties by the lower row.
+
+    The knowledge base passes by once for all of them, in blocks of `size` views.
+
+    Parameters
+    ----------
+    index: has the entities' side in blocks of the same size; None makes it.
+    """
+    best: list[_Best | None] = [None] * len(sides)
+    blocks = entity_blocks(model, cached, views, size) if index is None else index.blocks()
+    with progress(len(views), "entities", "rank") as bar:
+        for start, entities in blocks:
+            for i, side in enumerate(sides):
+                best[i] = _merged(best[i], model.matcher.pairs(side, entities), start, k)
+            bar.update(min(size, len(views) - start))
+    members = np.argsort(views.of_entity, kind="stable")
+    firsts = np.concatenate([[0], np.cumsum(views.counts)])
+    found = []
+    for block in best:
+        assert block is not None
+        scores, columns = block.scores.cpu().numpy(), block.views.cpu().numpy()
+        for mention in range(columns.shape[0]):
+            candidates = [
+                Candidate(int(entity), score, dict(zip(block.units, parts, strict=True)))
+                for view, (score, *parts) in zip(
+                    columns[mention], scores[:, mention].T.tolist(), strict=True
+                )
+                for entity in members[firsts[view] : firsts[view + 1]][:k]
+            ]
+            found.append(sorted(candidates, key=lambda c: (-c.score, c.entity))[:k])
+    return found
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best views so far of a block of mentions: scores (1 + units, m, k), views (m, k)."""
+
+    scores: Tensor
+    views: Tensor
+    units: tuple[str, ...]
+
+
+def _merged(best: _Best | None, found: Scores, start: int, k: int) -> _Best:
+    """`best` and the views from `start` on; a tie at the k-th place may be cut either way."""
+    scores = torch.stack([found.total, *found.units.values()])
+    views = torch.arange(start, start + scores.shape[2], device=scores.device)
+    views = views.expand(scores.shape[1], -1)
+    if best is not None:
+        scores, views = torch.cat([best.scores, scores], 2), torch.cat([best.views, views], 1)
+    top = scores[0].topk(min(k, scores.shape[2]), dim=1).indices
+    kept = scores.gather(2, top.expand(len(scores), -1, -1))
+    return _Best(kept, views.gather(1, top), tuple(found.units))

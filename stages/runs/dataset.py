@@ -1,0 +1,176 @@
+"""A data set as runs open it: records, store and graph, checked to belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from cache.errors import MelovError
+from cache.reader import FeatureStore
+from stages.config import GraphConfig, TrainConfig
+from stages.datasets.records import Records
+from stages.datasets.store import open_joint, open_store, provenance_of
+from stages.device import heads_device
+from stages.features.batches import GraphReading, MentionInputs
+from stages.features.cached import CachedFeatures
+from stages.features.data import LinkingData
+from stages.features.relevance import relevant_pictures
+from stages.features.views import distinct_views
+from stages.graph.graph import Graph, build_graph, load_graph
+from stages.graph.source import GraphSource
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
+from stages.paths import SPLITS, DatasetPaths
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to train: get one from `of`, which settles the settings for the variant.
+
+    graph: None takes the data set's own.
+    """
+
+    variant: str
+    seed: int
+    train: TrainConfig
+    graph: GraphConfig | None = None
+
+    @classmethod
+    def of(
+        cls, variant: str, seed: int, train: TrainConfig, graph: GraphConfig | None = None
+    ) -> RunSpec:
+        return cls(variant, seed, train.settled(variant), graph)
+
+    @property
+    def device(self) -> torch.device:
+        return heads_device(self.train.device)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set, opened once for any number of runs; get one from `open`.
+
+    What several runs read alike is read once: features by what heads read, and graphs.
+    """
+
+    paths: DatasetPaths
+    records: Records
+    store: FeatureStore
+    graph: Graph
+    _features: dict[Any, CachedFeatures] = field(default_factory=dict)
+    _graphs: dict[str, Graph] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, paths: DatasetPaths) -> Dataset:
+        """Open all three and check that they belong together.
+
+        Raises
+        ------
+        MelovError: not prepared; a store or a graph that is missing or was made from something
+            else.
+        """
+        records = Records.load(paths.require_records())
+        store = open_store(paths)
+        graph = load_graph(paths.graph, provenance_of(store))
+        return cls(paths, records, store, graph, {}, {graph.config.digest: graph})
+
+    @cached_property
+    def joint(self) -> FeatureStore:
+        """The store of joint vectors.
+
+        Raises
+        ------
+        StoreError: there is none of these records.
+        """
+        return open_joint(self.paths)
+
+    def features(
+        self, variant: str, reads: Collection[str], device: torch.device
+    ) -> CachedFeatures:
+        """The store that `variant` reads, as heads on `device` read it.
+
+        Raises
+        ------
+        MelovError: it lacks something that is read.
+        """
+        joint = VARIANTS[variant].joint
+        key = (joint, frozenset(reads), device)
+        if key not in self._features:
+            store = self.joint if joint else self.store
+            self._features[key] = CachedFeatures(store, reads, device)
+        return self._features[key]
+
+    def provenance(self, variant: str, graph: GraphConfig | None = None) -> dict[str, str]:
+        """Digests of what a run of `variant` is made from, on the data set's graph or another."""
+        config = self._settled(graph)
+        made_from = {**provenance_of(self.store), "graph": config.digest}
+        if VARIANTS[variant].joint:
+            made_from["joint"] = self.joint.fingerprint.digest
+        return made_from
+
+    def heads(self, spec: RunSpec) -> HeadsConfig:
+        """The heads' configuration of a run.
+
+        Raises
+        ------
+        MelovError: the store lacks something that they read; τ would not start above the floor of
+            the graph.
+        """
+        reads = VARIANTS[spec.variant].reads_of(spec.train.units)
+        cached = self.features(spec.variant, reads, spec.device)
+        floor = self._settled(spec.graph).floor
+        heads = HeadsConfig.of(spec.train, spec.variant, cached.shapes, cached.joint_space, floor)
+        if heads.uses_graph and spec.train.tau_init <= floor:
+            raise MelovError(
+                f"train.tau_init = {spec.train.tau_init} is not above the graph's floor {floor}: "
+                "an edge that was not stored cannot come back",
+                "raise train.tau_init or lower graph.floor",
+            )
+        return heads
+
+    def data(
+        self,
+        heads: HeadsConfig,
+        train: TrainConfig,
+        device: torch.device,
+        graph: GraphConfig | None = None,
+    ) -> LinkingData:
+        """What heads of this configuration train on and rank."""
+        cached = self.features(heads.variant, heads.reads, device)
+        keep = None
+        if heads.entry.filters and heads.uses_images:
+            keep = relevant_pictures(cached, train.filter_quantile)
+        graphs = reading = None
+        if heads.uses_graph:
+            built = self._graph(graph)
+            graphs = {split: built.rows(split) for split in SPLITS}
+            reading = reading_of(heads, train)
+        return LinkingData(
+            cached,
+            MentionInputs(cached, graphs, reading, keep),
+            {split: self.records.gold(split) for split in SPLITS},
+            distinct_views(cached),
+            self.provenance(heads.variant, graph),
+        )
+
+    def _settled(self, graph: GraphConfig | None) -> GraphConfig:
+        if graph is None:
+            return self.graph.config
+        return graph.settled(self.graph.train.shape[0])
+
+    def _graph(self, config: GraphConfig | None) -> Graph:
+        """The data set's graph, or another one built in memory."""
+        settled = self._settled(config)
+        if settled.digest not in self._graphs:
+            source = GraphSource.of(self.store)
+            self._graphs[settled.digest] = build_graph(source.features, source.pictures, settled)
+        return self._graphs[settled.digest]
+
+
+def reading_of(heads: HeadsConfig, train: TrainConfig) -> GraphReading:
+    """How the GCN of these heads reads a graph."""
+    return GraphReading(heads.gcn_layers, train.neighbor_limit, heads.normalization == "sym")

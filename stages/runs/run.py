@@ -1,0 +1,163 @@
+"""A run: heads of one variant and seed, trained on one data set, in a folder.
+
+run = execute(RunSpec.of("melov", 0, params.train), dataset, folder, params.evaluate)
+run = Run.open(folder, device)
+metrics, ranks = run.evaluate(dataset, params.evaluate)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cache.errors import MelovError
+from cache.files import atomic_path
+from cache.fingerprint import Fingerprint
+from stages.config import EvaluateConfig, TrainConfig
+from stages.features.data import LinkingData
+from stages.heads.heads import Heads
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
+from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.evaluation import evaluate, write_evaluation
+from stages.runs.folder import RunFolder, write_json
+from stages.runs.history import write_history
+from stages.section import Section
+from stages.training.train import Trained, train
+
+
+class RunInfo(Section):
+    """`config.json`: what a run was made from.
+
+    provenance: digests of the store, the records and the graph.
+    """
+
+    dataset: str
+    seed: int
+    heads: HeadsConfig
+    train: TrainConfig
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, its heads in evaluation mode."""
+
+    folder: RunFolder
+    info: RunInfo
+    model: Heads[Any, Any]
+    device: torch.device
+
+    @classmethod
+    def open(cls, folder: RunFolder, device: torch.device) -> Run:
+        """Read a run's configuration and weights.
+
+        Raises
+        ------
+        MelovError: no such run, a damaged one, or one of another version of this program.
+        """
+        try:
+            said = json.loads(folder.config.read_text(encoding="utf-8"))
+            info = RunInfo.model_validate(said)
+            model = VARIANTS[info.heads.variant].build(info.heads)
+            model.load_state_dict(load_file(folder.weights))
+        except FileNotFoundError:
+            raise MelovError(f"{folder.path}: no trained run", f"run {folder.command}") from None
+        except (ValueError, ValidationError, RuntimeError, SafetensorError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise MelovError(
+                f"{folder.path}: the heads do not fit this version, or are damaged: {first}",
+                f"run {folder.command}",
+            ) from None
+        return cls(folder, info, model.to(device).eval(), device)
+
+    def require(self, dataset: Dataset) -> None:
+        """Raises MelovError if the run was trained on another store or graph than the data set's;
+        the differences are named."""
+        present = dataset.provenance(self.info.heads.variant)
+        if self.info.provenance != present:
+            found = Fingerprint(self.info.provenance).differences(Fingerprint(present))
+            raise MelovError(
+                f"{self.folder.path}: trained on other data: {'; '.join(found)}",
+                f"run {self.folder.command}",
+            )
+
+    def data(self, dataset: Dataset) -> LinkingData:
+        """What the run ranks; raises as `require` does."""
+        self.require(dataset)
+        return dataset.data(self.info.heads, self.info.train, self.device)
+
+    def evaluate(self, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
+        """Rank validation and test, write `ranks.npz` and `metrics.json`; returns the latter."""
+        return _evaluate(self, dataset, self.data(dataset), config, {})
+
+
+def execute(
+    spec: RunSpec,
+    dataset: Dataset,
+    folder: RunFolder,
+    config: EvaluateConfig,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, save and evaluate a run; returns the content of its `metrics.json`.
+
+    Parameters
+    ----------
+    about: goes into `metrics.json` besides data set, variant and seed.
+
+    Raises
+    ------
+    MelovError: see `Dataset.heads` and `train`.
+    """
+    run, data, _ = fit(spec, dataset, folder, config)
+    return _evaluate(run, dataset, data, config, about or {})
+
+
+def fit(
+    spec: RunSpec,
+    dataset: Dataset,
+    folder: RunFolder,
+    config: EvaluateConfig,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> tuple[Run, LinkingData, Trained]:
+    """Train a run and save it, resuming where a kill left it.
+
+    `config.json` comes last, so its presence means a complete run.
+    """
+    heads = dataset.heads(spec)
+    data = dataset.data(heads, spec.train, spec.device, spec.graph)
+    trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
+    folder.forget_results()
+    write_history(folder.history, trained.history)
+    write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
+    with atomic_path(folder.weights) as path:
+        save_file({n: w.detach().cpu().contiguous() for n, w in trained.state.items()}, path)
+    info = RunInfo(
+        dataset=dataset.paths.dataset,
+        seed=spec.seed,
+        heads=heads,
+        train=spec.train,
+        provenance=data.provenance,
+    )
+    write_json(folder.config, info.model_dump(mode="json"))
+    shutil.rmtree(folder.work, ignore_errors=True)
+    return Run.open(folder, spec.device), data, trained
+
+
+def _evaluate(
+    run: Run, dataset: Dataset, data: LinkingData, config: EvaluateConfig, about: dict[str, Any]
+) -> dict[str, Any]:
+    found, ranks = evaluate(run.model, data, dataset.records, config)
+    info = run.info
+    content = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
+    content |= {**about, **found}
+    write_evaluation(run.folder, content, ranks)
+    return content

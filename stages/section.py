@@ -1,0 +1,90 @@
+"""Sections of the parameters: frozen, typed, checked, with errors that help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cache.errors import MelovError, nearest
+
+
+class ConfigError(MelovError):
+    """A parameter file or `--set` that cannot be used."""
+
+
+class Section(BaseModel):
+    """A stage's parameters: frozen, typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Checked = TypeVar("Checked", bound=Section)
+
+
+def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:
+    """A YAML file's mapping; an empty file is an empty one.
+
+    Raises
+    ------
+    ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such {what}", hint) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
+    return raw
+
+
+def known(name: str, names: Iterable[str]) -> str:
+    """`name`, where it is one of `names`.
+
+    Raises
+    ------
+    ValueError: it is not; the nearest is named. Pydantic shows the message with the key.
+    """
+    listed = list(names)
+    if name not in listed:
+        raise ValueError(f"expected one of {', '.join(listed)}{nearest(name, listed)}")
+    return name
+
+
+def validated(model: type[Checked], values: Any, where: str) -> Checked:
+    """`values` as a section of the kind `model`.
+
+    Raises
+    ------
+    ConfigError: an unknown key (the nearest is named), a value of the wrong type or range; `where`
+        opens each line.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(model, where, item) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(model: type[BaseModel], where: str, item: Any) -> str:
+    location = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        choices = item["ctx"]["expected"] if item["type"] == "literal_error" else ""
+        meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
+        said = item["msg"].removeprefix("Value error, ")
+        return f"{where}: {location}: {said} (found {item['input']!r}{meant})"
+    for part in item["loc"][:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    known = list(model.model_fields)
+    return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"
