@@ -6,7 +6,7 @@ from stages.config import EvaluateConfig
 from stages.heads.units.text import TextUnit
 from stages.ranking import screen as module
 from stages.ranking.rank import rank_gold
-from tests.stages.ranking.test_rank import N, World
+from tests.support.alike_world import N, World
 
 
 @pytest.fixture(
