@@ -8,7 +8,7 @@ from stages.config import load_params
 from stages.datasets.store import open_store, provenance_of
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 from stages.runs.dataset import Dataset
 from tests.support.tiny_world import tiny_world
@@ -34,7 +34,7 @@ def blind(root, tmp_path_factory):
     changed = {"text_encoder": str(root / "clip"), "image_encoder": "none"}
     extract(paths, params.extract.model_copy(update=changed))
     store = open_store(paths)
-    source = read_source(store)
+    source = GraphSource.of(store)
     graph = build_graph(source.features, source.pictures, params.graph)
     graph.save(paths.graph, provenance_of(store))
     return paths

@@ -54,7 +54,9 @@ def gate(w: Weights, name: str, q, k, X) -> float:
 def vision_score(w: Weights, v_m, V_m, v_e, V_e) -> float:
     v_m, v_e = w.norm("ln_v", v_m), w.norm("ln_v", v_e)
     V_m, V_e = w.norm("ln_V", V_m), w.norm("ln_V", V_e)
-    return (gate(w, "units.vision.d_1", v_e, v_m, V_m) + gate(w, "units.vision.d_2", v_m, v_e, V_e)) / 2
+    return (
+        gate(w, "units.vision.d_1", v_e, v_m, V_m) + gate(w, "units.vision.d_2", v_m, v_e, V_e)
+    ) / 2
 
 
 def cross_side(w: Weights, t, V) -> np.ndarray:

@@ -19,7 +19,9 @@ def small(**changes) -> TrainConfig:
     return TrainConfig(**{**SMALL.model_dump(), **changes})
 
 
-def run_data(dataset: Dataset, config: TrainConfig, variant: str) -> tuple[LinkingData, HeadsConfig]:
+def run_data(
+    dataset: Dataset, config: TrainConfig, variant: str
+) -> tuple[LinkingData, HeadsConfig]:
     """What a run of `variant` trains on, and its heads' configuration."""
     spec = RunSpec.of(variant, 0, config)
     heads = dataset.heads(spec)

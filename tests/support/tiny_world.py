@@ -17,7 +17,7 @@ from stages.datasets.store import open_store, provenance_of
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 NAMES = [f"{first} {last}" for first in ("Ada", "Bo", "Cy", "Di") for last in "ABCDEFG"]
@@ -46,7 +46,7 @@ def tiny_world(base: Path) -> Path:
         read_records("jsonl", paths.raw, "tiny").save(paths.records)
         extract(paths, params.extract)
         store = open_store(paths)
-        source = read_source(store)
+        source = GraphSource.of(store)
         graph = build_graph(source.features, source.pictures, params.graph)
         graph.save(paths.graph, provenance_of(store))
     return root

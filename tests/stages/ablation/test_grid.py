@@ -61,7 +61,10 @@ def test_a_product_is_every_combination_named_after_its_values(tmp_path):
         ),
         ("runs: [{name: a, train: {d_zz: 1}}]", r"runs\[0\].train: d_zz: .* did you mean 'd_z'"),
         ("train: {epoch: 1}\nruns: [{name: a}]", "did you mean 'epochs'"),
-        ("runs: [{name: a, variant: melof}]", "variant: expected one of melov, .* did you mean 'melov'"),
+        (
+            "runs: [{name: a, variant: melof}]",
+            "variant: expected one of melov, .* did you mean 'melov'",
+        ),
         ("runs: [{name: meter}]", r"runs\[0\]: METER cannot be run: METER's published"),
         ("runs: [{name: a, variant: meter}]", "METER cannot be run: .* no public package loads"),
         ("runs: [{name: ../a}]", "name"),

@@ -12,9 +12,9 @@ from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from pipeline.graph import main
-from stages.datasets.store import provenance_of
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import load_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 RECORDS = "00ff"
@@ -59,7 +59,7 @@ def test_the_command_writes_a_graph_of_the_store_and_prints_its_statistics(texts
 
 
 def test_features_are_the_rows_that_the_mentions_point_at(texts):
-    source = read_source(DatasetPaths("tiny"))
+    source = GraphSource.of(open_store(DatasetPaths("tiny")))
     for split in SIZES:
         rows = texts[f"mentions/{split}/text"]
         np.testing.assert_array_equal(source.features[split], texts["texts/global"][rows])

@@ -10,7 +10,6 @@ import torch
 
 from cache.errors import MelovError
 from stages.features.neighborhood import SparseRows
-from stages.heads.gcn import Gcn
 from stages.heads.spmm import row_dots, spmm
 
 needs_torch_sparse = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from stages.config import TrainConfig, load_params
 from stages.datasets.records import Records
 from stages.datasets.store import open_store
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.linking import linker as module
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention
@@ -126,7 +126,7 @@ def test_a_mentions_result_depends_on_no_other_mention(root, monkeypatch):
 
 def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root, monkeypatch):
     store = open_store(PATHS)
-    source = read_source(store)
+    source = GraphSource.of(store)
     config = load_params(
         "params.yaml", "tiny", ("graph.exclude_same_image=true", "graph.bandwidth_fraction=3")
     ).graph

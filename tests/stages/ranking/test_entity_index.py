@@ -9,8 +9,8 @@ from stages.ranking import entity_index as module
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.top import top_entities
 from tests.support.alike_world import World
-from tests.support.small_runs import run_data, small
 from tests.support.small_project import tree
+from tests.support.small_runs import run_data, small
 
 UNITS = [
     ("text", "vision", "cross", "lexical"),
@@ -66,7 +66,9 @@ def test_a_block_has_the_bits_that_the_model_gives(opened, tmp_path, units, size
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("variant", [n for n, v in VARIANTS.items() if not v.has_units and not v.joint])
+@pytest.mark.parametrize(
+    "variant", [n for n, v in VARIANTS.items() if not v.has_units and not v.joint]
+)
 def test_a_baseline_has_one_too(opened, tmp_path, variant):
     world = World(opened)
     data, heads = run_data(opened, small(), variant)

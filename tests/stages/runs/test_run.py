@@ -9,7 +9,7 @@ from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 from stages.runs import run as module
 from stages.runs.dataset import Dataset, RunSpec
@@ -102,7 +102,7 @@ def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):
     paths = DatasetPaths("tiny", tmp_path)
     shutil.copytree(saved[0].root, tmp_path, dirs_exist_ok=True)
     store = open_store(paths)
-    config, source = Dataset.open(paths).graph.config, read_source(store)
+    config, source = Dataset.open(paths).graph.config, GraphSource.of(store)
     config = config.model_copy(update={"max_neighbors": 3})
     graph = build_graph(source.features, source.pictures, config)
     graph.save(paths.graph, provenance_of(store))

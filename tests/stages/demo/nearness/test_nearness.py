@@ -25,7 +25,7 @@ from stages.demo.world.clean import clean_pictures
 from stages.demo.world.generate import generate
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.linking.encoding import open_mention_encoder
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
@@ -134,7 +134,7 @@ def root(tmp_path_factory):
         read_records("mimic", paths.raw, "demo").save(paths.records)
         extract(paths, params.extract)
         store = open_store(paths)
-        source = read_source(store)
+        source = GraphSource.of(store)
         graph = build_graph(source.features, source.pictures, params.graph)
         graph.save(paths.graph, provenance_of(store))
         for variant in ("melov", "mimic", "bert"):

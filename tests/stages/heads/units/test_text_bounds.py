@@ -119,15 +119,11 @@ def test_single_pairs_have_the_scores_that_all_pairs_have(seed, mentions, entiti
 def test_taken_mentions_score_as_in_the_whole():
     text, m, e = sides(9, [2, 9, 5, 1], [3, 6])
     rows = torch.tensor([2, 0])
-    torch.testing.assert_close(
-        text.costly(m.take(rows), e), text.costly(m, e)[rows]
-    )
+    torch.testing.assert_close(text.costly(m.take(rows), e), text.costly(m, e)[rows])
 
 
 @torch.no_grad()
 def test_taken_entities_score_as_in_the_whole():
     text, m, e = sides(11, [2, 9], [3, 6, 1, 4])
     rows = torch.tensor([3, 0, 2])
-    torch.testing.assert_close(
-        text.costly(m, e.take(rows)), text.costly(m, e)[:, rows]
-    )
+    torch.testing.assert_close(text.costly(m, e.take(rows)), text.costly(m, e)[:, rows])
