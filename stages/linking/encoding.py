@@ -112,12 +112,7 @@ class MentionEncoder:
 
 
 def open_mention_encoder(
-    store: FeatureStore,
-    config: ExtractConfig,
-    root: Path,
-    images: bool,
-    lexical: bool,
-    hint: str,
+    store: FeatureStore, config: ExtractConfig, root: Path, images: bool, lexical: bool, hint: str
 ) -> MentionEncoder:
     """The encoder that made `store`, checked by the hash of its weights and by every setting.
 
