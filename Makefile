@@ -33,9 +33,10 @@ test-slow: $(STAMP)  ## The tests that take more than a minute each
 test-browser: $(STAMP)  ## The report's page in headless Chromium (chromium must be installed)
 	$(BIN)/python -m pytest -m browser
 
-lint: $(STAMP)  ## ruff check and ruff format --check
+lint: $(STAMP)  ## ruff check, ruff format --check, mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(STAMP)  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .

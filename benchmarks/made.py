@@ -28,8 +28,9 @@ from stages.datasets.records import (
     Records,
     table_from_rows,
 )
+from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import SPLITS, DatasetPaths
 from stages.runs.data import open_dataset
 
@@ -109,9 +110,9 @@ def _make(paths: DatasetPaths, size: Size, said: dict[str, int]) -> None:
     features = MadeFeatures.draw(topics, gold, _pictures(records), rng)
     fingerprint = Fingerprint({"records": records.digest, "made": said})
     write_store(paths, fingerprint, records, features)
-    source = read_source(paths)
+    source = GraphSource.of(open_store(paths))
     graph = build_graph(source.features, source.pictures, GraphConfig())
-    graph.save(paths.graph, source.provenance)
+    graph.save(paths.graph, provenance_of(open_store(paths)))
 
 
 def _pictures(records: Records) -> dict[str, np.ndarray]:

@@ -7,17 +7,17 @@ import click
 from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
-from stages.demo.encoders.clip import save_demo_clip, train_demo_clip
+from stages.demo.encoders.clip import SMALL_CLIP
+from stages.demo.encoders.training import train
 from stages.paths import DatasetPaths
 
 
 @command("Train the embedded data set's small CLIP on data/NAME/raw; write data/NAME/raw/encoder.")
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     encoder = paths.raw / "encoder"
-    trained = train_demo_clip(paths.raw, params.demo_encoder)
+    trained = train(SMALL_CLIP, paths.raw, params.demo_encoder)
     with replacing_folder(encoder) as folder:
-        save_demo_clip(trained, folder)
+        trained.save(folder)
     click.echo(
         f"{encoder}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
         f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own picture"

@@ -7,18 +7,19 @@ import click
 from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
-from stages.demo.encoders.vilt import save_demo_vilt, train_demo_vilt
+from stages.demo.encoders.training import train
+from stages.demo.encoders.vilt import SMALL_VILT
 from stages.paths import DatasetPaths
 
 
 @command("Train the embedded data set's small ViLT on data/NAME/raw; write data/NAME/vilt.")
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
-    trained = train_demo_vilt(paths.raw, params.demo_vilt)
-    with replacing_folder(paths.vilt) as folder:
-        save_demo_vilt(trained, folder)
+def main(params: Params, paths: DatasetPaths) -> None:
+    vilt = paths.folder / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
+    trained = train(SMALL_VILT, paths.raw, params.demo_vilt)
+    with replacing_folder(vilt) as folder:
+        trained.save(folder)
     click.echo(
-        f"{paths.vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
+        f"{vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
         f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own pair"
     )
 

@@ -11,17 +11,16 @@ from stages.config import Params
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.plots import plot_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 
 @command(
     "Build the similarity graph of the mentions (eq. 3) from the feature store, in data/NAME/graph."
 )
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     store = open_store(paths)
-    source = read_source(store)
+    source = GraphSource.of(store)
     graph = build_graph(source.features, source.pictures, params.graph)
     # The picture first: graph.json says that the folder is complete.
     picture = paths.graph / "similarities.png"

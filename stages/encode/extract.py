@@ -62,7 +62,7 @@ def extract(
     """
     recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())
-    checkpoints = find_checkpoints(config)
+    checkpoints = find_checkpoints(config, paths.root)
     asked = fingerprint_of(digest, checkpoints, config, config.dtype)
     older = Older(asked, None) if force else find_older(paths, asked, replace)
     if replace or not older.is_finished:  # DVC replaces, and only where a byte has changed

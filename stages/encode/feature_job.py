@@ -181,7 +181,7 @@ def feature_job(
         works={
             "texts": TextWork(config, encoder, texts, places, tokenizer.pad, reuse).work(),
             "pictures": PictureWork(
-                config, encoder, pictures, paths.root / records.image_root, reuse
+                config, encoder, pictures, records.image_folder(paths.root), reuse
             ).work(),
         },
         columns=lambda failed: image_arrays(pictures, encoder, failed),

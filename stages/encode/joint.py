@@ -53,7 +53,7 @@ def extract_joint(
     """
     recover(paths.joint_partial, paths.joint)
     digest = read_digest(paths.require_records())
-    checkpoint = find_checkpoint(encoder)
+    checkpoint = find_checkpoint(encoder, root=paths.root)
     require_vilt(checkpoint)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
@@ -112,14 +112,17 @@ def _joint_job(
             "failed_pictures": {plan.pictures.paths[row]: failed[row] for row in sorted(failed)},
         }
 
-    root = paths.root / records.image_root
     return EncodingJob(
         encoded=text_specs(shapes, len(plan), TokenPlaces.of((), (), 1), config.batch_images),
         arrays={
             "texts/offsets": np.zeros(len(plan) + 1, np.int64),
             **{f"{group}/text": rows for group, rows in plan.rows.items()},
         },
-        works={"pairs": PairWork(config, encoder, plan, root, tokenizer.pad).work()},
+        works={
+            "pairs": PairWork(
+                config, encoder, plan, records.image_folder(paths.root), tokenizer.pad
+            ).work()
+        },
         columns=lambda _: {
             f"{group}/image": np.full(len(rows), -1, np.int32) for group, rows in plan.rows.items()
         },

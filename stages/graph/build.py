@@ -1,24 +1,25 @@
 """Rows of the similarity matrix A, exact and sparse, one strip of rows at a time.
 
-A strip's scores cost block_rows × n floats, the rest grows with the edges. The matrix product, or
-an index, only proposes candidates; each kept value is computed from its own two rows in float64, so
-the result does not depend on the block size, to the bit.
+A strip's scores take block_rows × n floats; everything else grows with the number of edges. The
+matrix product, or an index, only proposes candidates. Each stored value is computed from its own
+two rows in float64, so the result does not depend on the block size, to the bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from stages.allocator import keep_freed_memory
-from stages.graph.candidates import Scores, make_scores
+from stages.graph.candidates import CandidateScores, candidate_scores
 from stages.graph.cells import CellIndex
-from stages.graph.distances import PAIRS, GraphError, check_features
-from stages.graph.similarity import Metric, affinities
+from stages.graph.distances import GraphError, check_features
+from stages.graph.excluded import Excluded
+from stages.graph.similarity import Metric
 from stages.graph.triangle import both_ways, few_above
+from stages.graph.weigher import Weigher
 
 PIECE = 64
 """Rows whose candidates are weighed at once; bounds memory where all mentions are alike."""
@@ -54,8 +55,8 @@ def build_rows(
     ------
     GraphError: features that are no finite matrix, or shapes that do not fit.
     """
-    # A piece's arrays come and go by the thousand: given back to the system and faulted in again
-    # each time, they cost a quarter of the whole.
+    # The arrays of one piece are freed by the thousand; returning them to the system and faulting
+    # them in again would cost a quarter of the whole.
     keep_freed_memory()
     queries = check_features(queries, "queries")
     keys = queries if same else check_features(keys, "keys")
@@ -65,25 +66,20 @@ def build_rows(
             "both must come from one store: run python -m pipeline.extract --dataset NAME",
         )
     if not len(queries) or not len(keys):
-        return sp.csr_array((len(queries), len(keys)), dtype=np.float32)
+        return sp.csr_array(np.zeros((len(queries), len(keys)), np.float32))
 
-    masks = None if exclude is None else SamePicture(*exclude, same)
+    excluded = Excluded(exclude, same)
     k = max_neighbors
     weigher = Weigher(queries, keys, metric, floor, k)
     if index is not None:
-
-        def allowed(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-            other = np.broadcast_to(True, j.shape) if masks is None else ~masks.shared(i, j)
-            return other & (i != j) if same else other
-
-        found = index.candidates(queries, floor, k, allowed)
+        found = index.candidates(queries, floor, k, excluded.allows)
         parts = [weigher.weigh(flat, rows) for rows, flat in found]
     else:
-        scores = make_scores(metric, queries, keys, floor)
+        scores = candidate_scores(metric, queries, keys, floor)
         if same and few_above(scores):
-            parts = [both_ways(scores, weigher, block_rows, masks)]
+            parts = [both_ways(scores, weigher, block_rows, excluded)]
         else:
-            found = all_pairs(scores, k, block_rows, masks, same)
+            found = all_pairs(scores, k, block_rows, excluded)
             parts = [weigher.weigh(flat, rows) for rows, flat in found]
     counts, columns, values = zip(*parts, strict=True)
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
@@ -97,7 +93,7 @@ def build_rows(
 
 
 def all_pairs(
-    scores: Scores, k: int | None, block_rows: int, masks: SamePicture | None, same: bool
+    scores: CandidateScores, k: int | None, block_rows: int, excluded: Excluded
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Candidates of the queries out of every pair, PIECE rows at a time: (rows, flat)."""
     m, n = len(scores.left), len(scores.right)
@@ -108,63 +104,8 @@ def all_pairs(
         for first in range(start, stop, PIECE):
             rows = slice(first, min(first + PIECE, stop))
             piece = strip[first - start : rows.stop - start]
-            if same:
-                piece[np.arange(len(piece)), np.arange(rows.start, rows.stop)] = -np.inf
-            if masks is not None:
-                masks.apply(rows, piece)
+            excluded.drop(rows, piece)
             yield rows, scores.candidates(rows, piece, k)
-
-
-@dataclass(frozen=True)
-class Weigher:
-    """Turns a block of scores into neighbours with their exact weights; `k`: the most a row."""
-
-    queries: np.ndarray
-    keys: np.ndarray
-    metric: Metric
-    floor: float
-    k: int | None
-
-    def weigh(self, flat: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the candidates `flat` (row of `rows` × n + column), those that stay.
-
-        Returns their number a row, then columns (int32) and weights (float32) by row and column.
-        """
-        i, j = np.divmod(flat, len(self.keys))
-        affinity = self.affinity(rows.start + i, j)
-        weight, above = self.above_floor(affinity)
-        i, j, affinity, weight = i[above], j[above], affinity[above], weight[above]
-        counts, best = self.best(np.bincount(i, minlength=rows.stop - rows.start), j, affinity)
-        return counts, j[best].astype(np.int32), weight[best]
-
-    def affinity(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Exact affinities of the pairs (i, j): float64 (pairs,)."""
-        affinity = np.empty(len(i))
-        for first in range(0, len(i), PAIRS):
-            part = slice(first, first + PAIRS)
-            affinity[part] = affinities(self.metric, self.queries[i[part]], self.keys[j[part]])
-        return affinity
-
-    def above_floor(self, affinity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights, float32, and which of them are stored."""
-        weight = self.metric.weigh(affinity).astype(np.float32)
-        return weight, weight > np.float32(self.floor)  # as τ compares: what is stored survives
-
-    def best(
-        self, counts: np.ndarray, j: np.ndarray, affinity: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Of rows of `counts` entries, one after the other: at most k each, and which entries."""
-        stays = np.ones(len(j), bool)
-        if self.k is None:
-            return counts, stays
-        long = counts > self.k
-        entries = np.flatnonzero(np.repeat(long, counts))
-        lengths = counts[long]
-        row = np.repeat(np.arange(len(lengths)), lengths)
-        order = np.lexsort((j[entries], -affinity[entries], row))
-        place = np.arange(len(entries)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        stays[entries[order[place >= self.k]]] = False
-        return np.minimum(counts, self.k), stays
 
 
 def mutual(directed: sp.csr_array) -> sp.csr_array:
@@ -176,27 +117,3 @@ def mutual(directed: sp.csr_array) -> sp.csr_array:
     graph = sp.csr_array(both + sp.eye_array(len(directed.indptr) - 1, dtype=np.float32))
     graph.sort_indices()
     return graph
-
-
-class SamePicture:
-    """Pairs that carry the very same picture."""
-
-    def __init__(self, queries: np.ndarray, keys: np.ndarray, same: bool) -> None:
-        self.queries = np.asarray(queries)
-        self.keys = self.queries if same else np.asarray(keys)
-        self.order = np.argsort(self.keys, kind="stable")
-        self.sorted = self.keys[self.order]
-
-    def apply(self, rows: slice, piece: np.ndarray) -> None:
-        """Their scores become -inf; `piece (p, n)`: those of `rows`, changed in place."""
-        pictures = self.queries[rows]
-        low = np.searchsorted(self.sorted, pictures, side="left")
-        high = np.searchsorted(self.sorted, pictures, side="right")
-        for row in np.flatnonzero((pictures >= 0) & (high > low)):
-            piece[row, self.order[low[row] : high[row]]] = -np.inf
-
-    def shared(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Which of the pairs (i, j), of broadcast shape, they are."""
-        pictures = self.queries[i]
-        same: np.ndarray = (pictures >= 0) & (pictures == self.keys[j])
-        return same

@@ -1,12 +1,12 @@
-"""Candidates without all pairs: faiss's inverted file of cells, searched a few cells a query.
+"""Candidates without comparing all pairs: faiss's inverted file, a few cells a query.
 
-Beyond some hundred thousand mentions n² products cost hours. Here n points fall into 4√n cells, a
-query reads the points of its nearest cells, and so n queries cost about n^1.5. faiss only proposes:
-what it finds is weighed as everything else is (`build.py`), so an edge's value has the exact
-backend's bits, and only which edges are found is approximate. `probes.py` says how well.
+Beyond some hundred thousand mentions, n² products take hours. Here n points fall into 4√n cells and
+a query reads the points of its nearest cells, so n queries cost about n^1.5. faiss only proposes
+candidates; they are weighed as with the exact backend (`weigher.py`). An edge's value therefore has
+the same bits, and only which edges are found is approximate. `probes.py` measures how many are.
 
-Within the cells that a query reads nothing is lost: its list grows until it provably holds the
-`k` best of them, left-out pictures and ties included.
+Nothing is lost within the cells that a query reads: its list grows until it provably holds the `k`
+best of them, whatever pairs are excluded and however many tie.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from stages.graph.points import Frame, Queries
 from stages.graph.similarity import Metric
 
 CELLS = 4
-"""Cells per √n: a query then compares as many centres as points of sixteen cells."""
+"""Cells per √n: a query then compares as many centres as sixteen cells hold points."""
 SEED = 0
 ROUNDS, POINTS_A_CELL = 10, 64
-"""Of k-means: rounds, and points a cell that it learns from. More of either finds no more edges."""
+"""Of k-means: rounds, and training points a cell. More of either finds no more edges."""
 QUERIES = 1024
 """Queries searched at once, so that faiss has work for all threads."""
 SLACK = 16
-"""Candidates asked for beyond k: the mention itself, and neighbours as near as the k-th."""
+"""Candidates requested beyond k: the mention itself, and neighbours as near as the k-th."""
 GROWTH = 4
-"""Times that a list that was too short grows."""
+"""Factor by which a list that was too short grows."""
 HELD = 1 << 22
-"""Entries of the lists held at once: 48 MB."""
+"""List entries in memory at once: 48 MB."""
 
 Allowed = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(rows, columns), of equal or broadcast shape -> which pairs may be neighbours at all."""
+"""(rows, columns), of equal or broadcast shape -> which pairs may be neighbours."""
 
 
 def load_faiss() -> Any:
@@ -46,7 +46,7 @@ def load_faiss() -> Any:
 
     Raises
     ------
-    MelovError: it is not installed; names the extra.
+    MelovError: faiss is not installed; names the extra.
     """
     try:
         import faiss
@@ -60,11 +60,11 @@ def load_faiss() -> Any:
 
 @dataclass(frozen=True)
 class CellIndex:
-    """Keys in cells.
+    """Keys, sorted into cells.
 
     Parameters
     ----------
-    probes: cells that a query reads, between 1 and `cells`, which reads everything.
+    probes: cells that a query reads, from 1 to `cells`; with all of them the search is exact.
     """
 
     frame: Frame
@@ -73,7 +73,7 @@ class CellIndex:
 
     @classmethod
     def of(cls, keys: np.ndarray, metric: Metric) -> CellIndex:
-        """Index of `keys (n, d)`, n ≥ 1, checked features; reads one cell until told otherwise.
+        """Index of `keys (n, d)`, checked features, n ≥ 1. It reads one cell: see `reading`.
 
         Raises
         ------
@@ -103,19 +103,21 @@ class CellIndex:
     def candidates(
         self, queries: np.ndarray, floor: float, k: int | None, allowed: Allowed
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Pairs that may be among the `k` best above `floor`: of `queries (m, d)`, (rows, flat).
+        """Pairs that may be among the `k` best above `floor` of `queries (m, d)`: (rows, flat).
 
-        `flat` holds ascending indices into (rows × n), as of `Scores.candidates`. A row's do not
-        depend on the rows that are searched with it.
+        `flat` holds ascending indices into (rows × n), as `CandidateScores.candidates` does. Those
+        of a row do not depend on the rows searched with it.
         """
         for start in range(0, len(queries), QUERIES):
             rows = slice(start, min(start + QUERIES, len(queries)))
             block = self.frame.queries(queries[rows], floor)
-            found = list(self._search(block, k, lambda i, j, at=start: allowed(at + i, j)))
+            found = list(self._search(block, k, start, allowed))
             yield rows, np.sort(np.concatenate(found))
 
-    def _search(self, queries: Queries, k: int | None, allowed: Allowed) -> Iterator[np.ndarray]:
-        """Flat candidates, row by row as they settle."""
+    def _search(
+        self, queries: Queries, k: int | None, start: int, allowed: Allowed
+    ) -> Iterator[np.ndarray]:
+        """Flat candidates of the queries from row `start` on, in the order in which they settle."""
         n = self.index.ntotal
         pending = np.arange(len(queries.points))
         asked = min(SLACK + (GROWTH * SLACK if k is None else k), n)
@@ -127,9 +129,9 @@ class CellIndex:
                 distance, column = self._nearest(queries.points[rows], asked)
                 limit, margin = queries.limit[rows, None], queries.margin[rows, None]
                 fits = (column >= 0) & (distance < limit)
-                fits &= allowed(rows[:, None], column)
+                fits &= allowed(start + rows[:, None], column)
                 worst = kth_least(np.where(fits, distance, np.inf), k) + 2 * margin
-                # More may lie as near as the worst that counts: an end of the list is no end.
+                # Where the list's last entry still counts, more may follow that lie as near.
                 cut = np.isfinite(distance[:, -1:]) & (distance[:, -1:] <= np.minimum(worst, limit))
                 done = ~cut[:, 0] if asked < n else np.ones(len(rows), bool)
                 i, place = np.nonzero(fits & (distance <= worst) & done[:, None])
@@ -139,7 +141,7 @@ class CellIndex:
             asked = min(GROWTH * asked, n)
 
     def _nearest(self, points: np.ndarray, asked: int) -> tuple[np.ndarray, np.ndarray]:
-        """(m, asked) squared distances, ascending, inf where there is none, and columns, -1."""
+        """Squared distances (m, asked), ascending, and columns; inf and -1 where there is none."""
         faiss = load_faiss()
         with _query_by_query(faiss):
             reading = faiss.SearchParametersIVF(nprobe=self.probes)
@@ -157,9 +159,9 @@ def kth_least(values: np.ndarray, k: int | None) -> np.ndarray:
 
 @contextlib.contextmanager
 def _query_by_query(faiss: Any) -> Iterator[None]:
-    """Let faiss compare a query with the cells' centres by itself, not in a matrix product.
+    """Let faiss compare each query with the cells' centres on its own, not in a matrix product.
 
-    The rounding of a product depends on the queries in it, and a mention's result must not.
+    A product's rounding depends on the other queries in it; a mention's result must not.
     """
     threshold = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = 2**31 - 1

@@ -19,7 +19,7 @@ NEAR = 1e-2
 
 
 class GraphError(MelovError):
-    """Features, or a folder, that no similarity graph can be made or read from."""
+    """Features that no graph can be built from, or a folder that none can be read from."""
 
 
 def check_features(x: np.ndarray, what: str) -> np.ndarray:
@@ -43,8 +43,8 @@ def check_features(x: np.ndarray, what: str) -> np.ndarray:
 def row_sums(products: np.ndarray) -> np.ndarray:
     """Sums of the rows of a C-ordered float64 `(c, d)` -> `(c,)`.
 
-    NumPy adds a contiguous row in an order that depends on d alone, so a pair has the same bits
-    in whatever block it comes. BLAS promises nothing of the kind.
+    NumPy sums a contiguous row in an order that depends on d alone, so a pair has the same bits in
+    any block. BLAS does not promise that.
     """
     sums: np.ndarray = np.add.reduce(products, axis=1)
     return sums
@@ -53,7 +53,7 @@ def row_sums(products: np.ndarray) -> np.ndarray:
 def squared_distances(x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:
     """||x_i - x_j||² of paired rows, `(c, d)` and `(c, d)` -> float64 `(c,)`.
 
-    By differences: exactly 0 for equal rows, bit-equal with its arguments swapped.
+    From differences: exactly 0 for equal rows, and the same bits with the arguments swapped.
     """
     difference = np.subtract(x_i, x_j, dtype=np.float64)
     np.multiply(difference, difference, out=difference)
@@ -61,7 +61,7 @@ def squared_distances(x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:
 
 
 def seeded_rows(x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """`count` rows of `x (n, d)` in their order, always the same ones; all of a shorter `x`."""
+    """`count` seeded rows of `x (n, d)` in their order; all rows of a shorter `x`."""
     if len(x) <= count:
         return x
     rows = np.random.default_rng(seed).choice(len(x), count, replace=False)
@@ -72,9 +72,9 @@ def seeded_rows(x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 def mean_distance(x: np.ndarray) -> float:
     """Mean of ||x_i - x_j|| over all pairs i < j of `x (n, d)`.
 
-    Blocks are float32 products of centred rows (distances do not move with the origin, and small
-    norms cancel less), near pairs are formed again from their differences, sums are float64. The
-    result is rounded to float32: BLAS's thread count should not change a bandwidth's last digits.
+    Blocks are float32 products of centred rows (distances do not depend on the origin, and small
+    norms cancel less). Near pairs are recomputed from their differences; sums are float64. The
+    result is rounded to float32, so that BLAS's thread count does not change the bandwidth.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def mean_distance(x: np.ndarray) -> float:
     square = row_sums(centred * centred).astype(np.float32)[:, None]
     centred = centred.astype(np.float32)
     one = np.ones_like(square)
-    left = np.hstack([-2 * centred, square, one])  # left @ right.T is ||x_i - x_j||² at once
+    left = np.hstack([-2 * centred, square, one])  # left @ right.T is ||x_i - x_j||²
     right = np.hstack([centred, one, square])
     total = 0.0
     for start in range(0, n, BLOCK):
@@ -115,7 +115,7 @@ def mean_distance(x: np.ndarray) -> float:
 def mend_near_pairs(
     block: np.ndarray, square_i: np.ndarray, square_j: np.ndarray, x_i: np.ndarray, x_j: np.ndarray
 ) -> None:
-    """Form the small entries of `block (m, k)` of squared distances again, from differences."""
+    """Recompute the small entries of `block (m, k)`, squared distances, from differences."""
     flat = np.flatnonzero(block < NEAR * (square_i + square_j.T))
     near_i, near_j = np.divmod(flat, block.shape[1])
     for first in range(0, len(flat), PAIRS):

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from cache.files import atomic_path
 from stages.config import GraphConfig
 from stages.graph.build import build_rows
-from stages.graph.cells import load_faiss
+from stages.graph.cells import CellIndex, load_faiss
 from stages.graph.distances import GraphError, check_features, mean_distance, seeded_rows
 from stages.graph.probes import tuned_index
 from stages.graph.similarity import Metric, lengths, make_metric
@@ -27,10 +27,10 @@ from stages.paths import SPLITS
 
 LAYOUT = 1
 BANDWIDTH_SAMPLE = 20_000
-"""Training mentions, a seeded sample, whose pairs the approximate backend takes the mean distance
-over: all pairs would cost the n² products that it is there to avoid."""
+"""Seeded training mentions over whose pairs the approximate backend takes the mean distance: all
+pairs would cost the n² products that it avoids."""
 RESULT_FREE = {"block_rows"}
-"""Parameters that change no entry; they are left out of graph.json, so its bytes stay the same."""
+"""Parameters that change no entry; graph.json leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Graph:
 
     train: (n, n), symmetric, unit diagonal.
     valid, test: (n_split, n + n_split). Left, similarities to training mentions; right, the
-        mention itself at 1 (with `transductive`, the mutual graph of the split's own mentions).
+        identity (with `transductive`, the mutual graph of the split's own mentions).
     config: what it was built with, `auto` settled.
-    stats: of graph.json: n, edges, mean_degree, mean_distance, bandwidth, splits, ...;
-        bandwidth_sample: training mentions that the mean distance runs over; with the backend
-        faiss, cells, probes and recall (see `probes.py`).
+    stats: as in graph.json: n, edges, mean_degree, mean_distance, bandwidth, splits, ...;
+        bandwidth_sample: training mentions over which the mean distance was taken; with the backend
+        faiss also cells, probes and recall (see `probes.py`).
     """
 
     train: sp.csr_array
@@ -54,7 +54,7 @@ class Graph:
 
     @property
     def metric(self) -> Metric:
-        """The similarity with the training set's constants, to weigh new mentions alike."""
+        """The similarity with the training set's constants, for new mentions."""
         return make_metric(self.config.metric, self.stats["bandwidth"], self.stats["dot_scale"])
 
     def rows(self, split: str) -> sp.csr_array:
@@ -62,7 +62,7 @@ class Graph:
         return matrix
 
     def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
-        """Write the folder; graph.json last, so its presence means that all is there.
+        """Write the folder; graph.json comes last, so its presence means that all is there.
 
         The bytes depend on the graph and on `provenance` alone: NumPy's zip entries carry no time.
         """
@@ -93,20 +93,21 @@ def build_graph(
     Raises
     ------
     GraphError: too few or equal training mentions, features that are no finite matrix.
-    MelovError: the backend is, or comes to be, faiss, and that is not installed.
+    MelovError: the backend is faiss, or `auto` chooses it, and faiss is not installed.
     """
     x = {split: check_features(features[split], f"{split} mentions") for split in SPLITS}
     config = config.settled(len(x["train"]))
     approximate = config.backend == "faiss"
     if approximate:
-        load_faiss()  # before minutes of work
+        load_faiss()  # fails before minutes of work
     sample = seeded_rows(x["train"], BANDWIDTH_SAMPLE) if approximate else x["train"]
     mean = mean_distance(sample)
     bandwidth = config.bandwidth_fraction * mean
     dot_scale = float(lengths(x["train"]).max() ** 2)
     metric = make_metric(config.metric, bandwidth, dot_scale)
 
-    index, found = None, {}
+    index: CellIndex | None = None
+    found: dict[str, float] = {}
     if approximate:
         index, found = tuned_index(x["train"], metric, config.floor, config.max_neighbors)
 
@@ -122,8 +123,8 @@ def build_graph(
     for split in SPLITS[1:]:
         n = len(x[split])
         own = rows(split, split) if config.transductive else sp.eye_array(n, dtype=np.float32)
-        matrices[split] = beside(rows(split, "train"), sp.csr_array(own))
-    degree = neighbour_counts(train)
+        matrices[split] = hstack_csr(rows(split, "train"), sp.csr_array(own))
+    degree = neighbor_counts(train)
     stats = {
         "n": len(degree),
         "edges": int(degree.sum()) // 2,  # pairs
@@ -145,7 +146,7 @@ def build_graph(
     return Graph(**matrices, config=config, stats=stats)
 
 
-def beside(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
+def hstack_csr(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
     """[left | right] with int32 indices."""
     joined = sp.csr_array(sp.hstack([left, right], format="csr", dtype=np.float32))
     joined.sort_indices()
@@ -154,14 +155,14 @@ def beside(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
     return joined
 
 
-def neighbour_counts(matrix: sp.csr_array) -> np.ndarray:
-    """Stored entries a row, the mention itself not counted: (rows,)."""
+def neighbor_counts(matrix: sp.csr_array) -> np.ndarray:
+    """Stored entries of each row without the mention itself, (rows,)."""
     counts: np.ndarray = np.diff(matrix.indptr) - 1
     return counts
 
 
 def split_stats(matrix: sp.csr_array) -> dict[str, Any]:
-    counts = neighbour_counts(matrix)
+    counts = neighbor_counts(matrix)
     return {
         "mentions": len(counts),
         "entries": int(matrix.nnz),
@@ -175,12 +176,12 @@ def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
 
     Parameters
     ----------
-    expect: fields of `provenance` that must be what they are here; None takes any graph.
+    expect: fields of `provenance` and the values that they must have; None accepts any graph.
 
     Raises
     ------
-    GraphError: no complete graph, a damaged file, another layout, or one made from something else
-        (with the fields that differ).
+    GraphError: no complete graph, a damaged file, another layout, or other provenance (names the
+        fields that differ).
     """
     folder = Path(folder)
     hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"

@@ -1,4 +1,4 @@
-"""Histograms of a graph: what the floor cuts, what stays, how many neighbours a mention has."""
+"""Histograms of a graph: all similarities, those above the floor, neighbours of a mention."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from cache.files import atomic_path
 from stages.graph.distances import PAIRS
-from stages.graph.graph import Graph, neighbour_counts
+from stages.graph.graph import Graph, neighbor_counts
 from stages.graph.similarity import Metric, similarity
 
 SAMPLE = 50_000
 """Pairs drawn for the first histogram."""
-BINS = np.linspace(0, 1, 51)
+BINS = np.linspace(0, 1, 51).tolist()
 BARS, LINES = "#4878a8", ("#c44e52", "#dd8452")
 
 
@@ -37,7 +37,7 @@ def plot_graph(graph: Graph, x: np.ndarray, path: Path, tau_init: float, seed: i
     Parameters
     ----------
     x: training features (n, d) that the graph was built from.
-    tau_init: where τ starts; marked beside the floor.
+    tau_init: where τ starts; marked next to the floor.
     """
     train = graph.train.tocoo()
     upper = train.row < train.col  # each pair once, without the diagonal
@@ -58,7 +58,7 @@ def plot_graph(graph: Graph, x: np.ndarray, path: Path, tau_init: float, seed: i
     figure.legend([floor, tau], names, loc="outside lower center", ncols=2, frameon=False)
     pairs.set_yscale("log")  # what stays is a small share of all pairs
 
-    degree = neighbour_counts(graph.train)
+    degree = neighbor_counts(graph.train)
     degrees.hist(degree, bins=np.arange(-0.5, degree.max() + 1.5), color=BARS)
     isolated = int((degree == 0).sum())
     degrees.set_title(f"mean {degree.mean():.1f}, {isolated:,} of {len(degree):,} isolated")

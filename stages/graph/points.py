@@ -1,7 +1,7 @@
-"""Any metric as nearest neighbours in Euclidean space, which is what an index of cells can search.
+"""Any metric as nearest neighbours in Euclidean space, which an index of cells can search.
 
-Distances are moved to the keys' mean. Products become distances with one more coordinate, after
-Bachrach et al. (2014): with M the longest key's norm,
+For distances the origin moves to the keys' mean. Products become distances with one more
+coordinate, after Bachrach et al. (2014): with M the longest key's norm,
 
     q' = (q, 0),   k' = (k, √(M² - |k|²)),   |q' - k'|² = |q|² + M² - 2 q · k
 
@@ -19,15 +19,15 @@ from stages.graph.distances import row_sums
 from stages.graph.similarity import Metric
 
 ROWS = 8192
-"""Rows that float64 is taken for at once."""
+"""Rows converted to float64 at once."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the points of some keys lie; queries are brought into the same one.
+    """The space in which given keys lie, and into which queries are mapped.
 
-    centre: float64 (d,), of distances; zeros otherwise.
-    longest: M, over the keys.
+    centre: float64 (d,), the keys' mean for distances, zeros otherwise.
+    longest: M, the longest key's norm.
     """
 
     metric: Metric
@@ -45,7 +45,7 @@ class Frame:
         return cls(metric, centre, longest)
 
     def keys(self, x: np.ndarray) -> np.ndarray:
-        """Points of `x (n, d)`, float32 (n, d) or, of products, (n, d + 1)."""
+        """Points of the keys `x (n, d)`, float32 (n, d), or (n, d + 1) for products."""
         points = np.empty((len(x), self.width), np.float32)
         start = 0
         for moved, square in self._moved(x):
@@ -57,7 +57,7 @@ class Frame:
         return points
 
     def queries(self, x: np.ndarray, floor: float) -> Queries:
-        """`x (m, d)` as points, with the distance beyond which nothing can pass `floor`."""
+        """Points of the queries `x (m, d)`, and how far away a neighbour above `floor` can lie."""
         points = np.zeros((len(x), self.width), np.float32)
         square = np.empty(len(x))
         start = 0
@@ -65,14 +65,14 @@ class Frame:
             rows = slice(start, start + len(moved))
             points[rows, : x.shape[1]], square[rows] = moved, squares
             start = rows.stop
-        # A little below the floor, since similarities are compared after rounding to float32.
+        # Slightly below the floor: similarities are compared after rounding to float32.
         bound = self.metric.affinity_at(floor * (1 - 1e-6))
         if self.metric.geometry == "distance":
             limit = np.full(len(x), -bound)
         else:
             limit = square + self.longest**2 - 2 * bound
-        # As in candidates.py: a sum of d float32 terms errs by at most d · 2^-24 of its size, and
-        # so do the points; a squared distance has twice the terms of a product.
+        # As in candidates.py: a sum of d float32 terms is off by at most d · 2^-24 of its size, and
+        # so are the points; a squared distance has twice the terms of a product.
         margin = (self.width + 16) * 2.0**-22 * (np.sqrt(square) + self.longest) ** 2
         margin += self.width * np.finfo(np.float32).tiny
         return Queries(points, limit + margin, margin)
@@ -82,7 +82,7 @@ class Frame:
         return len(self.centre) + (self.metric.geometry != "distance")
 
     def _moved(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Blocks of `x` moved to the centre, or at length 1: float64 (b, d), their squares (b,)."""
+        """Blocks of `x`, centred or scaled to length 1: float64 (b, d), with squared norms (b,)."""
         for start in range(0, len(x), ROWS):
             block = x[start : start + ROWS] - self.centre
             square = row_sums(block * block)
@@ -94,8 +94,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Queries:
-    """points: float32 (m, width). limit, margin: float64 (m,), squared distances: beyond `limit`
-    lies no neighbour above the floor; `margin` bounds the error of one."""
+    """Queries as points.
+
+    points: float32 (m, width).
+    limit: float64 (m,), the squared distance beyond which no neighbour passes the floor.
+    margin: float64 (m,), bounds the error of a squared distance.
+    """
 
     points: np.ndarray
     limit: np.ndarray

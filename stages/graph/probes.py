@@ -1,7 +1,7 @@
-"""How many cells a query reads: as many as it takes to find nearly all that there is.
+"""How many cells a query reads: as many as it takes to find nearly all neighbours.
 
 No fixed number serves all features, so it is measured: the exact neighbours of a seeded sample of
-keys, found among all keys, against what the index finds of them.
+keys are compared with those that the index finds.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from stages.graph.similarity import Metric
 SAMPLE, SEED = 512, 0
 """Keys whose exact neighbours are looked up: some ten thousand edges."""
 BLOCK = 64
-"""Of them at once, so that their strip stays small where there are millions of keys."""
+"""Sampled keys compared at once, so that their strip stays small with millions of keys."""
 LEAST = 8
-"""Probes to begin with; they double."""
+"""Probes to start with; they double until enough is found."""
 WANTED = 0.98
-"""Share of the neighbours that a row must find. An edge of the training graph needs both ends to
-find it, so about 0.96 of those are there."""
+"""Share of the neighbours that a row must find. Both ends must find an edge of the training graph,
+so about 0.96 of its edges are found."""
 
 
 def tuned_index(
     keys: np.ndarray, metric: Metric, floor: float, max_neighbors: int | None
 ) -> tuple[CellIndex, dict[str, float]]:
-    """An index of `keys (n, d)` with the probes that it needs, and what graph.json says of it.
+    """An index of `keys (n, d)` with the probes that it needs, and its entries of graph.json.
 
-    Its recall is over the sample's neighbours, a key itself not counted; 1 where there are none.
-    With every cell read it is 1, so the wanted recall is always reached.
+    The recall is taken over the sample's neighbours, a key itself not counted; it is 1 where there
+    are none, and where every cell is read, so the wanted recall is always reached.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def tuned_index(
     rows = np.random.default_rng(SEED).choice(len(keys), min(SAMPLE, len(keys)), replace=False)
     k = None if max_neighbors is None else max_neighbors + 1  # the key itself is the first
 
-    def neighbours(through: CellIndex | None) -> sp.csr_array:
+    def neighbors(through: CellIndex | None) -> sp.csr_array:
         found = build_rows(keys[rows], keys, metric, floor, k, block_rows=BLOCK, index=through)
         edges = found.tocoo()
         others = edges.col != rows[edges.row]
         place = edges.row[others], edges.col[others]
         return sp.csr_array((np.ones(len(place[0]), np.int64), place), shape=found.shape)
 
-    true = neighbours(None)
+    true = neighbors(None)
     probes = LEAST
     while True:
         index = index.reading(probes)
-        recall = true.multiply(neighbours(index)).nnz / true.nnz if true.nnz else 1.0
+        recall = true.multiply(neighbors(index)).nnz / true.nnz if true.nnz else 1.0
         if recall >= WANTED or index.probes == index.cells:
             return index, {
                 "cells": index.cells,

@@ -1,9 +1,9 @@
-"""The four similarities of Table 3, each mapped to [0, 1], as floors and τ expect.
+"""The four similarities of Table 3, each mapped to [0, 1], as the floor and τ expect.
 
-A metric has two parts. Its *affinity* is the raw, exact quantity that ranks neighbours (−||x_i −
-x_j||², cos, or x_i · x_j: more is closer). `weigh` maps an affinity to the similarity that the
-graph stores; it never decreases. A mention's similarity to itself is 1 by definition, which `dot`
-would not give.
+A metric has two parts. Its *affinity* is the exact quantity that ranks neighbours: −||x_i − x_j||²,
+cos, or x_i · x_j, larger for closer pairs. `weigh`, which never decreases, maps an affinity to the
+similarity that the graph stores. A mention's similarity to itself is 1 by definition, since `dot`
+alone would not make it 1.
 
 | metric    | affinity     | similarity                        | is 1 for                  |
 |-----------|--------------|-----------------------------------|---------------------------|
@@ -12,8 +12,8 @@ would not give.
 | cosine    | cos          | max(0, cos)                       | equal directions          |
 | dot       | x_i · x_j    | x_i · x_j / s², cut to [0, 1]     | two of the longest vectors|
 
-b is the bandwidth, s² the largest squared norm in training: by Cauchy-Schwarz no training pair
-exceeds it. Negative cosines and dots become 0: any τ ≥ 0 of eq. 4 drops them as they are.
+b is the bandwidth, s² the largest squared norm in training, which by Cauchy-Schwarz no product of a
+training pair exceeds. Negative cosines and products become 0; any τ ≥ 0 of eq. 4 would drop them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from stages.graph.distances import GraphError, row_sums, squared_distances
 
 Geometry = Literal["distance", "direction", "product"]
-"""What an affinity is of: differences, unit vectors, or the vectors themselves."""
+"""What an affinity is computed from: differences, unit vectors, or the vectors themselves."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Cosine:
     geometry: Geometry = "direction"
 
     def weigh(self, affinity: np.ndarray) -> np.ndarray:
-        return np.clip(affinity, 0, 1)
+        similarity: np.ndarray = np.clip(affinity, 0, 1)
+        return similarity
 
     def affinity_at(self, floor: float) -> float:
         return floor
@@ -118,7 +119,7 @@ def make_metric(name: str, bandwidth: float, scale: float) -> Metric:
 def affinities(metric: Metric, x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:
     """Exact affinities of paired rows, `(c, d)` and `(c, d)` -> float64 `(c,)`.
 
-    Bit-equal with the arguments swapped, and in whatever block a pair comes.
+    The bits of a pair depend neither on the order of the two nor on the block that it comes in.
     """
     if metric.geometry == "distance":
         return -squared_distances(x_i, x_j)
@@ -126,7 +127,8 @@ def affinities(metric: Metric, x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:
     if metric.geometry == "product":
         return dot
     norms = lengths(x_i) * lengths(x_j)
-    return np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
+    cosine: np.ndarray = np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
+    return cosine
 
 
 def similarity(metric: Metric, x_i: np.ndarray, x_j: np.ndarray) -> np.ndarray:

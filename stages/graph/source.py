@@ -1,4 +1,4 @@
-"""What the graph reads of the feature store, and from which records the store was made."""
+"""What the graph reads of a feature store."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class GraphSource:
     features: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray]
 
-
-def read_source(store: FeatureStore) -> GraphSource:
-    """Gather what a graph needs."""
-    features, pictures = {}, {}
-    for split in SPLITS:
-        text, image = store[f"mentions/{split}/text"], store[f"mentions/{split}/image"]
-        rows = text.slice(0, len(text))
-        features[split] = store["texts/global"].gather(rows).astype(np.float32)
-        pictures[split] = image.slice(0, len(image))
-    return GraphSource(features, pictures)
+    @classmethod
+    def of(cls, store: FeatureStore) -> GraphSource:
+        """Gathered from an open store."""
+        features, pictures = {}, {}
+        for split in SPLITS:
+            text, image = store[f"mentions/{split}/text"], store[f"mentions/{split}/image"]
+            rows = text.slice(0, len(text))
+            features[split] = store["texts/global"].gather(rows).astype(np.float32)
+            pictures[split] = image.slice(0, len(image))
+        return cls(features, pictures)

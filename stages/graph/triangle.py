@@ -1,41 +1,39 @@
 """The graph of mentions among themselves from half of the products: each pair i < j once.
 
-A row then sees only a part of its pairs at a time, so the bound of its k-th best is of no use and
-the floor alone has to thin the candidates. Where it does, this is nearly twice as fast as whole
-rows; where it does not (`few_above`), whole rows are. The result is the same to the bit.
+A row then sees only part of its pairs at a time, so a bound on its k-th best score is of no use,
+and the floor alone has to thin out the candidates. Where it leaves few (`few_above`), this route is
+nearly twice as fast as whole rows; where it leaves many, whole rows are faster. The result is the
+same to the bit.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse as sp
 
-from stages.graph.candidates import Scores
-
-if TYPE_CHECKING:
-    from stages.graph.build import SamePicture, Weigher
+from stages.graph.candidates import CandidateScores
+from stages.graph.excluded import Excluded
+from stages.graph.weigher import Weigher
 
 SAMPLE = 64
-"""Rows, evenly spread, whose candidates are counted beforehand."""
+"""Evenly spread rows whose candidates are counted beforehand."""
 FEW = 128
-"""Candidates a row, on average, up to which weighing them all is the lesser part."""
+"""Candidates a row, on average, up to which weighing them all costs less than the product."""
 PIECE = 64
 """Rows scanned at once."""
 
 
-def few_above(scores: Scores) -> bool:
-    """Whether the floor leaves few enough candidates; decides on speed, never on the result."""
+def few_above(scores: CandidateScores) -> bool:
+    """Whether the floor leaves few enough candidates; affects the speed alone."""
     rows = np.unique(np.linspace(0, len(scores.left) - 1, SAMPLE).astype(int))
     above = scores.left[rows] @ scores.right.T > scores.least[rows, None]
     return bool(above.sum() <= FEW * len(rows))
 
 
 def both_ways(
-    scores: Scores, weigher: Weigher, block_rows: int, masks: SamePicture | None
+    scores: CandidateScores, weigher: Weigher, block_rows: int, excluded: Excluded
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of all i ≠ j above the floor, the `weigher.k` best of each row; as `Weigher.weigh`."""
+    """The `weigher.k` best of each row among all i ≠ j above the floor, as `Weigher.weigh`."""
     n = len(scores.left)
     buffer = np.empty(min(block_rows, n) * n, np.float32)
     first, second, affinities, weights = [], [], [], []
@@ -45,9 +43,8 @@ def both_ways(
         np.matmul(scores.left[start:stop], scores.right[start:].T, out=strip)
         for top in range(start, stop, PIECE):
             i, j = candidates(scores, strip[top - start : top - start + PIECE], top, start)
-            if masks is not None:
-                apart = ~masks.shared(i, j)
-                i, j = i[apart], j[apart]
+            allowed = excluded.allows(i, j)
+            i, j = i[allowed], j[allowed]
             affinity = weigher.affinity(i, j)
             weight, above = weigher.above_floor(affinity)
             first.append(i[above])
@@ -55,7 +52,8 @@ def both_ways(
             affinities.append(affinity[above])
             weights.append(weight[above])
     i, j = np.concatenate(first), np.concatenate(second)
-    # Numbers of pairs, from 1, brought into the order of rows and columns by a counting sort.
+    # Sorts the pairs by row and column, both ways round: SciPy's conversion is a counting sort, and
+    # the values it carries are the pairs' numbers from 1 (a stored 0 could be dropped).
     upper = sp.csr_array((np.arange(1, len(i) + 1), (i, j)), shape=(n, n))
     pairs = sp.csr_array(upper + upper.T)
     pairs.sort_indices()
@@ -66,7 +64,7 @@ def both_ways(
 
 
 def candidates(
-    scores: Scores, piece: np.ndarray, top: int, start: int
+    scores: CandidateScores, piece: np.ndarray, top: int, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs i < j above the floor in `piece (p, n - start)`, of the rows from `top` on."""
     rows = slice(top, top + len(piece))

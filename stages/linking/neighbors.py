@@ -9,7 +9,7 @@ from stages.features.batches import GraphReading, SplitGraph
 from stages.features.cached import CachedFeatures
 from stages.features.neighborhood import limit_neighbors
 from stages.graph.build import build_rows
-from stages.graph.graph import Graph, beside
+from stages.graph.graph import Graph, hstack_csr
 from stages.linking.features import BesideStore
 
 
@@ -51,7 +51,7 @@ class TrainingGraph:
             exclude,
         )
         own = sp.csr_array(sp.eye_array(len(new), dtype=np.float32))
-        rows = limit_neighbors(beside(left, own), self.reading.limit)
+        rows = limit_neighbors(hstack_csr(left, own), self.reading.limit)
         return SplitGraph.below_train(
             self.train, rows, self.images, mentions.image_rows, self.reading
         )

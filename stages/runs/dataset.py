@@ -21,7 +21,7 @@ from stages.features.data import LinkingData
 from stages.features.relevance import relevant_pictures
 from stages.features.views import distinct_views
 from stages.graph.graph import Graph, build_graph, load_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.paths import SPLITS, DatasetPaths
@@ -166,7 +166,7 @@ class Dataset:
         """The data set's graph, or another one built in memory."""
         settled = self._settled(config)
         if settled.digest not in self._graphs:
-            source = read_source(self.store)
+            source = GraphSource.of(self.store)
             self._graphs[settled.digest] = build_graph(source.features, source.pictures, settled)
         return self._graphs[settled.digest]
 

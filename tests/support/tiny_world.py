@@ -12,11 +12,12 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from stages.config import load_params
-from stages.datasets.sources import read_source as read_records
+from stages.datasets.readers.jsonl import read_jsonl
+from stages.datasets.store import open_store, provenance_of
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
 from stages.graph.graph import build_graph
-from stages.graph.source import read_source
+from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 
 NAMES = [f"{first} {last}" for first in ("Ada", "Bo", "Cy", "Di") for last in "ABCDEFG"]
@@ -42,11 +43,12 @@ def tiny_world(base: Path) -> Path:
     paths = DatasetPaths("tiny")
     with contextlib.chdir(root):
         params = load_params("params.yaml", "tiny")
-        read_records("jsonl", paths.raw, "tiny", params.prepare).save(paths.records)
+        read_jsonl(paths.raw, "tiny").save(paths.records)
         extract(paths, params.extract)
-        source = read_source(paths)
+        store = open_store(paths)
+        source = GraphSource.of(store)
         graph = build_graph(source.features, source.pictures, params.graph)
-        graph.save(paths.graph, source.provenance)
+        graph.save(paths.graph, provenance_of(store))
     return root
 
 

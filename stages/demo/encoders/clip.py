@@ -1,99 +1,79 @@
 """The demo's encoder: a small CLIP in transformers' own format, trained without a hub.
 
-It plays the part of web pre-training. It learns from captions whose pictures belong to no entity
-and no mention, and from the training mentions' own pairs of text and picture, poor pictures
-included, as the web has them. It never sees a mention beside its gold entity, no picture of the
-knowledge base, nothing of the validation and test splits.
+It stands in for web pre-training. It learns from captions whose pictures belong to no entity and no
+mention, and from the training mentions' own pairs of text and picture, poor pictures included, as
+the web has them. It never sees a mention paired with its gold entity, a picture of the knowledge
+base, or anything of the validation and test splits.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from stages.config import DemoEncoderConfig
-from stages.demo.encoders.embeds import (
-    IMAGE_SIZE,
-    padded,
-    token_rows,
-    unit_images,
-    unit_texts,
-)
-from stages.demo.encoders.pairs import Pairs, read_pairs
+from stages.demo.encoders.pairs import Pairs
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.demo.encoders.training import (
-    Trained,
-    fit,
+    HEADS,
+    IMAGE_SIZE,
+    PATCH_SIZE,
+    WIDTH,
+    Objective,
+    Recipe,
     info_nce,
-    log_pairs,
+    parts,
     share_found,
     shifted,
     thinned,
+    token_ids,
 )
+from stages.encode.decode import normalised
+from stages.encode.encoders.encoder import Pixels, pad_ids
 
-PATCH_SIZE = 16  # 16 patches and CLS
-WIDTH = 128  # of both towers and of the projection
-VISION_LAYERS, TEXT_LAYERS, HEADS = 4, 2, 4
-MAX_POSITIONS = 77
-
-
-def train_demo_clip(raw: Path, config: DemoEncoderConfig) -> Trained:
-    """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
-
-    Raises
-    ------
-    MelovError: the raw files are not there.
-    """
-    pairs = read_pairs(raw, IMAGE_SIZE)
-    tokenizer = train_tokenizer(pairs.vocabulary_texts, max_length=MAX_POSITIONS)
-    log_pairs(pairs, tokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = CLIPModel(_architecture(tokenizer))
-    losses = _fit(model, [pairs.captions, pairs.mentions], tokenizer, config)
-    model.eval()
-    retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
-    return Trained(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
-
-
-def save_demo_clip(trained: Trained, folder: Path) -> None:
-    """Write weights, configuration, tokenizer and preprocessing for `from_pretrained(folder)`."""
-    square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    preprocessor = {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": square,
-        "resample": 1,  # LANCZOS, straight to the square, as extraction does it
-        "do_center_crop": False,
-        "crop_size": square,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": OPENAI_CLIP_MEAN,
-        "image_std": OPENAI_CLIP_STD,
-    }
-    trained.save(folder, preprocessor)
+VISION_LAYERS, TEXT_LAYERS = 4, 2
+_CPU = torch.device("cpu")
+_PIXELS = Pixels(IMAGE_SIZE, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
 
 
 @torch.inference_mode()
 def retrieval_accuracy(
     model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs, top: int = 1
 ) -> float:
-    """Share of texts whose own picture is among the `top` nearest of all in `pairs`, 0..1."""
-    texts = torch.cat([unit_texts(model, rows) for rows in token_rows(pairs.texts, tokenizer, 64)])
-    images = torch.cat(
-        [unit_images(model, pairs.pictures[i : i + 64]) for i in range(0, len(pairs), 64)]
-    )
+    """Share of texts whose own picture is among the `top` nearest of all in `pairs`, 0 to 1."""
+    ids = token_ids(pairs.texts, tokenizer)
+    texts = [unit_texts(model, ids[part]) for part in parts(len(pairs))]
+    images = [unit_images(model, pairs.pictures[part]) for part in parts(len(pairs))]
     return share_found(texts, images, top)
 
 
-def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
+def unit_texts(model: CLIPModel, ids: list[np.ndarray]) -> Tensor:
+    """Unit text_embeds (n, d) of n texts."""
+    # No mask: END pads too, attention is causal, and the first END is pooled.
+    padded, _ = pad_ids(ids, model.config.text_config.pad_token_id, _CPU)
+    pooled = model.text_model(input_ids=padded).pooler_output
+    return F.normalize(model.text_projection(pooled), dim=-1)
+
+
+def unit_images(
+    model: CLIPModel, pictures: np.ndarray, random: np.random.Generator | None = None
+) -> Tensor:
+    """uint8 (n, size, size, 3) -> unit image_embeds (n, d); with `random`, at varied contrast."""
+    x = normalised(pictures, _PIXELS, _CPU)  # (n, 3, size, size)
+    if random is not None:
+        contrast = random.uniform(0.8, 1.25, (len(x), 1, 1, 1)).astype(np.float32)
+        x = x * torch.from_numpy(contrast)
+    pooled = model.vision_model(pixel_values=x).pooler_output
+    return F.normalize(model.visual_projection(pooled), dim=-1)
+
+
+def _model(tokenizer: CLIPTokenizer) -> CLIPModel:
     tower = {
         "hidden_size": WIDTH,
         "intermediate_size": 2 * WIDTH,
@@ -105,7 +85,7 @@ def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
         **tower,
         "num_hidden_layers": TEXT_LAYERS,
         "vocab_size": len(tokenizer),
-        "max_position_embeddings": MAX_POSITIONS,
+        "max_position_embeddings": tokenizer.model_max_length,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
@@ -116,33 +96,52 @@ def _architecture(tokenizer: CLIPTokenizer) -> CLIPConfig:
         "image_size": IMAGE_SIZE,
         "patch_size": PATCH_SIZE,
     }
-    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
 
-def _fit(
-    model: CLIPModel, sources: list[Pairs], tokenizer: CLIPTokenizer, config: DemoEncoderConfig
-) -> list[float]:
-    """Symmetric InfoNCE of texts and pictures; returns each epoch's mean loss.
+def _objective(
+    model: CLIPModel, tokenizer: CLIPTokenizer, sources: Sequence[Pairs], random: Generator
+) -> Objective:
+    """Symmetric InfoNCE of texts and pictures.
 
-    A batch of one source has texts of like length, and never tells a caption from a post. A post
-    must also find its own text with a third of its tokens gone. Pictures alone ask no name or
-    occasion of a text; an encoder that has read the web represents both.
+    A post must also find its own text with a third of its tokens removed: pictures alone require no
+    name or occasion of a text, while an encoder that has read the web represents both.
     """
     posts = len(sources) - 1
-    random = np.random.default_rng(config.seed)
-    ids = [[row[0] for row in token_rows(source.texts, tokenizer, 1)] for source in sources]
+    ids = [token_ids(source.texts, tokenizer) for source in sources]
 
     def loss_of(source: int, rows: np.ndarray) -> Tensor:
         own = [ids[source][row] for row in rows]
-        texts = unit_texts(model, padded(own, tokenizer))
+        texts = unit_texts(model, own)
         images = unit_images(model, shifted(sources[source].pictures[rows], random), random)
         loss = info_nce(texts, images, model.logit_scale)
         if source == posts:
-            thin = padded([thinned(row, random) for row in own], tokenizer)
+            thin = [thinned(row, random) for row in own]
             loss = loss + info_nce(texts, unit_texts(model, thin), model.logit_scale)
         return loss
 
-    model.train()
-    sizes = [len(source) for source in sources]
-    weights = model.parameters()
-    return fit(weights, model.logit_scale, sizes, config, random, loss_of, "small CLIP")
+    return Objective(list(model.parameters()), model.logit_scale, loss_of)
+
+
+_SQUARE = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+SMALL_CLIP = Recipe(
+    title="small CLIP",
+    tokenizer=train_tokenizer,
+    model=_model,
+    objective=_objective,
+    retrieval=retrieval_accuracy,
+    preprocessor={
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": _SQUARE,
+        "resample": 1,  # LANCZOS, straight to the square, as extraction does it
+        "do_center_crop": False,
+        "crop_size": _SQUARE,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": OPENAI_CLIP_MEAN,
+        "image_std": OPENAI_CLIP_STD,
+    },
+)

@@ -1,8 +1,7 @@
-"""Pairs of text and picture from the demo's raw files, for training its small CLIP.
+"""Pairs of text and picture from the demo's raw files, on which its small encoders are trained.
 
-Read are: captions, and mentions of the training split. Never read are: pairs of a mention and its
-gold entity, the validation and the test split. The knowledge base gives words to the tokenizer,
-nothing else.
+Only captions and mentions of the training split are read: never a mention paired with its gold
+entity, nor the validation or test split. The knowledge base only lends the tokenizer its words.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from stages.encode.decode import PictureError, decode
 
 @dataclass(frozen=True)
 class Pairs:
-    """Texts with their pictures: row i of one belongs to row i of the other.
+    """Texts and their pictures, row by row.
 
     Parameters
     ----------
-    texts: n of them.
+    texts: n strings.
     pictures: uint8 (n, size, size, 3).
     """
 
@@ -39,15 +38,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class DemoPairs:
-    """What the small CLIP learns from, and what it is checked with.
+    """What a small encoder learns from, and what it is checked with.
 
     Parameters
     ----------
-    captions: captions with their pictures.
+    captions: with their pictures.
     mentions: `words [SEP] sentence` of training mentions, poor pictures included.
-    held_out: captions of looks, left out of `captions`.
-    skipped: training mentions whose picture is not there or does not decode.
-    vocabulary_texts: what the tokenizer is trained on.
+    held_out: captions of looks that `captions` lacks.
+    skipped: training mentions whose picture is missing or cannot be decoded.
+    vocabulary_texts: for training the tokenizer.
     """
 
     captions: Pairs
@@ -62,11 +61,11 @@ def read_pairs(raw: Path, size: int, held_out: int = 256) -> DemoPairs:
 
     Parameters
     ----------
-    held_out: at most; a tenth of the captions in a small data set.
+    held_out: at most; in a small data set, a tenth of the captions.
 
     Raises
     ------
-    MelovError: the raw files are not there.
+    MelovError: the raw files are missing.
     """
     captions = _load(raw / "captions.json")
     mentions = _load(raw / "DEMO_train.json")
@@ -104,7 +103,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
 
 
 def _decoded(pairs: list[tuple[str, Path]], size: int, what: str) -> tuple[Pairs, int]:
-    """The pairs whose picture decodes, and how many do not."""
+    """The pairs whose picture can be decoded, and the number of the others."""
     texts, pictures = [], []
     for text, path in tqdm(pairs, desc=f"decode {what}", unit="picture"):
         try:

@@ -16,18 +16,18 @@ _WORD_END = "</w>"
 def train_tokenizer(
     texts: Iterable[str], vocabulary: int = 2800, max_length: int = 77
 ) -> CLIPTokenizer:
-    """Lower-case byte pairs with `</w>` at a word's end; END ends and pads every text.
+    """Lower-case byte pairs, with `</w>` at the end of a word; END ends and pads every text.
 
-    As in OpenAI's vocabulary, each byte stands there with and without the suffix, so no text in
-    any script has an unknown token (which would be END, and end the text early), and END has the
-    highest number, so the two ways of finding it (by value, by maximum) agree.
+    As in OpenAI's vocabulary, every byte is a token with and without the suffix, so no text in any
+    script has an unknown token (which would be END and end the text early). END has the highest
+    id, so the two ways of finding it, by value and by maximum, agree.
 
     Parameters
     ----------
-    vocabulary: tokens at most: 512 bytes, merges, START and END.
+    vocabulary: most tokens: 512 bytes, merges, START and END.
     max_length: what `truncation=True` cuts to, END kept.
     """
-    # An untrained CLIPTokenizer lends its normalizer and its splitting into words.
+    # An untrained CLIPTokenizer supplies the normalizer and the splitting into words.
     backend = CLIPTokenizer().backend_tokenizer
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     last_letters = [letter + _WORD_END for letter in letters]
@@ -35,8 +35,8 @@ def train_tokenizer(
         texts,
         BpeTrainer(
             vocab_size=vocabulary - 2,
-            # The trainer settles ties by number and numbers the last letters in the order of a
-            # hash map, differently in each run. Listed as special, they are numbered beforehand.
+            # The trainer breaks ties by id, and assigns the last letters ids in the order of a hash
+            # map, which differs between runs. As special tokens they get their ids beforehand.
             special_tokens=last_letters,
             initial_alphabet=letters,
             end_of_word_suffix=_WORD_END,

@@ -1,11 +1,11 @@
-"""How the demo's small encoders are trained: batches of pairs, their disturbances, the loss."""
+"""How the demo's small encoders are trained: one recipe each, one loop for both."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,56 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.config import DemoEncoderConfig
-from stages.demo.encoders.pairs import DemoPairs
+from stages.demo.encoders.pairs import Pairs, read_pairs
 
-_SHIFT = 4  # pixels: pictures are moved by at most so much in training
+IMAGE_SIZE, PATCH_SIZE = 64, 16  # 16 patches
+WIDTH, HEADS = 128, 4  # of every layer of both encoders
+MAX_TOKENS = 40  # what extraction reads of a text
+PART = 64  # pairs encoded at once when the trained encoder is checked
+_SHIFT = 4  # pixels by which pictures are moved at most
 _WARM_UP = 0.05  # of the steps
 _WEIGHT_DECAY = 0.1
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised.
+
+    Parameters
+    ----------
+    weights: everything that is trained, `logit_scale` among them.
+    loss_of: the loss of a source (its place among the sources) and rows of it.
+    """
+
+    weights: Sequence[nn.Parameter]
+    logit_scale: nn.Parameter
+    loss_of: Callable[[int, np.ndarray], Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What distinguishes one small encoder from another.
+
+    Parameters
+    ----------
+    tokenizer: trained on the given texts.
+    model: untrained, with torch's random state as it is.
+    objective: of model, tokenizer, sources and the generator of all that training draws.
+    retrieval: share, 0 to 1, of a model's held-out texts that find their own pair.
+    preprocessor: content of preprocessor_config.json.
+    """
+
+    title: str
+    tokenizer: Callable[[list[str]], PreTrainedTokenizerBase]
+    model: Callable[[PreTrainedTokenizerBase], PreTrainedModel]
+    objective: Callable[
+        [PreTrainedModel, PreTrainedTokenizerBase, Sequence[Pairs], np.random.Generator], Objective
+    ]
+    retrieval: Callable[[PreTrainedModel, PreTrainedTokenizerBase, Pairs], float]
+    preprocessor: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,65 +78,59 @@ class Trained:
     ----------
     model, tokenizer: in evaluation mode, on the CPU.
     losses: mean contrastive loss of each epoch.
-    retrieval: share of held-out captions that find their own among the held-out ones.
-    held_out: how many of them there are.
+    retrieval: share of the `held_out` captions that find their own pair among all of them.
     """
 
+    recipe: Recipe
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     losses: tuple[float, ...]
     retrieval: float
     held_out: int
 
-    def save(self, folder: Path, preprocessor: dict[str, Any]) -> None:
+    def save(self, folder: Path) -> None:
         """Weights, configuration, tokenizer and preprocessing, for `from_pretrained(folder)`."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         # By hand: the library's own classes ask for torchvision, which nothing here needs.
-        text = json.dumps(preprocessor, indent=2) + "\n"
+        text = json.dumps(self.recipe.preprocessor, indent=2) + "\n"
         (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
 
 
-def log_pairs(pairs: DemoPairs, tokenizer: PreTrainedTokenizerBase) -> None:
+def train(recipe: Recipe, raw: Path, config: DemoEncoderConfig) -> Trained:
+    """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
+
+    Raises
+    ------
+    MelovError: the raw files are missing.
+    """
+    pairs = read_pairs(raw, IMAGE_SIZE)
+    tokenizer = recipe.tokenizer(pairs.vocabulary_texts)
     logger.info(
         "%d captions, %d training mentions with a picture (%d without), %d tokens",
-        len(pairs.captions),
-        len(pairs.mentions),
-        pairs.skipped,
-        len(tokenizer),
-    )
+        len(pairs.captions), len(pairs.mentions), pairs.skipped, len(tokenizer),
+    )  # fmt: skip
+    sources = [pairs.captions, pairs.mentions]
+    random = np.random.default_rng(config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = recipe.model(tokenizer)
+        objective = recipe.objective(model, tokenizer, sources, random)
+        model.train()
+        losses = _fit(objective, [len(source) for source in sources], config, random, recipe.title)
+        model.eval()
+        retrieval = recipe.retrieval(model, tokenizer, pairs.held_out)
+    return Trained(recipe, model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
 
 
-def share_found(queries: Tensor, own: Tensor, top: int) -> float:
-    """Share of rows of `queries` whose own row is among the `top` nearest of `own`, 0..1.
-
-    Shapes
-    ------
-    queries, own: (n, d)
-    """
-    nearest = (queries @ own.T).topk(top).indices  # (n, top)
-    return float(nearest.eq(torch.arange(len(own))[:, None]).any(1).float().mean())
-
-
-def fit(
-    weights: Iterable[nn.Parameter],
-    logit_scale: nn.Parameter,
+def _fit(
+    objective: Objective,
     sizes: Sequence[int],
     config: DemoEncoderConfig,
     random: np.random.Generator,
-    loss_of: Callable[[int, np.ndarray], Tensor],
     title: str,
 ) -> list[float]:
-    """Train on batches of one source each, all in random order; each epoch's mean loss.
-
-    Parameters
-    ----------
-    weights: what is trained, `logit_scale` among them.
-    sizes: pairs of each source.
-    loss_of: the loss of a source (its place in `sizes`) and rows of it.
-    title: of the progress bar.
-    """
-    weights = list(weights)
+    """Train on batches of one source each, all in random order; returns each epoch's mean loss."""
 
     def order() -> list[tuple[int, np.ndarray]]:
         return [
@@ -105,7 +141,7 @@ def fit(
 
     steps = config.epochs * len(order())
     optimizer = torch.optim.AdamW(
-        weights, config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
+        objective.weights, config.learning_rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps))
     losses = []
@@ -115,19 +151,42 @@ def fit(
             random.shuffle(batches)
             total = 0.0
             for source, rows in batches:
-                loss = loss_of(source, rows)
+                loss = objective.loss_of(source, rows)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(weights, 1.0)
+                torch.nn.utils.clip_grad_norm_(objective.weights, 1.0)
                 optimizer.step()
                 schedule.step()
                 with torch.no_grad():
-                    logit_scale.clamp_(max=_MAX_LOGIT_SCALE)
+                    objective.logit_scale.clamp_(max=_MAX_LOGIT_SCALE)
                 total += loss.item()
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             losses.append(total / len(batches))
     return losses
+
+
+def token_ids(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
+    """int64 (n_t,) of each text, cut to MAX_TOKENS, the tokens at both ends included."""
+    rows = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    return [np.array(row, np.int64) for row in rows]
+
+
+def parts(count: int) -> list[slice]:
+    """`count` rows, PART at a time."""
+    return [slice(start, start + PART) for start in range(0, count, PART)]
+
+
+def share_found(queries: Sequence[Tensor], own: Sequence[Tensor], top: int) -> float:
+    """Share of rows of `queries` whose own row is among the `top` nearest of `own`, 0 to 1.
+
+    Shapes
+    ------
+    queries, own: (n, d) in parts
+    """
+    scores = torch.cat(list(queries)) @ torch.cat(list(own)).T  # (n, n)
+    nearest = scores.topk(top).indices  # (n, top)
+    return float(nearest.eq(torch.arange(len(scores))[:, None]).any(1).float().mean())
 
 
 def info_nce(first: Tensor, second: Tensor, logit_scale: Tensor) -> Tensor:
@@ -137,11 +196,11 @@ def info_nce(first: Tensor, second: Tensor, logit_scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
-def thinned(ids: Tensor, random: np.random.Generator) -> Tensor:
-    """A text (n_t,) with each inner token kept at a chance of two thirds; both ends stay."""
+def thinned(ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A text (n_t,) that keeps each inner token with probability 2/3, and both ends."""
     keep = random.random(len(ids)) < 2 / 3
     keep[[0, -1]] = True
-    return ids[torch.from_numpy(keep)]
+    return ids[keep]
 
 
 def shifted(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -164,5 +223,5 @@ def _rate(progress: float) -> float:
 
 
 def _batches(rows: int, size: int, random: np.random.Generator) -> list[np.ndarray]:
-    """All rows in random order, cut into batches of about `size`, no two of unlike size."""
+    """All rows in random order, in batches of about `size` that differ by one row at most."""
     return np.array_split(random.permutation(rows), max(1, round(rows / size)))

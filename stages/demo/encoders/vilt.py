@@ -1,128 +1,90 @@
 """The demo's joint encoder: a small ViLT in transformers' own format, trained without a hub.
 
-For the baseline `vilt`, as the small CLIP is for the others, and from the same pairs: captions, and
-the training mentions' own texts and pictures (`demo_pairs`).
+The baseline `vilt` reads it, as the other heads read the small CLIP, and both learn from the same
+pairs (`pairs.py`).
 
-A published ViLT learns to tell pairs that match from pairs that do not and to fill in masked words,
-on millions of pairs. In the minutes that the demo has, neither brings anything into [CLS]. So
-[CLS] is trained for what the baseline asks of it: two disturbed views of a pair find each other
-among the views of a batch's other pairs.
+A published ViLT learns from millions of pairs to tell those that match from those that do not and
+to fill in masked words. In the demo's few minutes, neither teaches [CLS] anything. So [CLS] is
+trained for what the baseline asks of it: two disturbed views of a pair must find each other among
+the views of the other pairs in the batch.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor, nn
 from transformers import BertTokenizer, ViltConfig, ViltModel
 
-from stages.config import DemoEncoderConfig
-from stages.demo.encoders.pairs import Pairs, read_pairs
+from stages.demo.encoders.pairs import Pairs
 from stages.demo.encoders.training import (
-    Trained,
-    fit,
+    HEADS,
+    IMAGE_SIZE,
+    MAX_TOKENS,
+    PATCH_SIZE,
+    WIDTH,
+    Objective,
+    Recipe,
     info_nce,
-    log_pairs,
+    parts,
     share_found,
     shifted,
     thinned,
+    token_ids,
 )
 from stages.demo.encoders.wordpiece import train_wordpiece
 from stages.encode.decode import normalised
 from stages.encode.encoders.encoder import Pixels, pad_ids
 
-IMAGE_SIZE = 64
-PATCH_SIZE = 16  # 16 patches, and a [CLS] of the picture beside that of the text
-WIDTH, LAYERS, HEADS = 128, 4, 4
-MAX_TOKENS = 40  # what extraction reads of a text
+LAYERS = 4
 _GREY = (0.5, 0.5, 0.5)  # ViLT's mean and deviation
 _PIXELS = Pixels(IMAGE_SIZE, _GREY, _GREY)
 _BLANK, _SILENT = 0.5, 0.25  # share of first views without the picture, and without the text
 _LOGIT_SCALE = 10.0  # at the start
 
 
-def train_demo_vilt(raw: Path, config: DemoEncoderConfig) -> Trained:
-    """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
-
-    Raises
-    ------
-    MelovError: the raw files are not there.
-    """
-    pairs = read_pairs(raw, IMAGE_SIZE)
-    tokenizer = train_wordpiece(pairs.vocabulary_texts, max_length=MAX_TOKENS)
-    log_pairs(pairs, tokenizer)
-    # transformers draws the order of the patches from torch's generator at every step.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = ViltModel(_architecture(tokenizer), add_pooling_layer=False)
-        losses = _fit(model, [pairs.captions, pairs.mentions], tokenizer, config)
-        model.eval()
-        retrieval = retrieval_accuracy(model, tokenizer, pairs.held_out)
-    return Trained(model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
-
-
-def save_demo_vilt(trained: Trained, folder: Path) -> None:
-    """Write weights, configuration, tokenizer and preprocessing for `from_pretrained(folder)`."""
-    preprocessor = {
-        "image_processor_type": "ViltImageProcessor",
-        "do_resize": True,
-        "size": {"shortest_edge": IMAGE_SIZE},
-        "size_divisor": PATCH_SIZE,
-        "resample": 1,  # LANCZOS, as extraction does it
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": _GREY,
-        "image_std": _GREY,
-        "do_pad": True,
-    }
-    trained.save(folder, preprocessor)
-
-
 @torch.inference_mode()
 def retrieval_accuracy(
     model: ViltModel, tokenizer: BertTokenizer, pairs: Pairs, top: int = 1
 ) -> float:
-    """Share of texts, with a blank for a picture, whose own pair is among the `top` nearest, 0..1.
+    """Share of texts with a blank picture whose own pair is among the `top` nearest, 0 to 1.
 
-    Blanks are what a record without a picture is read with.
+    A record without a picture is encoded with such a blank.
     """
-    ids = _token_ids(pairs.texts, tokenizer)
+    ids = token_ids(pairs.texts, tokenizer)
     blank = np.ones(len(pairs), bool)
-    parts = [slice(i, i + 64) for i in range(0, len(pairs), 64)]
-    texts = [unit_joint(model, ids[p], pairs.pictures[p], blank[p]) for p in parts]
-    whole = [unit_joint(model, ids[p], pairs.pictures[p], ~blank[p]) for p in parts]
-    return share_found(torch.cat(texts), torch.cat(whole), top)
+    cut = parts(len(pairs))
+    texts = [unit_joint(model, ids[p], pairs.pictures[p], blank[p]) for p in cut]
+    whole = [unit_joint(model, ids[p], pairs.pictures[p], ~blank[p]) for p in cut]
+    return share_found(texts, whole, top)
 
 
 def unit_joint(
-    model: ViltModel, ids: list[Tensor], pictures: np.ndarray, blank: np.ndarray
+    model: ViltModel, ids: list[np.ndarray], pictures: np.ndarray, blank: np.ndarray
 ) -> Tensor:
-    """Unit [CLS] states of n pairs.
+    """Unit [CLS] states (n, d) of n pairs.
 
     Parameters
     ----------
     ids: n texts.
     pictures: uint8 (n, size, size, 3).
-    blank: bool (n,), where the mean colour stands for the picture.
-
-    Returns
-    -------
-    (n, d)
+    blank: bool (n,), where the mean colour replaces the picture.
     """
     x = normalised(pictures, _PIXELS, torch.device("cpu"))  # (n, 3, size, size)
     x[torch.from_numpy(blank)] = 0
-    padded, mask = pad_ids([row.numpy() for row in ids], model.config.pad_token_id, x.device)
+    padded, mask = pad_ids(ids, model.config.pad_token_id, x.device)
     out = model(input_ids=padded, attention_mask=mask, pixel_values=x)
     return F.normalize(out.last_hidden_state[:, 0], dim=-1)
 
 
-def _architecture(tokenizer: BertTokenizer) -> ViltConfig:
-    return ViltConfig(
+def _model(tokenizer: BertTokenizer) -> ViltModel:
+    # In training it draws the order of the patches from torch's generator at every step.
+    config = ViltConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
         num_hidden_layers=LAYERS,
@@ -136,18 +98,18 @@ def _architecture(tokenizer: BertTokenizer) -> ViltConfig:
         max_position_embeddings=MAX_TOKENS,
         pad_token_id=tokenizer.pad_token_id,
     )
+    return ViltModel(config, add_pooling_layer=False)
 
 
-def _fit(
-    model: ViltModel, sources: list[Pairs], tokenizer: BertTokenizer, config: DemoEncoderConfig
-) -> list[float]:
-    """InfoNCE of two views of each pair; returns each epoch's mean loss.
+def _objective(
+    model: ViltModel, tokenizer: BertTokenizer, sources: Sequence[Pairs], random: Generator
+) -> Objective:
+    """InfoNCE of two views of each pair.
 
     A view lacks a third of the text's tokens and has its picture moved. Half of the first views
-    have a blank for the picture and a quarter have no text, so [CLS] has to hold both.
+    have a blank picture and a quarter have no text, so [CLS] must represent both.
     """
-    random = np.random.default_rng(config.seed)
-    ids = [_token_ids(source.texts, tokenizer) for source in sources]
+    ids = [token_ids(source.texts, tokenizer) for source in sources]
     logit_scale = nn.Parameter(torch.tensor(math.log(_LOGIT_SCALE)))
 
     def view(source: int, rows: np.ndarray, blank: np.ndarray, silent: np.ndarray) -> Tensor:
@@ -164,13 +126,26 @@ def _fit(
         first = view(source, rows, blank, silent)
         return info_nce(first, view(source, rows, nothing, nothing), logit_scale)
 
-    model.train()
-    sizes = [len(source) for source in sources]
-    weights = [*model.parameters(), logit_scale]
-    return fit(weights, logit_scale, sizes, config, random, loss_of, "small ViLT")
+    return Objective([*model.parameters(), logit_scale], logit_scale, loss_of)
 
 
-def _token_ids(texts: list[str], tokenizer: BertTokenizer) -> list[Tensor]:
-    """int64 (n_t,) of each text, [CLS] and [SEP] included."""
-    rows = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
-    return [torch.tensor(row) for row in rows]
+SMALL_VILT = Recipe(
+    title="small ViLT",
+    tokenizer=train_wordpiece,
+    model=_model,
+    objective=_objective,
+    retrieval=retrieval_accuracy,
+    preprocessor={
+        "image_processor_type": "ViltImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": IMAGE_SIZE},
+        "size_divisor": PATCH_SIZE,
+        "resample": 1,  # LANCZOS, as extraction does it
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": _GREY,
+        "image_std": _GREY,
+        "do_pad": True,
+    },
+)

@@ -14,15 +14,15 @@ _INSIDE = "##"
 def train_wordpiece(
     texts: Iterable[str], vocabulary: int = 2800, max_length: int = 40
 ) -> BertTokenizer:
-    """Lower-case word pieces, `##` before those inside a word; every letter of `texts` is one.
+    """Lower-case word pieces, with `##` before those inside a word; every letter is a piece.
 
     Parameters
     ----------
-    vocabulary: tokens at most.
+    vocabulary: most tokens.
     max_length: what `truncation=True` cuts to, [SEP] kept.
     """
     texts = [text.replace("[SEP]", " ") for text in texts]
-    # An untrained BertTokenizer lends its normalizer and its splitting into words.
+    # An untrained BertTokenizer supplies the normalizer and the splitting into words.
     backend = BertTokenizer().backend_tokenizer
     normalized = (backend.normalizer.normalize_str(text) for text in texts)
     letters = sorted(set("".join(normalized)) - {" "})
@@ -30,8 +30,8 @@ def train_wordpiece(
         texts,
         WordPieceTrainer(
             vocab_size=vocabulary,
-            # As in demo_tokenizer: the trainer settles ties by number, and would number the letters
-            # in the order of a hash map. Listed as special, they are numbered beforehand.
+            # As in tokenizer.py: the trainer breaks ties by id, and would assign the letters ids in
+            # the order of a hash map. As special tokens they get theirs beforehand.
             special_tokens=[*_SPECIAL, *letters, *(_INSIDE + letter for letter in letters)],
             show_progress=False,
         ),

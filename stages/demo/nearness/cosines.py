@@ -58,7 +58,9 @@ def another(clean: np.ndarray, gold: np.ndarray, seed: int, kind: np.ndarray | N
 
 def _unit(x: np.ndarray) -> np.ndarray:
     """Rows of length 1; a row of zeros stays one."""
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    scaled: np.ndarray = x / np.maximum(length, np.finfo(np.float64).tiny)
+    return scaled
 
 
 def _share(below: np.ndarray, counted: np.ndarray) -> np.ndarray:

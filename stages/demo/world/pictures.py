@@ -84,10 +84,10 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
 
 def graphic(random: Random) -> Image.Image:
     """`low_value`: a smiley, a meme, a card with words; it shows nobody."""
-    ground = random.choice((*MAIN_COLOURS.values(), (235, 235, 235), (30, 30, 30)))
+    r, g, b = random.choice((*MAIN_COLOURS.values(), (235, 235, 235), (30, 30, 30)))
     # A tint of its own: no graphic of a caption has the bytes of a mention's.
-    ground = tuple(max(0, min(255, c + random.randint(-18, 18))) for c in ground)
-    canvas = Canvas(ground)
+    r, g, b = (max(0, min(255, c + random.randint(-18, 18))) for c in (r, g, b))
+    canvas = Canvas((r, g, b))
     sort = random.choice(("smiley", "card", "meme"))
     if sort != "card":
         canvas.frame(0.5, 0.5 if sort == "smiley" else 0.55, random.uniform(0.7, 0.95))
@@ -104,7 +104,7 @@ def graphic(random: Random) -> Image.Image:
     image = canvas.finish()
     if sort != "smiley":
         draw = ImageDraw.Draw(image)
-        light = sum(ground) < 380 or sort == "meme"
+        light = r + g + b < 380 or sort == "meme"
         draw.text(
             (
                 PICTURE_SIZE / 2,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.config import ExtractConfig
@@ -70,15 +71,19 @@ def family_of(text: Checkpoint) -> Family:
     return next(family for family in FAMILIES if family.accepts(text.model_type))
 
 
-def find_checkpoints(config: ExtractConfig) -> Checkpoints:
+def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
     """Resolve the configuration's encoders to folders, without loading a weight.
+
+    Parameters
+    ----------
+    root: the project's folder, which local folders are relative to.
 
     Raises
     ------
     CheckpointError: see `find_checkpoint`; also for `image_encoder: same` with a family of text
         alone, and for another image encoder than its own with one that has its own.
     """
-    text = find_checkpoint(config.text_encoder, config.revision)
+    text = find_checkpoint(config.text_encoder, config.revision, root)
     text.require_tokenizer()
     family = family_of(text)
     if config.image_encoder == "none":
@@ -96,7 +101,7 @@ def find_checkpoints(config: ExtractConfig) -> Checkpoints:
             "encoder",
             "--set extract.image_encoder=same, or name a BERT-like text encoder",
         )
-    return Checkpoints(text, find_checkpoint(config.image_encoder))
+    return Checkpoints(text, find_checkpoint(config.image_encoder, root=root))
 
 
 def open_encoder(

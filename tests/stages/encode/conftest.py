@@ -1,12 +1,11 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from stages.config import DemoConfig, ExtractConfig
-from stages.demo.world.generate import generate
+from stages.config import ExtractConfig
 from stages.device import DTYPES
 from stages.encode.encoders.encoder import Encoder
 from stages.encode.encoders.families import find_checkpoints, open_encoder
@@ -50,20 +49,3 @@ def opened() -> Callable[..., Encoder]:
         return open_encoder(find_checkpoints(config), config, torch.device("cpu"), DTYPES[dtype])
 
     return open_it
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Same bits on any number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's raw folder, small."""
-    folder = tmp_path_factory.mktemp("demo") / "raw"
-    generate(DemoConfig(entities=50, mentions=100, captions=320), folder)
-    return folder

@@ -14,7 +14,7 @@ from stages.graph.distances import mean_distance, seeded_rows
 from stages.graph.graph import build_graph, load_graph
 from stages.paths import SPLITS
 from stages.section import ConfigError
-from tests.stages.graph.test_cells import clustered, edges
+from tests.support.graphs import clustered, edges
 
 SIZES = dict(zip(SPLITS, (600, 40, 50), strict=True))
 

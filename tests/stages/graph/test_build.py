@@ -6,60 +6,25 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.graph import build
+from stages.graph import build, weigher
 from stages.graph.build import build_rows
 from stages.graph.candidates import kth_best_bound
 from stages.graph.distances import GraphError
-from stages.graph.similarity import affinities, make_metric
-
-METRICS = ("kernel", "euclidean", "cosine", "dot")
-METRIC = {name: make_metric(name, 2.0, 40.0) for name in METRICS}
-
-
-def features(name, n, seed, d=5):
-    """Small integers, so that ties and duplicates abound; cosines of these would tie in theory
-    and not in float64, so they get real numbers."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, d)) if name == "cosine" else rng.integers(-2, 3, (n, d))
-    return x.astype(np.float32)
-
-
-def plain_rows(q, k, metric, floor, limit, pictures=None, same=False):
-    """One query after the other, one key after the other: dense (m, n), without a diagonal."""
-    dense = np.zeros((len(q), len(k)), np.float32)
-    for i in range(len(q)):
-        found = []
-        for j in range(len(k)):
-            picture = None if pictures is None else (pictures[0][i], pictures[1][j])
-            if (same and i == j) or (picture and picture[0] == picture[1] >= 0):
-                continue
-            affinity = affinities(metric, q[[i]], k[[j]])
-            weight = np.float32(metric.weigh(affinity)[0])
-            if weight > np.float32(floor):
-                found.append((-affinity[0], j, weight))
-        for _, j, weight in sorted(found)[:limit]:
-            dense[i, j] = weight
-    return dense
-
-
-def plain_mutual(x, metric, floor, limit, pictures=None):
-    pictures = None if pictures is None else (pictures, pictures)
-    directed = plain_rows(x, x, metric, floor, limit, pictures, same=True)
-    kept = np.where((directed > 0) & (directed.T > 0), directed, 0)
-    np.fill_diagonal(kept, 1)
-    return kept
-
-
-def assert_same_bits(a, b):
-    for part in ("indptr", "indices", "data"):
-        np.testing.assert_array_equal(getattr(a, part), getattr(b, part))
-        assert getattr(a, part).dtype == getattr(b, part).dtype
+from stages.graph.similarity import make_metric
+from tests.support.graphs import (
+    METRIC,
+    METRICS,
+    assert_same_bits,
+    plain_mutual,
+    plain_rows,
+    points,
+)
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("limit", [3, None])
 def test_the_training_graph_equals_the_dense_formula(name, limit):
-    x = features(name, 70, 0)
+    x = points(name, 70, 0)
     ours = build_rows(x, x, METRIC[name], 0.1, limit, same=True)
     np.testing.assert_array_equal(ours.toarray(), plain_mutual(x, METRIC[name], 0.1, limit))
 
@@ -67,7 +32,7 @@ def test_the_training_graph_equals_the_dense_formula(name, limit):
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("limit", [3, None])
 def test_rows_of_other_mentions_equal_a_plain_loop(name, limit):
-    q, k = features(name, 30, 1), features(name, 90, 2)
+    q, k = points(name, 30, 1), points(name, 90, 2)
     ours = build_rows(q, k, METRIC[name], 0.1, limit)
     np.testing.assert_array_equal(ours.toarray(), plain_rows(q, k, METRIC[name], 0.1, limit))
 
@@ -83,11 +48,11 @@ def test_rows_of_other_mentions_equal_a_plain_loop(name, limit):
 )
 @settings(deadline=None, max_examples=150)
 def test_any_block_size_gives_the_same_bits(name, n, limit, floor, block, pieces, seed):
-    x = features(name, n, seed)
+    x = points(name, n, seed)
     whole = build_rows(x, x, METRIC[name], floor, limit, 4096, same=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PIECE", pieces)
-        patch.setattr(build, "PAIRS", pieces + 1)
+        patch.setattr(weigher, "PAIRS", pieces + 1)
         assert_same_bits(whole, build_rows(x, x, METRIC[name], floor, limit, block, same=True))
     rows = build_rows(x, x[::2], METRIC[name], floor, limit, 4096)
     assert_same_bits(rows, build_rows(x, x[::2], METRIC[name], floor, limit, block))
@@ -126,7 +91,7 @@ def test_at_least_k_scores_reach_the_bound_of_the_kth_best(n, k, seed):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_the_training_graph_is_symmetric_with_a_unit_diagonal_and_sorted_int32(name):
-    graph = build_rows(*[features(name, 200, 3)] * 2, METRIC[name], 0.1, 6, 64, same=True)
+    graph = build_rows(*[points(name, 200, 3)] * 2, METRIC[name], 0.1, 6, 64, same=True)
     assert isinstance(graph, sp.csr_array)
     assert (graph.indices.dtype, graph.indptr.dtype, graph.dtype) == (np.int32, np.int32, "f4")
     np.testing.assert_array_equal(graph.toarray(), graph.T.toarray())
@@ -165,7 +130,7 @@ def test_a_weight_equal_to_the_floor_is_not_stored():
 @pytest.mark.parametrize("same", [True, False])
 def test_the_same_picture_is_left_out_and_takes_no_neighbour_s_place(same):
     rng = np.random.default_rng(0)
-    x = features("kernel", 60, 4)
+    x = points("kernel", 60, 4)
     pictures = rng.integers(-1, 6, 60).astype(np.int32)
     metric = METRIC["kernel"]
     ours = build_rows(x, x, metric, 0.1, 3, 16, (pictures, pictures), same)

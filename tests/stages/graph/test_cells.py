@@ -11,30 +11,16 @@ from stages.graph.cells import CellIndex, kth_least
 from stages.graph.distances import mean_distance
 from stages.graph.probes import tuned_index
 from stages.graph.similarity import make_metric
-from tests.stages.graph.test_build import assert_same_bits
+from tests.support.graphs import assert_same_bits, clustered, edges
 
-N, D = 3000, 32
+N = 3000
 FLOORS = {"kernel": 0.05, "euclidean": 0.3, "cosine": 0.4, "dot": 0.2}
 METRICS = tuple(FLOORS)
-
-
-def clustered(n, d=D, seed=0, clusters=None):
-    """Overlapping clusters of about twenty points each, of differing width."""
-    rng = np.random.default_rng(seed)
-    clusters = clusters or max(1, n // 20)
-    centres, width = rng.standard_normal((clusters, d)), rng.uniform(0.3, 0.7, clusters)
-    own = rng.integers(clusters, size=n)
-    return (centres[own] + width[own, None] * rng.standard_normal((n, d))).astype(np.float32)
 
 
 def metric_of(name, x):
     longest = float((x.astype(float) ** 2).sum(axis=1).max())
     return make_metric(name, 0.25 * mean_distance(x), longest)
-
-
-def edges(graph):
-    found = graph.tocoo()
-    return dict(zip(zip(found.row, found.col, strict=True), found.data, strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from stages.graph.graph import GraphError, build_graph, load_graph
 from stages.graph.plots import plot_graph, sample_similarities
 from stages.graph.similarity import make_metric
 from stages.paths import SPLITS
-from tests.stages.graph.test_build import assert_same_bits, plain_mutual, plain_rows
+from tests.support.graphs import assert_same_bits, plain_mutual, plain_rows
 
 SIZES = {"train": 80, "valid": 20, "test": 30}
 MADE_FROM = {"store": "1f2e", "records": "90ab"}

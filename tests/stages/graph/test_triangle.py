@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from stages.graph import triangle
 from stages.graph.build import build_rows
-from stages.graph.candidates import make_scores
+from stages.graph.candidates import candidate_scores
 from stages.graph.triangle import few_above
-from tests.stages.graph.test_build import METRIC, METRICS, assert_same_bits, features
+from tests.support.graphs import METRIC, METRICS, assert_same_bits, points
 
 
 def by(route, *arguments, **more):
@@ -31,7 +31,7 @@ def by(route, *arguments, **more):
 )
 @settings(deadline=None, max_examples=150)
 def test_both_routes_give_the_same_bits(name, n, limit, floor, block, piece, pictured, seed):
-    x = features(name, n, seed)
+    x = points(name, n, seed)
     pictures = np.random.default_rng(seed).integers(-1, 5, n)
     exclude = (pictures, pictures) if pictured else None
     whole = by("rows", x, x, METRIC[name], floor, limit, exclude=exclude)
@@ -43,6 +43,6 @@ def test_both_routes_give_the_same_bits(name, n, limit, floor, block, piece, pic
 
 def test_the_floor_decides_the_route():
     x = np.random.default_rng(0).standard_normal((1000, 5)).astype("f4")
-    many, few = (make_scores(METRIC["kernel"], x, x, floor) for floor in (0.01, 0.9))
+    many, few = (candidate_scores(METRIC["kernel"], x, x, floor) for floor in (0.01, 0.9))
     assert few_above(few)
     assert not few_above(many)

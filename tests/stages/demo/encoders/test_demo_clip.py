@@ -13,14 +13,10 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from cache.errors import MelovError
 from stages.config import DemoEncoderConfig, ExtractConfig
-from stages.demo.encoders.clip import (
-    retrieval_accuracy,
-    save_demo_clip,
-    train_demo_clip,
-)
-from stages.demo.encoders.embeds import IMAGE_SIZE
+from stages.demo.encoders.clip import SMALL_CLIP, retrieval_accuracy
 from stages.demo.encoders.pairs import read_pairs
 from stages.demo.encoders.tokenizer import END, START, train_tokenizer
+from stages.demo.encoders.training import IMAGE_SIZE, train
 from stages.encode.decode import decode, normalised
 from stages.encode.encoders.encoder import Pixels, find_checkpoints, open_encoder
 
@@ -34,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def trained(raw, one_thread):
-    return train_demo_clip(raw, TINY)
+    return train(SMALL_CLIP, raw, TINY)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +49,15 @@ def test_training_lowers_the_loss_and_retrieval_is_above_chance(trained, raw):
 
 def test_same_seed_same_weights_other_seed_other_weights_global_random_state_untouched(raw):
     before = torch.get_rng_state()
-    first, second = (train_demo_clip(raw, ONE_EPOCH).model.state_dict() for _ in range(2))
-    other = train_demo_clip(raw, ONE_EPOCH.model_copy(update={"seed": 1})).model.state_dict()
+    first, second = (train(SMALL_CLIP, raw, ONE_EPOCH).model.state_dict() for _ in range(2))
+    other = train(SMALL_CLIP, raw, ONE_EPOCH.model_copy(update={"seed": 1})).model.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["text_projection.weight"], other["text_projection.weight"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_saved_folder_reloads_with_identical_outputs(trained, tmp_path):
-    save_demo_clip(trained, tmp_path)
+    trained.save(tmp_path)
     model = CLIPModel.from_pretrained(tmp_path, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
     texts = ["Müller [SEP] At the Lisbon regatta, Müller sang.", "田中", ""]
@@ -77,7 +73,7 @@ def test_the_saved_folder_reloads_with_identical_outputs(trained, tmp_path):
 
 
 def test_the_saved_preprocessing_gives_the_pixels_that_training_saw(trained, raw, tmp_path):
-    save_demo_clip(trained, tmp_path)
+    trained.save(tmp_path)
     processor = AutoImageProcessor.from_pretrained(tmp_path, local_files_only=True)
     path = raw / "caption_image" / "000000.jpg"
     with Image.open(path) as picture:
@@ -98,7 +94,7 @@ def test_padding_does_not_change_a_texts_embedding(trained):
 
 
 def test_extraction_opens_the_folder_and_pools_as_the_model_does(trained, tmp_path):
-    save_demo_clip(trained, tmp_path)
+    trained.save(tmp_path)
     config = ExtractConfig(text_encoder=str(tmp_path))
     checkpoints = find_checkpoints(config)
     encoder = open_encoder(checkpoints, config, torch.device("cpu"), torch.float32)
@@ -163,4 +159,4 @@ def test_training_reads_neither_validation_nor_test_nor_a_picture_of_the_knowled
 
 def test_a_missing_raw_folder_names_the_command_that_writes_it(tmp_path: Path):
     with pytest.raises(MelovError, match=r"python -m pipeline\.demo"):
-        train_demo_clip(tmp_path, TINY)
+        train(SMALL_CLIP, tmp_path, TINY)

@@ -9,13 +9,8 @@ from transformers import AutoTokenizer, ViltModel
 
 from stages.config import DemoEncoderConfig
 from stages.demo.encoders.pairs import read_pairs
-from stages.demo.encoders.vilt import (
-    IMAGE_SIZE,
-    retrieval_accuracy,
-    save_demo_vilt,
-    train_demo_vilt,
-    unit_joint,
-)
+from stages.demo.encoders.training import IMAGE_SIZE, token_ids, train
+from stages.demo.encoders.vilt import SMALL_VILT, retrieval_accuracy, unit_joint
 from stages.demo.encoders.wordpiece import train_wordpiece
 from stages.encode.decode import normalised
 from stages.encode.encoders.checkpoint import find_checkpoint
@@ -32,13 +27,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def trained(raw, one_thread):
-    return train_demo_vilt(raw, LEARNS)
+    return train(SMALL_VILT, raw, LEARNS)
 
 
 @pytest.fixture(scope="module")
 def folder(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoders") / "vilt"
-    save_demo_vilt(trained, folder)
+    trained.save(folder)
     return folder
 
 
@@ -63,11 +58,11 @@ def test_training_lowers_the_loss_and_a_text_finds_its_own_pair_more_often_than_
 
 def test_same_seed_same_weights_other_seed_other_weights_global_random_state_untouched(raw):
     before = torch.get_rng_state()
-    first = train_demo_vilt(raw, ONE_EPOCH).model.state_dict()
+    first = train(SMALL_VILT, raw, ONE_EPOCH).model.state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)  # whatever runs between
-    second = train_demo_vilt(raw, ONE_EPOCH).model.state_dict()
-    other = train_demo_vilt(raw, ONE_EPOCH.model_copy(update={"seed": 1})).model.state_dict()
+    second = train(SMALL_VILT, raw, ONE_EPOCH).model.state_dict()
+    other = train(SMALL_VILT, raw, ONE_EPOCH.model_copy(update={"seed": 1})).model.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["layernorm.weight"], other["layernorm.weight"])
 
@@ -82,14 +77,14 @@ def test_the_joint_encoder_opens_the_folder_and_gives_the_state_that_was_trained
     x = normalised(pixels(0), encoder.pixels, torch.device("cpu"))
     x[1] = 0
     found = torch.nn.functional.normalize(encoder.encode_pairs(ids, mask, x), dim=-1)
-    ours = [torch.tensor(row) for row in trained.tokenizer(TEXTS)["input_ids"]]
+    ours = token_ids(TEXTS, trained.tokenizer)
     with torch.inference_mode():
         expected = unit_joint(trained.model, ours, pixels(0), blank)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_both_text_and_picture_move_the_joint_vector_and_what_a_blank_covers_does_not(trained):
-    ids = [torch.tensor(row) for row in trained.tokenizer(TEXTS)["input_ids"]]
+    ids = token_ids(TEXTS, trained.tokenizer)
     seen, blank = np.zeros(3, bool), np.ones(3, bool)
     with torch.inference_mode():
         one = unit_joint(trained.model, ids, pixels(0), seen)
