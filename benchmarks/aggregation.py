@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import Mark, Timing, at_least, at_most, compare, ratio_of
-from stages.heads.spmm import SparseRows, spmm
+from stages.features.neighborhood import SparseRows
+from stages.heads.spmm import spmm
 
 NODES, NEIGHBOURS, WIDTH = 18_092, 20, 96
 MOST_ROUNDS = 3  # torch's own backward takes seconds

@@ -51,7 +51,8 @@ class Commands:
         RuntimeError: the command failed; with its messages.
         """
         command = [sys.executable, "-m", f"pipeline.{name}", "--dataset", self.paths.dataset]
-        command += ["--params", str(PROJECT / "params.yaml"), *options]
+        command += ["--project", str(self.folder), "--params", str(PROJECT / "params.yaml")]
+        command += options
         return timed(command, self.folder)
 
     def train_and_evaluate(self, variant: str, settings: Mapping[str, Any]) -> Cost:

@@ -16,10 +16,10 @@ import zarr
 
 from benchmarks.compare import Result, at_least, at_most, compare, ratio_of
 from benchmarks.machine import copy_rate
+from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter
 from stages.config import ExtractConfig
 from stages.encode.units import UNIT_BATCHES
 
@@ -87,16 +87,17 @@ def make_store(folder: Path, rows: int) -> None:
     shutil.rmtree(folder / "store.zarr", ignore_errors=True)
     block = np.random.default_rng(0).standard_normal((UNIT, *PATCHES), dtype=np.float32)
     block = block.astype(np.float16)
-    spec = ArraySpec("x", (rows, *PATCHES), "float16")
-    writer = StoreWriter.open(folder / "work", Fingerprint({"made": "bench"}), [spec])
-    names = []
-    for start in range(0, rows, UNIT):
-        part = block[: min(UNIT, rows - start)]
-        row = np.arange(start, start + len(part))
-        part[:, 0, 0], part[:, 0, 1] = row % 2048, row // 2048  # so that no two rows are equal
-        names.append(str(start))
-        writer.write(names[-1], [("x", start, part)])
-    writer.finish(folder / "store.zarr", names, {})
+    spec = ArraySpec("x", (rows, *PATCHES), "float16", UNIT)
+    fingerprint = Fingerprint({"made": "bench"})
+    with building(folder / "store.zarr", folder / "work", "w", fingerprint, [spec]) as build:
+        names = []
+        for start in range(0, rows, UNIT):
+            part = block[: min(UNIT, rows - start)]
+            row = np.arange(start, start + len(part))
+            part[:, 0, 0], part[:, 0, 1] = row % 2048, row // 2048  # so that no two rows are equal
+            names.append(str(start))
+            build.write(names[-1], [("x", start, part)])
+        build.finish(names, {})
 
 
 def write_sequentially(folder: Path, rows: int, unit: int) -> None:

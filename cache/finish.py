@@ -67,8 +67,6 @@ def sweep(partial: Path) -> None:
     # One that was moved out goes last: after a kill, `recover` finds it and sweeps again.
     for folder in sorted(folders, key=lambda path: any(path.glob(f"{CLOSING}*"))):
         discard(folder, partial)
-    with suppress(OSError):  # others are at work in it, or it holds files
-        partial.rmdir()
 
 
 def discard(path: Path, partial: Path) -> None:

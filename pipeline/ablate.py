@@ -22,8 +22,7 @@ from stages.paths import DatasetPaths
     "--grid", "source", required=True, type=Path, metavar="FILE.yaml",
     help="The grid; its settings stand on top of the parameters. See grids/.",
 )  # fmt: skip
-def main(params: Params, dataset: str, source: Path) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, source: Path) -> None:
     grid = load_grid(source, params)
     outcomes = ablate(paths, grid, params.evaluate)
     folder = grid_folder(paths, grid)

@@ -1,72 +1,80 @@
-"""What every command shares: its common options, logging, and how a failure is shown."""
+"""What every command shares: its common options, logging, and how a failure is shown.
+
+A command finds its project from any working directory. Paths that a user types (`--project`,
+`--params`, `--input` and so on) are relative to the working directory; paths in the project's own
+files are relative to the project's folder.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cache.errors import MelovError
-from stages.config import Params, load_params
+from stages.config import load_params
 from stages.heads.variants import VARIANTS
+from stages.paths import DatasetPaths
+
+PARAMS = "params.yaml"
 
 
-def command(help: str, dataset: bool = True) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a click command with --dataset, --params, --set and --debug.
+def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a click command with --dataset, --project, --params, --set and --debug.
 
-    The function receives `params` (resolved for the data set), `dataset`, and its own options.
+    The function receives `params` (resolved for the data set), `paths` (of the data set, below the
+    project's folder), and its own options.
     Exit codes: 0 done, 1 a failure with one message, 2 wrong usage.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(
-            params: str,
-            assignments: tuple[str, ...],
-            debug: bool,
-            dataset: str | None = None,
-            **options: Any,
-        ) -> None:
+            dataset: str, project: Path | None, params: Path | None, assignments: tuple[str, ...],
+            debug: bool, **options: Any,
+        ) -> None:  # fmt: skip
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
             for noisy in ("httpx", "matplotlib", "fontTools", "PIL"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
             try:
-                resolved: Params = load_params(params, dataset, assignments)
-                if dataset is not None:
-                    options["dataset"] = dataset
-                function(params=resolved, **options)
+                root = _shown(project or find_project(Path.cwd()))
+                resolved = load_params(params or root / PARAMS, dataset, assignments)
+                function(params=resolved, paths=DatasetPaths(dataset, root), **options)
             except (MelovError, OSError, MemoryError) as error:
                 if debug:
                     raise
                 click.echo(f"error: {_message(error)}", err=True)
                 sys.exit(1)
 
-        result = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")(run)
-        result = click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Override one parameter, such as train.gcn_layers=1; repeatable.",
-        )(result)
-        result = click.option(
-            "--params",
-            default="params.yaml",
-            show_default=True,
-            metavar="FILE",
-            help="The parameter file.",
-        )(result)
-        if dataset:
-            result = click.option(
-                "--dataset", required=True, metavar="NAME", help="The data set, as in data/NAME."
-            )(result)
-        return click.command(help=help, context_settings={"max_content_width": 100})(result)
+        for option in reversed(_COMMON):
+            run = option(run)
+        return click.command(help=help, context_settings={"max_content_width": 100})(run)
 
     return decorate
+
+
+_COMMON = (
+    click.option("--dataset", required=True, metavar="NAME", help="The data set, as in data/NAME."),
+    click.option(
+        "--project", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+        help=f"The project's folder.  [default: the nearest one upwards that holds {PARAMS}]",
+    ),
+    click.option(
+        "--params", type=click.Path(path_type=Path), metavar="FILE",
+        help=f"The parameter file.  [default: {PARAMS} of the project]",
+    ),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE",
+        help="Override one parameter, such as train.gcn_layers=1; repeatable.",
+    ),
+    click.option("--debug", is_flag=True, help="Show the traceback of a failure."),
+)  # fmt: skip
 
 
 def run_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -80,7 +88,35 @@ def run_options(function: Callable[..., None]) -> Callable[..., None]:
     )(seeded)  # fmt: skip
 
 
+def find_project(start: Path) -> Path:
+    """The nearest folder from `start` upwards that holds params.yaml.
+
+    Raises
+    ------
+    MelovError: there is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / PARAMS).is_file():
+            return folder
+    raise MelovError(
+        f"{start}: no {PARAMS} here or in a folder above",
+        "run inside a project, or name its folder: --project DIR",
+    )
+
+
+def absolute(path: Path) -> Path:
+    """`path` below the working directory; symbolic links stay as they are."""
+    return Path(os.path.abspath(path))
+
+
+def _shown(path: Path) -> Path:
+    """As short as possible: relative to the working directory where it lies inside."""
+    path, here = absolute(path), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _message(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}"
+    return text.replace(f"{Path.cwd()}{os.sep}", "")

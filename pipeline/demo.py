@@ -12,8 +12,8 @@ from stages.paths import DatasetPaths
 
 
 @command("Write the embedded data set, in the MIMIC layout, to data/NAME/raw.")
-def main(params: Params, dataset: str) -> None:
-    raw = DatasetPaths(dataset).raw
+def main(params: Params, paths: DatasetPaths) -> None:
+    raw = paths.raw
     with replacing_folder(raw) as folder:
         summary = generate(params.demo, folder)
     click.echo(

@@ -13,8 +13,7 @@ from stages.paths import DatasetPaths
 
 
 @command("Train the embedded data set's small CLIP on data/NAME/raw; write data/NAME/raw/encoder.")
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     encoder = paths.raw / "encoder"
     trained = train(SMALL_CLIP, paths.raw, params.demo_encoder)
     with replacing_folder(encoder) as folder:

@@ -13,13 +13,13 @@ from stages.paths import DatasetPaths
 
 
 @command("Train the embedded data set's small ViLT on data/NAME/raw; write data/NAME/vilt.")
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
+    vilt = paths.folder / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
     trained = train(SMALL_VILT, paths.raw, params.demo_vilt)
-    with replacing_folder(paths.vilt) as folder:
+    with replacing_folder(vilt) as folder:
         trained.save(folder)
     click.echo(
-        f"{paths.vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
+        f"{vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
         f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own pair"
     )
 

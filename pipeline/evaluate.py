@@ -17,8 +17,7 @@ from stages.runs.run import Run
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
 @run_options
-def main(params: Params, dataset: str, variant: str, seed: int) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     opened = Dataset.open(paths)
     run = Run.open(RunFolder.of(paths, variant, seed), heads_device(params.evaluate.device))
     begun = time.perf_counter()

@@ -1,6 +1,6 @@
 """Write a data set's feature store to one HDF5 file.
 
-python -m pipeline.export --dataset demo --output demo.h5
+python -m pipeline.export --dataset wikimel --output wikimel.h5
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from stages.paths import DatasetPaths
     "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.h5",
     help="The file to write; an older one is replaced when the new one is complete.",
 )  # fmt: skip
-def main(params: Params, dataset: str, output: Path) -> None:
-    store = DatasetPaths(dataset).store
-    FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {dataset}")
+def main(params: Params, paths: DatasetPaths, output: Path) -> None:
+    store = paths.store
+    FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {paths.dataset}")
     with tqdm(desc="export", unit="B", unit_scale=True, delay=2) as bar:
 
         def show(done: int, total: int) -> None:

@@ -17,15 +17,14 @@ from stages.paths import DatasetPaths
 
 
 @command("Run the frozen encoders once; write global and local features to the store.")
-@click.option("--force", is_flag=True, help="Encode everything anew, whatever store is there.")
+@click.option("--force", is_flag=True, help="Encode everything again, whatever store is there.")
 @click.option(
     "--replace",
     is_flag=True,
-    help="Encode everything anew where the store at hand was made by another encoder or with other "
-    "settings, or is damaged; without it that is an error.",
+    help="Encode everything again where the store at hand was made by another encoder or with "
+    "other settings, or is damaged; without it that is an error.",
 )
-def main(params: Params, dataset: str, force: bool, replace: bool) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, force: bool, replace: bool) -> None:
     extraction = extract(paths, params.extract, force, replace)
     timings = paths.extract / "timings.json"
     summary_file = paths.extract / "summary.json"

@@ -18,8 +18,7 @@ from stages.paths import DatasetPaths
 @command(
     "Build the similarity graph of the mentions (eq. 3) from the feature store, in data/NAME/graph."
 )
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     store = open_store(paths)
     source = GraphSource.of(store)
     graph = build_graph(source.features, source.pictures, params.graph)

@@ -5,19 +5,22 @@ python -m pipeline.joint --dataset wikimel --encoder dandelin/vilt-b32-mlm
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from pipeline.cli import command
+from pipeline.cli import absolute, command
 from stages.config import Params
 from stages.encode.joint import extract_joint
-from stages.paths import DatasetPaths
+from stages.paths import DatasetPaths, project_path
 
 
 @command("Run a frozen ViLT once over each distinct pair of text and picture.")
 @click.option("--encoder", required=True, metavar="NAME", help="A hub name or a local folder.")
-@click.option("--replace", is_flag=True, help="Make the joint store anew, whatever lies there.")
-def main(params: Params, dataset: str, encoder: str, replace: bool) -> None:
-    paths = DatasetPaths(dataset)
+@click.option("--replace", is_flag=True, help="Rebuild the joint store, whatever lies there.")
+def main(params: Params, paths: DatasetPaths, encoder: str, replace: bool) -> None:
+    if Path(encoder).is_dir():  # of the working directory; the store names it as the project does
+        encoder = project_path(absolute(Path(encoder)), absolute(paths.root))
     store, made = extract_joint(paths, params.extract, encoder, replace)
     about = store.attributes
     click.echo(f"{paths.joint}: {'written' if made else 'finished already, nothing to do'}")

@@ -38,12 +38,12 @@ from stages.paths import DatasetPaths
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
 @click.option(
     "--index/--no-index", default=True, show_default=True,
-    help="Keep the run's entities on the disk, which the next calls read instead of making them.",
+    help="Keep the run's entities on the disk, where the next calls find them.",
 )  # fmt: skip
 @click.option("--output", type=Path, metavar="FILE", help="For JSON Lines; else standard output.")
 def main(
-    params: Params, dataset: str, variant: str, seed: int, mention: str | None, sentence: str,
-    image: str | None, source: str | None, top: int, as_json: bool,
+    params: Params, paths: DatasetPaths, variant: str, seed: int, mention: str | None,
+    sentence: str, image: str | None, source: str | None, top: int, as_json: bool,
     index: bool, output: Path | None,
 ) -> None:  # fmt: skip
     if (mention is None) == (source is None):
@@ -52,7 +52,6 @@ def main(
         raise click.UsageError("--sentence and --image go with --mention; --input has its own")
     said = {"mention": mention, "sentence": sentence, "image": image}
     mentions = [new_mention(said, "--mention")] if source is None else read(source)
-    paths = DatasetPaths(dataset)
     linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
     results = linker.link(mentions, top)
     if source is None and not as_json and output is None:

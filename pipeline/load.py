@@ -1,6 +1,6 @@
 """Make a data set's feature store from a file that `pipeline.export` wrote.
 
-python -m pipeline.load --dataset demo --input demo.h5
+python -m pipeline.load --dataset wikimel --input wikimel.h5
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from stages.paths import DatasetPaths
     help="The file to read; its checksums are verified.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the data set's store if there is one.")
-def main(params: Params, dataset: str, source: Path, force: bool) -> None:
-    store = DatasetPaths(dataset).store
+def main(params: Params, paths: DatasetPaths, source: Path, force: bool) -> None:
+    store = paths.store
     if store.exists() and not force:
         raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
-    # They tell of the store that is replaced; `pipeline.extract` writes them anew.
+    # They describe the store that is replaced; `pipeline.extract` writes new ones.
     for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
-        (DatasetPaths(dataset).extract / stale).unlink(missing_ok=True)
+        (paths.extract / stale).unlink(missing_ok=True)
     with tqdm(desc="load", unit="B", unit_scale=True, delay=2) as bar:
 
         def show(done: int, total: int) -> None:

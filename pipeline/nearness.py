@@ -1,4 +1,4 @@
-"""Repaired pictures beside the clean ones:  python -m pipeline.nearness --dataset demo --seed 0"""
+"""Repaired pictures against the clean ones:  python -m pipeline.nearness --dataset demo --seed 0"""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from stages.paths import DatasetPaths
 
 @command("Compare a run's picture features with the clean pictures', which only the demo knows.")
 @run_options
-def main(params: Params, dataset: str, variant: str, seed: int) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     found = nearness(paths, variant, seed, params)
     write_nearness(paths.run(variant, seed), found)
     click.echo(as_text(found), nl=False)

@@ -5,32 +5,56 @@ python -m pipeline.prepare --dataset wikimel --source mimic --input PATH
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from pipeline.cli import command
-from stages.config import Params
+from pipeline.cli import absolute, command
+from stages.config import Params, PrepareConfig
 from stages.datasets.pictures import KeyCache
-from stages.datasets.sources import SOURCES, read_source
+from stages.datasets.records import Records
+from stages.datasets.sources import SOURCES
 from stages.datasets.validation import render_findings
 from stages.paths import DatasetPaths
 
 
+def source_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--source and --input: a data set in its own format."""
+    located = click.option(
+        "--input", "input_path", type=click.Path(path_type=Path), metavar="PATH",
+        help="Folder or file of the source.  [default: data/NAME/raw]",
+    )(function)  # fmt: skip
+    return click.option(
+        "--source", callback=_known_source, metavar="NAME",
+        help=f"The input's format: {', '.join(SOURCES)}.  [default: prepare.source]",
+    )(located)  # fmt: skip
+
+
+def _known_source(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Reads the registry when the option is used: click.Choice would copy it on import."""
+    if value is not None and value not in SOURCES:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(SOURCES)}", param=option)
+    return value
+
+
+def read_records(
+    config: PrepareConfig, paths: DatasetPaths, source: str | None, path: Path | None,
+    keys: KeyCache,
+) -> Records:  # fmt: skip
+    """The source's records, as the two options and the parameters say."""
+    # Absolute, so that the records can tell whether the pictures lie in the project's folder.
+    return SOURCES[source or config.source](
+        absolute(path or paths.raw), paths.dataset, root=absolute(paths.root), seed=config.seed,
+        missing_answer=config.missing_answer, keys=keys,
+    )  # fmt: skip
+
+
 @command("Read a data set from its source into data/NAME/records.")
-@click.option(
-    "--source", type=click.Choice(SOURCES), help="The input's format.  [default: prepare.source]"
-)
-@click.option(
-    "--input", "input_path", type=click.Path(path_type=Path), metavar="PATH",
-    help="Folder or file of the source.  [default: data/NAME/raw]",
-)  # fmt: skip
-def main(params: Params, dataset: str, source: str | None, input_path: Path | None) -> None:
-    paths = DatasetPaths(dataset)
+@source_options
+def main(params: Params, paths: DatasetPaths, source: str | None, input_path: Path | None) -> None:
     keys = KeyCache(paths.partial / "picture-keys.parquet")
-    records = read_source(
-        source or params.prepare.source, input_path or paths.raw, dataset, params.prepare, keys
-    )
+    records = read_records(params.prepare, paths, source, input_path, keys)
     keys.save()
     records.save(paths.records)
     tables = {"entities": records.entities, **records.mentions, "pictures": records.pictures}

@@ -11,8 +11,7 @@ from stages.report.report import report_folder, write_report
 
 
 @command("Report every run of the parameters' variants and seeds, in reports/NAME.")
-def main(params: Params, dataset: str) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths) -> None:
     table = write_report(paths, params.variants, params.seeds, params.report, params.evaluate)
     click.echo(f"written: {report_folder(paths) / 'report.html'}\n\n{table}", nl=False)
 

@@ -15,8 +15,7 @@ from stages.runs.run import fit
 
 @command("Train the heads over the cached features.")
 @run_options
-def main(params: Params, dataset: str, variant: str, seed: int) -> None:
-    paths = DatasetPaths(dataset)
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     folder = RunFolder.of(paths, variant, seed)
 
     def show(row: dict[str, float]) -> None:
@@ -28,7 +27,7 @@ def main(params: Params, dataset: str, variant: str, seed: int) -> None:
 
     spec = RunSpec.of(variant, seed, params.train)
     _, _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)
-    title = f"{dataset}: {variant}, seed {seed}"
+    title = f"{paths.dataset}: {variant}, seed {seed}"
     plot_history(folder.curves, trained.history, trained.best_epoch, title)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
     click.echo(f"{folder.path}: {course if trained.history else 'nothing to train'}")

@@ -41,11 +41,21 @@ class DemoEncoderConfig(Section):
 class PrepareConfig(Section):
     """From a source's own format to the canonical records."""
 
-    source: Literal["mimic", "melbench", "jsonl"] = "mimic"
+    source: str = "mimic"
     seed: int = 0
     """Of the split, where the source has none."""
     missing_answer: Literal["error", "drop"] = "error"
     """What a mention whose answer is not in the knowledge base does."""
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        from stages.datasets.sources import SOURCES  # the readers: not every use of the settings
+
+        if source not in SOURCES:
+            meant = nearest(source, list(SOURCES))
+            raise ValueError(f"expected one of {', '.join(SOURCES)}{meant}")
+        return source
 
 
 class ExtractConfig(Section):
@@ -210,7 +220,9 @@ def load_params(
         named), a value has the wrong type or range.
     """
     path = Path(path)
-    raw = read_mapping(path, "parameter file", "run from the project's folder, or pass --params")
+    raw = read_mapping(
+        path, "parameter file", "name the project's folder by --project, or the file by --params"
+    )
     overrides = _mapping(raw.get("overrides"), f"{path}: overrides")
     for name, sections in overrides.items():
         for section, values in _mapping(sections, f"{path}: overrides.{name}").items():
@@ -218,7 +230,7 @@ def load_params(
                 place = f"{path}: overrides.{name}.{section}"
                 raise ConfigError(f"{place}: unknown key{nearest(section, list(SECTIONS))}")
             _mapping(values, f"{path}: overrides.{name}.{section}")
-    for section, values in (overrides.get(dataset) or {}).items():
+    for section, values in (overrides.get(dataset or "") or {}).items():
         _mapping(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     for assignment in assignments:

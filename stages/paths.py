@@ -10,9 +10,20 @@ from cache.errors import MelovError, nearest
 SPLITS = ("train", "valid", "test")
 
 
+def project_path(path: Path, root: Path) -> str:
+    """How the project's own files name `path`: relative to `root` where it lies inside, else as it
+    stands; so they read the same from any working directory.
+
+    Parameters
+    ----------
+    path, root: both absolute, or both relative to the same folder.
+    """
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
 @dataclass(frozen=True)
 class DatasetPaths:
-    """Files of one data set, relative to the project's folder."""
+    """Files of one data set; `root` is the project's folder."""
 
     dataset: str
     root: Path = Path()
@@ -39,11 +50,6 @@ class DatasetPaths:
         return self.folder / ".partial"
 
     @property
-    def vilt(self) -> Path:
-        """The demo's small ViLT; beside `raw`, which a `dvc repro` without it has made."""
-        return self.folder / "vilt"
-
-    @property
     def joint(self) -> Path:
         """Joint vectors of text and picture; only the baseline `vilt` reads them."""
         return self.folder / "joint.zarr"
@@ -54,7 +60,7 @@ class DatasetPaths:
 
     @property
     def extract(self) -> Path:
-        """Extraction's summary, beside the store."""
+        """The folder of extraction's summary and timings."""
         return self.folder / "extract"
 
     @property
@@ -65,8 +71,8 @@ class DatasetPaths:
         return self.root / "runs" / self.dataset / f"{variant}-s{seed}"
 
     def index(self, variant: str, seed: int) -> Path:
-        """A run's entities as `link` reads them; beside the runs, since DVC's report depends on
-        everything in there."""
+        """A run's entities as `link` reads them. Not in `runs/`: DVC's report stage depends on all
+        of that folder, and a new index would make it stale."""
         return self.root / "indexes" / self.dataset / f"{variant}-s{seed}"
 
     def require_records(self) -> Path:

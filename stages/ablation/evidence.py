@@ -1,16 +1,19 @@
 """How sure a grid's differences are: intervals and paired tests over the test mentions.
 
-A mention's value is the mean over a run's seeds, so that what is resampled are mentions: the
-interval says what another test set of the kind might have shown, the deviation beside it what other
-seeds do.
+A mention's value is its mean over a run's seeds, so mentions are what is resampled. An interval
+says what another test set of this kind might have shown; the standard deviation, which the table
+has as well, says what other seeds do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from stages.ranking.metrics import Metric
 
 RESAMPLES = 4999
 LEVEL = 0.95
@@ -18,23 +21,19 @@ AT_ONCE = 256
 """Resamples held at a time: some 10 MB at WikiMEL's size."""
 
 
-def reciprocal(ranks: Sequence[np.ndarray]) -> np.ndarray:
-    """Reciprocal rank of each mention, mean over seeds: seeds x (n,) -> (n,)."""
-    return np.mean([1 / r.astype(np.float64) for r in ranks], axis=0)
+def per_mention(metric: Metric, ranks: Sequence[np.ndarray]) -> np.ndarray:
+    """What each mention contributes to `metric`, mean over seeds: seeds x (n,) -> (n,)."""
+    values = [metric.values(of_seed.astype(np.float64)) for of_seed in ranks]
+    return np.asarray(np.mean(values, axis=0))
 
 
-def hits(ranks: Sequence[np.ndarray]) -> np.ndarray:
-    """Whether each mention's gold entity came first, mean over seeds, (n,)."""
-    return np.mean([r <= 1 for r in ranks], axis=0)
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Percentile bootstrap of the mean of `values (n,)`; a single value is its own interval."""
+def interval(values: np.ndarray, reduce: Callable[..., Any] = np.mean) -> tuple[float, float]:
+    """Percentile bootstrap of `values (n,)`, reduced; a single value is its own interval."""
     if len(values) < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
     found = stats.bootstrap(
         (values,),
-        np.mean,
+        reduce,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
         method="percentile",

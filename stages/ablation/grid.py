@@ -112,18 +112,18 @@ def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRu
                 "the baseline vilt reads text and picture in one encoder, too",
             )
     entry = validated(_Entry, raw, where)
-    configs = {}
-    for section, model in (("train", TrainConfig), ("graph", GraphConfig)):
-        base = getattr(params, section).model_dump()
-        values = {**base, **getattr(file, section), **getattr(entry, section)}
-        configs[section] = validated(model, values, f"{where}.{section}")
-    changed = {
-        f"{section}.{key}": value
-        for section in configs
-        for key, value in getattr(entry, section).items()
-    }
+    trained = {**params.train.model_dump(), **file.train, **entry.train}
+    built = {**params.graph.model_dump(), **file.graph, **entry.graph}
+    changed = {f"train.{key}": value for key, value in entry.train.items()}
+    changed |= {f"graph.{key}": value for key, value in entry.graph.items()}
     variant = entry.variant or (entry.name if entry.name in VARIANTS else "melov")
-    return GridRun(entry.name, variant, configs["train"], configs["graph"], changed)
+    return GridRun(
+        entry.name,
+        variant,
+        validated(TrainConfig, trained, f"{where}.train"),
+        validated(GraphConfig, built, f"{where}.graph"),
+        changed,
+    )
 
 
 def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -14,15 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cache.files import atomic_path
-from stages.ablation.evidence import hits, interval, paired_test, reciprocal
+from stages.ablation.evidence import interval, paired_test, per_mention
 from stages.ablation.run import Outcome
-
-METRICS = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "mrr": "MRR"}
-"""Of the test split, and their headings."""
+from stages.ranking.metrics import Metric, by_part, deciding, shown
 
 
 def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """One row a run and seed: settings as JSON, all test metrics, validation MRR."""
+    """One row a run and seed: settings as JSON, all test metrics, the tested one of validation."""
+    key = deciding().key
     return [
         {
             "run": o.run.name,
@@ -30,7 +29,7 @@ def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "seed": o.seed,
             "settings": json.dumps(o.run.changed, sort_keys=True),
             **o.metrics["test"],
-            "valid_mrr": o.metrics["valid"]["mrr"],
+            f"valid_{key}": o.metrics["valid"][key],
         }
         for o in outcomes
     ]
@@ -38,49 +37,48 @@ def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def run_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]]:
     """One row a run: mean and sample deviation of each metric (none of a single seed), bootstrap
-    intervals of H@1 and MRR, and the paired test of MRR against the run `reference`."""
+    intervals of those told by part, and the paired test against the run `reference`."""
     runs: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         runs.setdefault(outcome.run.name, []).append(outcome)
-    values_of = {name: reciprocal([o.ranks for o in seeds]) for name, seeds in runs.items()}
+    ranks = {name: [o.ranks for o in seeds] for name, seeds in runs.items()}
+    decides = {name: per_mention(deciding(), of_seeds) for name, of_seeds in ranks.items()}
     rows = []
     for name, seeds in runs.items():
         run = seeds[0].run
         row: dict[str, Any] = {"run": name, "variant": run.variant, "seeds": len(seeds)}
-        for metric in METRICS:
-            values = [float(o.metrics["test"][metric]) for o in seeds]
-            row[f"{metric}_mean"] = fmean(values)
-            row[f"{metric}_std"] = stdev(values) if len(values) > 1 else None
-        for metric, per_mention in (
-            ("hits@1", hits([o.ranks for o in seeds])),
-            ("mrr", values_of[name]),
-        ):
-            row[f"{metric}_low"], row[f"{metric}_high"] = interval(per_mention)
-        row["mrr_difference"] = float((values_of[name] - values_of[reference]).mean())
-        row["p"] = None
-        if name != reference:
-            row["p"] = paired_test(values_of[name], values_of[reference])
+        for metric in shown():
+            values = [float(o.metrics["test"][metric.key]) for o in seeds]
+            row[f"{metric.key}_mean"] = fmean(values)
+            row[f"{metric.key}_std"] = stdev(values) if len(values) > 1 else None
+        for metric in by_part():
+            low_high = interval(per_mention(metric, ranks[name]), metric.reduce)
+            row[f"{metric.key}_low"], row[f"{metric.key}_high"] = low_high
+        row[f"{deciding().key}_difference"] = float((decides[name] - decides[reference]).mean())
+        row["p"] = None if name == reference else paired_test(decides[name], decides[reference])
         rows.append(row)
     return rows
 
 
 def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
-    """Percentages, as in the paper's tables; p is that of MRR against the reference."""
-    headings = [*METRICS.values(), "MRR, 95 %", f"MRR - {reference}", "p"]
+    """Percentages, as in the paper's tables; p is that of the tested metric's difference."""
+    t, scale = deciding(), deciding().scale
+    headings = [m.title for m in shown()]
+    headings += [f"{t.title}, 95 %", f"{t.title} - {reference}", "p"]
     width = max(len("run"), *(len(row["run"]) for row in rows))
     lines = [f"| {'run':<{width}} | " + " | ".join(f"{h:>14}" for h in headings) + " |"]
     lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(headings)) + " |")
     for row in rows:
-        cells = [_cell(row[f"{m}_mean"], row[f"{m}_std"]) for m in METRICS]
-        cells.append(f"{100 * row['mrr_low']:.2f} to {100 * row['mrr_high']:.2f}")
-        own = row["p"] is None
-        cells += ["", ""] if own else [f"{100 * row['mrr_difference']:+.2f}", f"{row['p']:.4f}"]
+        cells = [_cell(m, row[f"{m.key}_mean"], row[f"{m.key}_std"]) for m in shown()]
+        low, high, gain = (scale * row[f"{t.key}_{name}"] for name in ("low", "high", "difference"))
+        cells.append(f"{low:.2f} to {high:.2f}")
+        cells += ["", ""] if row["p"] is None else [f"{gain:+.2f}", f"{row['p']:.4f}"]
         lines.append(f"| {row['run']:<{width}} | " + " | ".join(f"{c:>14}" for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(mean: float, std: float | None) -> str:
-    return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
+def _cell(metric: Metric, mean: float, std: float | None) -> str:
+    return f"{metric.scale * mean:.2f}" + ("" if std is None else f" ± {metric.scale * std:.2f}")
 
 
 def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> str:
@@ -96,7 +94,7 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> s
         writer.writerows(rows)
     with atomic_path(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
-    deviations = {f"{metric}_std": pa.float64() for metric in METRICS}  # all null with one seed
+    deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed
     deviations["p"] = pa.float64()
     for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
         table = pa.Table.from_pylist(content)

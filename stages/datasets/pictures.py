@@ -34,13 +34,6 @@ PROBLEMS = {
 }
 
 
-def image_root(folder: Path) -> str:
-    """`folder` relative to the working directory if it lies inside, else absolute."""
-    absolute = Path(os.path.abspath(folder))
-    here = Path.cwd()
-    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
-
-
 def inner_path(name: str, where: str) -> str:
     """`name`, a path that must stay inside the folder that it is relative to.
 
@@ -133,12 +126,11 @@ class PictureTable:
         The table of PICTURE_SCHEMA, (distinct paths) rows; key "" and 0 bytes unless status `ok`.
         """
         keys = keys or KeyCache()
-        folder = os.path.abspath(root)
         paths = list(self._rows)
         groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
 
         def measure_group(group: list[str]) -> list[tuple[str, int, str]]:
-            return [_measure(os.path.join(folder, path), keys) for path in group]
+            return [_measure(os.path.join(root, path), keys) for path in group]
 
         measured: list[tuple[str, int, str]] = []
         with (

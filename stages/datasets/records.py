@@ -124,6 +124,20 @@ class Records:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def test_bed(self) -> bool:
+        """Whether the source was drawn, so that no number from it is a claim about found data.
+
+        Only who draws a picture knows its `image_kind` for sure. No release in the MIMIC layout has
+        one; a source in that layout with one for every mention says by it that it is a test bed.
+        """
+        kinds = [k for table in self.mentions.values() for k in table["image_kind"].to_pylist()]
+        return self.source == "mimic" and bool(kinds) and all(kinds)
+
+    def image_folder(self, root: Path) -> Path:
+        """The folder that picture paths are relative to; `root` is the project's."""
+        return root / self.image_root
+
+    @property
     def digest(self) -> str:
         """Hash of everything that an encoder or a gold rank depends on (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
@@ -134,7 +148,8 @@ class Records:
 
     def gold(self, split: str) -> np.ndarray:
         """Rows of the gold entities, int32 (mentions,)."""
-        return self.mentions[split]["gold"].to_numpy()
+        rows: np.ndarray = self.mentions[split]["gold"].to_numpy()
+        return rows
 
     def save(self, folder: Path) -> None:
         """Write the folder; records.json last, so its presence means that all is there."""

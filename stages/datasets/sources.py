@@ -1,37 +1,43 @@
-"""Any source, by its name, into the canonical records."""
+"""The registry of source formats: a name, and the reader that makes canonical records of it.
+
+A new format is one reader and one entry; the commands and the parameters' check read SOURCES.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Protocol
 
-from stages.config import PrepareConfig
 from stages.datasets.pictures import KeyCache
 from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.readers.melbench import read_melbench
 from stages.datasets.readers.mimic import read_mimic
-from stages.datasets.records import Records, RecordsError
-
-SOURCES = ("mimic", "melbench", "jsonl")
+from stages.datasets.records import Records
 
 
-def read_source(
-    source: str,
-    input_path: Path,
-    dataset: str,
-    config: PrepareConfig,
-    key_cache: KeyCache | None = None,
-) -> Records:
-    """Read `input_path` in the format `source`, one of SOURCES.
+class Reader(Protocol):
+    """Reads the folder or the file `path`, and checks it.
+
+    Parameters
+    ----------
+    root: the project's folder; `Records.image_root` is relative to it where it lies inside.
+    seed: of the split, where the source has none.
+    missing_answer: a mention whose answer is unknown raises, or is dropped and counted.
+    keys: digests of pictures that an earlier run has hashed.
 
     Raises
     ------
-    RecordsError: the source is unknown or cannot be read.
+    RecordsError: names the file and the record that cannot be read.
     """
-    match source:
-        case "mimic":
-            return read_mimic(input_path, dataset, config.missing_answer, key_cache)
-        case "melbench":
-            return read_melbench(input_path, dataset, config.seed, config.missing_answer)
-        case "jsonl":
-            return read_jsonl(input_path, dataset, config.seed, config.missing_answer, key_cache)
-    raise RecordsError(f"unknown source '{source}'", f"expected one of {', '.join(SOURCES)}")
+
+    def __call__(
+        self, path: Path, dataset: str, /, *, root: Path = ..., seed: int = ...,
+        missing_answer: Literal["error", "drop"] = ..., keys: KeyCache | None = ...,
+    ) -> Records: ...  # fmt: skip
+
+
+SOURCES: dict[str, Reader] = {
+    "mimic": read_mimic,
+    "melbench": read_melbench,
+    "jsonl": read_jsonl,
+}

@@ -34,8 +34,8 @@ class Validation:
     headers: HeaderReport | None
 
 
-def validate(records: Records, open_pictures: bool = True) -> Validation:
-    """Count, compare and, if wanted, open every picture that is there."""
+def validate(records: Records, root: Path, open_pictures: bool = True) -> Validation:
+    """Count, compare and, if wanted, open every picture that is there; `root` is the project's."""
     met = {finding.code: finding.count for finding in records.findings}
     statuses = records.pictures["status"].to_pylist()
     coverage = {
@@ -47,7 +47,7 @@ def validate(records: Records, open_pictures: bool = True) -> Validation:
     if open_pictures:
         paths = records.pictures["path"].to_pylist()
         there = [path for path, status in zip(paths, statuses, strict=True) if status == "ok"]
-        headers = inspect_headers(Path(records.image_root), there)
+        headers = inspect_headers(records.image_folder(root), there)
     return Validation(
         records.dataset,
         records.source,
@@ -83,7 +83,7 @@ def render(report: Validation) -> str:
 
 
 def render_counts(counts: dict[str, int], published: PublishedCounts | None) -> list[str]:
-    """One line a count, beside the published one where there is one."""
+    """One line a count, with the published one where there is one."""
     lines = [f"{'':<20}{'here':>10}" + (f"{'published':>12}" if published else "")]
     for name, count in counts.items():
         line = f"  {name:<18}{count:>10,}"

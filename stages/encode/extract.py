@@ -68,7 +68,7 @@ def extract(
     """
     recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())
-    checkpoints = find_checkpoints(config)
+    checkpoints = find_checkpoints(config, paths.root)
     device = resolve_device(config.device)
     asked = fingerprint_of(digest, checkpoints, config, resolve_dtype(config.dtype, device))
     older = Older(asked, None)
@@ -98,7 +98,7 @@ def extract(
         keep_freed_memory()
     dtype = DTYPES[older.asked.fields["dtype"]]
     encoder = open_encoder(checkpoints, config, device, dtype)
-    job = Job(config, records, texts, pictures, encoder, tokenizer.pad, reuse)
+    job = Job(config, records, paths.root, texts, pictures, encoder, tokenizer.pad, reuse)
     planned = time.perf_counter() - begun
 
     # Batch sizes and reused rows change rounding, so units of another mixture must not get in.

@@ -41,6 +41,7 @@ class Job:
         self,
         config: ExtractConfig,
         records: Records,
+        root: Path,
         texts: TextPlan,
         pictures: PicturePlan,
         encoder: Encoder,
@@ -49,7 +50,7 @@ class Job:
     ) -> None:
         self.config, self.records, self.encoder, self.pad = config, records, encoder, pad
         self.texts, self.pictures, self.reuse = texts, pictures, reuse
-        self.offsets = texts.offsets
+        self.offsets, self.images = texts.offsets, records.image_folder(root)
         self.text_units = units_of("texts", len(texts.ids), config.batch_texts)
         self.image_units = units_of("images", len(pictures.paths), config.batch_images)
         self.arrays = small_arrays(records, texts, pictures, encoder, config.lexical_ngrams)
@@ -129,7 +130,7 @@ class Job:
 
     def _read(self, row: int) -> bytes:
         paths, keys = self.pictures.paths, self.pictures.keys
-        return read_picture(Path(self.records.image_root), paths[row], keys[row])
+        return read_picture(self.images, paths[row], keys[row])
 
     def _decode(self, data: bytes) -> Loaded:
         assert self.encoder.pixels is not None

@@ -91,7 +91,7 @@ def extract_joint(
     """
     recover(paths.joint_partial, paths.joint)
     digest = read_digest(paths.require_records())
-    checkpoint = find_checkpoint(encoder)
+    checkpoint = find_checkpoint(encoder, root=paths.root)
     require_vilt(checkpoint)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
@@ -107,7 +107,7 @@ def extract_joint(
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
     plan = plan_pairs(texts, plan_pictures(records, encode=True))
     model = ViltEncoder(checkpoint, device, DTYPES[dtype])
-    job = _Job(config, Path(records.image_root), plan, model, tokenizer.pad)
+    job = _Job(config, records.image_folder(paths.root), plan, model, tokenizer.pad)
     name = f"{asked.digest}-{config.batch_images}"
     with building(paths.joint, paths.joint_partial, name, asked, job.specs()) as build:
         job.run(build)

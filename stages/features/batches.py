@@ -77,14 +77,6 @@ class SplitGraph:
         has_image = torch.from_numpy(image_rows >= 0).to(device)
         return MentionInput(features, found, node_global, node_local, has_image)
 
-    def neighbors_in_train(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Training mentions beside the split's mention `row`, and their A_ij, nearest first."""
-        edges = self.adjacency[[self.first + row]]
-        in_train = edges.indices < self.first
-        columns, weights = edges.indices[in_train], edges.data[in_train]
-        order = np.lexsort((columns, -weights))
-        return columns[order], weights[order]
-
 
 class MentionInputs:
     """`MentionInput` batches of a split.

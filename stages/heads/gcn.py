@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -32,13 +33,13 @@ class Gcn(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(d_v, d_v) for _ in range(layers))
 
     def forward(self, v: Tensor, blocks: Sequence[Block], threshold: Threshold) -> Tensor:
-        for index, (layer, block) in enumerate(zip(self.layers, blocks, strict=True)):
+        for index, (module, block) in enumerate(zip(self.layers, blocks, strict=True)):
+            layer = cast(nn.Linear, module)  # nn.ModuleList knows modules alone
             weights = self._normalized(block, threshold)
-            inputs = v.shape
-            v = spmm(
-                block.edges, weights, layer_input(layer, v).reshape(inputs[0], -1), self.backend
-            )
-            v = v.view(-1, *inputs[1:]) + layer.bias
+            # A(vW) = (Av)W: multiplied first, since the nodes are fewer than the edges.
+            x = (v @ layer.weight.T).reshape(len(v), -1)
+            product = spmm(block.edges, weights, x, self.backend)
+            v = product.view(-1, *v.shape[1:]) + layer.bias
             if index + 1 < len(self.layers):
                 v = torch.relu(v)
         return v
@@ -58,9 +59,3 @@ class Gcn(nn.Module):
         columns = torch.zeros(len(counts)).to(weights).index_add(0, owner, whole)
         product = degree[rows] * columns[block.edges.indices]
         return weights * product.clamp_min(1e-12).rsqrt()
-
-
-def layer_input(layer: nn.Module, v: Tensor) -> Tensor:
-    """v W_g. A(vW) = (Av)W: multiplied first, since the nodes are fewer than the edges."""
-    assert isinstance(layer, nn.Linear)
-    return v @ layer.weight.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
 
@@ -35,6 +35,12 @@ class Optimized:
     alpha: Tensor | None = None
     fused: Tensor | None = None
     sources: dict[str, Tensor] = field(default_factory=dict)
+
+    def weights(self, sources: Sequence[str], n: int) -> list[dict[str, float] | None]:
+        """`alpha` of each of n mentions by source."""
+        if self.alpha is None:
+            return [None] * n
+        return [dict(zip(sources, row, strict=True)) for row in self.alpha.tolist()]
 
 
 class Pairs(Protocol[M_in, E_in]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,8 @@ class Matcher(nn.Module):
         self.ln_T = nn.LayerNorm(config.d_local) if "tokens" in read else None
         self.ln_v = nn.LayerNorm(config.d_v) if "pictures" in read else None
         self.ln_V = nn.LayerNorm(config.d_v) if "patches" in read else None
-        self.units = nn.ModuleDict({name: UNITS[name].build(config) for name in config.units})
+        units = {name: UNITS[name].build(config) for name in config.units}
+        self.units = nn.ModuleDict(cast(dict[str, nn.Module], units))  # a unit is a module, too
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -58,7 +58,7 @@ class Side:
         for name, value in self._parts():
             if isinstance(value, Side):
                 found |= {f"{name}/{inner}": rows for inner, rows in value.to_arrays().items()}
-            elif sp.issparse(value):
+            elif isinstance(value, sp.csr_array):
                 offsets = torch.from_numpy(value.indptr).long()
                 found[f"{name}/indices"] = Ragged(torch.from_numpy(value.indices), offsets)
                 found[f"{name}/data"] = Ragged(torch.from_numpy(value.data), offsets)
@@ -73,7 +73,7 @@ class Side:
             if isinstance(value, Side):
                 inner = {k.removeprefix(f"{name}/"): v for k, v in arrays.items()}
                 changed[name] = value.from_arrays(inner)
-            elif sp.issparse(value):
+            elif isinstance(value, sp.csr_array):
                 changed[name] = _matrix(arrays, name, value.shape[1])
             else:
                 changed[name] = arrays[name]
@@ -89,7 +89,7 @@ class Side:
 def _take(value: Any, rows: Tensor) -> Any:
     if isinstance(value, Side | Ragged):
         return value.take(rows)
-    return value[rows.cpu().numpy()] if sp.issparse(value) else value[rows]
+    return value[rows.cpu().numpy()] if isinstance(value, sp.csr_array) else value[rows]
 
 
 def _matrix(arrays: Mapping[str, Rows], name: str, columns: int) -> sp.csr_array:

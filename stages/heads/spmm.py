@@ -41,8 +41,7 @@ def spmm(graph: SparseRows, values: Tensor, x: Tensor, backend: Backend = "torch
         )
     if backend == "torch-sparse":
         return _torch_sparse(graph, values, x)
-    result: Tensor = _Spmm.apply(values, x, graph)
-    return result
+    return _Spmm.apply(values, x, graph)  # type: ignore[no-untyped-call]  # torch's
 
 
 class _Spmm(torch.autograd.Function):
@@ -84,8 +83,7 @@ def row_dots(graph: SparseRows, grad: Tensor, x: Tensor) -> Tensor:
     if not graph.nnz or not x.numel():
         return grad.new_zeros(graph.nnz)
     zeros = _csr(graph, grad.new_zeros(graph.nnz))
-    dots: Tensor = torch.sparse.sampled_addmm(zeros, grad, x.t(), beta=0.0).values()
-    return dots
+    return torch.sparse.sampled_addmm(zeros, grad, x.t(), beta=0.0).values()
 
 
 def _csr(graph: SparseRows, values: Tensor) -> Tensor:
@@ -128,5 +126,4 @@ def _torch_sparse(graph: SparseRows, values: Tensor, x: Tensor) -> Tensor:
         rowptr=graph.indptr.long(), col=graph.indices.long(), value=values,
         sparse_sizes=(graph.n_rows, graph.n_cols), is_sorted=True,
     )  # fmt: skip
-    product: Tensor = torch_sparse.matmul(matrix, x)
-    return product
+    return torch_sparse.matmul(matrix, x)

@@ -112,13 +112,14 @@ class MentionEncoder:
 
 
 def open_mention_encoder(
-    store: FeatureStore, config: ExtractConfig, images: bool, lexical: bool, hint: str
+    store: FeatureStore, config: ExtractConfig, root: Path, images: bool, lexical: bool, hint: str
 ) -> MentionEncoder:
     """The encoder that made `store`, checked by the hash of its weights and by every setting.
 
     Parameters
     ----------
     config: `extract` of the parameters; `dtype: auto` takes the store's precision.
+    root: the project's folder.
     images, lexical: whether pictures and names' TF-IDF rows are needed.
     hint: the command that makes the store again.
 
@@ -127,8 +128,8 @@ def open_mention_encoder(
     CheckpointError: the encoder is not here.
     StoreError: another encoder, or other settings, than those that made the store.
     """
-    config = _own_encoder(store, config)
-    checkpoints = find_checkpoints(config)
+    config = _own_encoder(store, config, root)
+    checkpoints = find_checkpoints(config, root)
     said = store.fingerprint.fields
     dtype = str(said.get("dtype")) if config.dtype == "auto" else config.dtype
     asked = fingerprint_of(str(said.get("records")), checkpoints, config, dtype)
@@ -148,14 +149,14 @@ def open_mention_encoder(
     )
 
 
-def _own_encoder(store: FeatureStore, config: ExtractConfig) -> ExtractConfig:
+def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> ExtractConfig:
     """`config` with the encoder that the store names.
 
     Where the store's folder is not here (it was made on another machine) and the parameters name
     one that is, that one stands in; its hash is compared all the same.
     """
     text, image = store.attributes["text_encoder"], store.attributes["image_encoder"]
-    moved = Path(config.text_encoder).is_dir() and not Path(text).is_dir()
+    moved = (root / config.text_encoder).is_dir() and not (root / text).is_dir()
     if moved or config.text_encoder == text:
         return config
     image = "none" if image is None else "same" if image == text else image

@@ -21,13 +21,14 @@ from stages.features.cached import CachedFeatures
 from stages.features.features import MentionInput
 from stages.features.relevance import is_relevant, relevance, relevance_cut
 from stages.features.views import Views, distinct_views
+from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import BesideStore, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.neighbors import TrainingGraph
-from stages.linking.result import Linked, LinkedEntity, Names, Neighbor
+from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.top import Candidate, top_entities
@@ -47,13 +48,13 @@ class Linker:
     ----------
     graph: None where the variant has no GCN.
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
-    index: the entities' side on disk; None makes it anew for each call of `link`.
+    index: the entities' side on disk; None computes it in each call of `link`.
     """
 
     model: Heads[Any, Any]
     cached: CachedFeatures
     views: Views
-    names: Names
+    names: RowNames
     encoder: MentionEncoder
     graph: TrainingGraph | None
     cut: float | None
@@ -96,6 +97,7 @@ class Linker:
         encoder = open_mention_encoder(
             dataset.store,
             extract,
+            paths.root,
             images=cached.uses_images,
             lexical="lexical" in cached.arrays,
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
@@ -113,7 +115,7 @@ class Linker:
             run.model,
             cached,
             views,
-            Names.of(dataset.records),
+            RowNames.of(dataset.records),
             encoder,
             graph,
             relevance_cut(cached, train.filter_quantile) if filters else None,
@@ -134,12 +136,13 @@ class Linker:
         new = self._filtered(self.encoder(mentions))
         source = BesideStore(self.cached, new)
         graph = None if self.graph is None else self.graph.beside(source)
-        sides, alphas = [], []
+        sides: list[Any] = []
+        alphas: list[dict[str, float] | None] = []
         for lo in range(0, len(new), self.config.mention_rows):
             rows = np.arange(lo, min(lo + self.config.mention_rows, len(new)))
             side, optimized = self.model.mentions(self._input(source, graph, rows))
             sides.append(side)
-            alphas += [None] * len(rows) if optimized.alpha is None else optimized.alpha.tolist()
+            alphas += optimized.weights(self.model.config.sources, len(rows))
         best = top_entities(
             self.model,
             self.cached,
@@ -156,7 +159,7 @@ class Linker:
                 entities=self._entities(best[i]),
                 has_image=bool(new.pictures[i] >= 0),
                 neighbours=[] if graph is None else self._neighbors(graph, i),
-                alpha=alphas[i] and dict(zip(self.model.config.sources, alphas[i], strict=True)),
+                alpha=alphas[i],
                 warnings=list(new.warnings[i]),
             )
             for i, mention in enumerate(mentions)
@@ -192,11 +195,13 @@ class Linker:
             for rank, c in enumerate(found, 1)
         ]
 
-    def _neighbors(self, graph: SplitGraph, mention: int) -> list[Neighbor]:
+    def _neighbors(self, graph: SplitGraph, mention: int) -> list[LinkedNeighbor]:
         """Training mentions that the GCN's last layer reads: those above τ, nearest first."""
         assert self.model.tau is not None
-        columns, weights = graph.neighbors_in_train(mention)
-        read = weights > float(self.model.tau)
+        tau = float(self.model.tau)
         ids, words = self.names.mention_ids, self.names.mentions
-        pairs = zip(columns[read].tolist(), weights[read].tolist(), strict=True)
-        return [Neighbor(ids[column], words[column], weight) for column, weight in pairs]
+        return [
+            LinkedNeighbor(ids[neighbor.row], words[neighbor.row], neighbor.weight)
+            for neighbor in nearest(graph.adjacency, graph.first + mention, graph.first, tau)
+            if neighbor.read
+        ]

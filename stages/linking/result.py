@@ -23,8 +23,8 @@ class LinkedEntity:
 
 
 @dataclass(frozen=True)
-class Neighbor:
-    """A similar training mention that the GCN reads; `weight` is A_ij of eq. 3."""
+class LinkedNeighbor:
+    """A `Neighbor` that the GCN reads, by id and words."""
 
     id: str
     words: str
@@ -47,7 +47,7 @@ class Linked:
     mention: str
     entities: list[LinkedEntity]
     has_image: bool
-    neighbours: list[Neighbor]
+    neighbours: list[LinkedNeighbor]
     alpha: dict[str, float] | None
     warnings: list[str]
 
@@ -71,7 +71,7 @@ class Linked:
 
 
 @dataclass(frozen=True)
-class Names:
+class RowNames:
     """Ids and names by row, of the knowledge base and of the training mentions."""
 
     entity_ids: list[str]
@@ -80,7 +80,7 @@ class Names:
     mentions: list[str]
 
     @classmethod
-    def of(cls, records: Records) -> Names:
+    def of(cls, records: Records) -> RowNames:
         entities, train = records.entities, records.mentions["train"]
         return cls(
             entities["id"].to_pylist(),

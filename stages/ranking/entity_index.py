@@ -39,8 +39,8 @@ VERSION = 2
 PIECE_BLOCKS = 32
 """Blocks a piece: some 100 MB are held in memory before they are written."""
 
-OFFSETS = "offsets"
-"""Behind a ragged array's name: where each view's rows lie."""
+VALUES, OFFSETS = "values", "offsets"
+"""Behind a ragged array's name: its rows, and where each view's lie."""
 
 E = TypeVar("E", bound=Side)
 
@@ -122,7 +122,8 @@ class EntityIndex(Generic[E]):
         for name in self.like.to_arrays():
             if name in offsets:
                 bounds = offsets[name][lo : hi + 1]
-                values = self._tensor(piece, name, int(bounds[0]), int(bounds[-1]))
+                first, end = int(bounds[0]), int(bounds[-1])
+                values = self._tensor(piece, f"{name}/{VALUES}", first, end)
                 found[name] = Ragged(values, torch.from_numpy(bounds - bounds[0]).to(self.device))
             else:
                 found[name] = self._tensor(piece, name, lo, hi)
@@ -163,6 +164,7 @@ def _sides(
             lengths = [part.offsets.diff() for part in parts if isinstance(part, Ragged)]
             ends = torch.cat(lengths).cumsum(0).cpu().numpy()
             found[f"{name}/{OFFSETS}"] = np.concatenate([[0], ends]).astype(np.int64)
+            name = f"{name}/{VALUES}"
         values = [part.values if isinstance(part, Ragged) else part for part in parts]
         found[name] = torch.cat(values).cpu().numpy()
     return found

@@ -36,7 +36,7 @@ def top_entities(
     sides: Sequence[Any],
     k: int,
     size: int,
-    index: EntityIndex | None = None,
+    index: EntityIndex[Any] | None = None,
 ) -> list[list[Candidate]]:
     """The k best entities of each mention of `sides`, best first, ties by the lower row.
 

@@ -91,7 +91,7 @@ def find_cases(
     ]  # fmt: skip
     rows = [row for sort in chosen for row in sort]
     shown = {row: (f"{ranks[0][row]:,g}", f"{ranks[1][row]:,g}") for row in rows}
-    viewer = Viewer(records, root / records.image_root)
+    viewer = Viewer(records, records.image_folder(root))
     views: dict[int, tuple[View, ...]] = dict.fromkeys(rows, ())
     if explain is not None:
         for place, variant in enumerate(variants):
@@ -115,7 +115,8 @@ def spread(ranks: np.ndarray, rows: np.ndarray, count: int) -> list[int]:
     """`count` of `rows` at even steps from the best rank to the worst, equal ones in order."""
     ordered = rows[np.lexsort((rows, ranks[rows]))]
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-    return ordered[places].tolist()
+    chosen: list[int] = ordered[places].tolist()
+    return chosen
 
 
 def mark(sentence: str, words: str) -> Marked:

@@ -15,6 +15,7 @@ import torch
 from stages.config import EvaluateConfig
 from stages.device import heads_device
 from stages.features.data import LinkingData
+from stages.graph.neighbors import Neighbor, nearest
 from stages.heads.heads import Heads
 from stages.paths import DatasetPaths
 from stages.progress import progress
@@ -25,17 +26,8 @@ from stages.runs.run import Run
 
 TOP = 5
 """Entities shown of each mention."""
-NEIGHBOURS = 6
+NEIGHBORS = 6
 """Training mentions shown of each mention, the nearest."""
-
-
-@dataclass(frozen=True)
-class Near:
-    """A row of the training mentions, A_ij of eq. 3, and whether the GCN reads it (A_ij > τ)."""
-
-    row: int
-    weight: float
-    read: bool
 
 
 @dataclass(frozen=True)
@@ -44,13 +36,13 @@ class Explained:
 
     top: the best entities, best first; gold: the right one, wherever it stands.
     alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
-    neighbours: the nearest training mentions; none where the variant has no GCN.
+    neighbors: the nearest training mentions; none where the variant has no GCN.
     """
 
     top: list[Candidate]
     gold: Candidate
     alpha: dict[str, float] | None
-    neighbours: list[Near]
+    neighbors: list[Neighbor]
 
 
 class Explainer:
@@ -79,13 +71,13 @@ class Explainer:
         pairs = model.matcher.pairs(side, model.entities(data.cached.entities(gold)))
         own = [pairs.total.diagonal().tolist()]
         own += [scores.diagonal().tolist() for scores in pairs.units.values()]
-        alphas = [None] * len(at) if optimized.alpha is None else optimized.alpha.tolist()
+        alphas = optimized.weights(model.config.sources, len(at))
         return [
             Explained(
                 best[i],
                 Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
-                alphas[i] and dict(zip(model.config.sources, alphas[i], strict=True)),
-                self._neighbours(model, data, int(at[i])),
+                alphas[i],
+                self._neighbors(model, data, int(at[i])),
             )
             for i, (score, *parts) in enumerate(zip(*own, strict=True))
         ]
@@ -117,11 +109,9 @@ class Explainer:
             self._runs[variant, seed] = run.model, run.data(self.dataset)
         return self._runs[variant, seed]
 
-    def _neighbours(self, model: Heads[Any, Any], data: LinkingData, row: int) -> list[Near]:
+    def _neighbors(self, model: Heads[Any, Any], data: LinkingData, row: int) -> list[Neighbor]:
         """Nearest first, among those that `neighbor_limit` leaves."""
         if model.tau is None:
             return []
-        columns, weights = data.inputs.graphs["test"].neighbors_in_train(row)
-        pairs = zip(columns[:NEIGHBOURS].tolist(), weights[:NEIGHBOURS].tolist(), strict=True)
-        tau = float(model.tau)
-        return [Near(column, weight, weight > tau) for column, weight in pairs]
+        graph, tau = data.inputs.graphs["test"], float(model.tau)
+        return nearest(graph.adjacency, graph.first + row, graph.first, tau)[:NEIGHBORS]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.ranking.metrics import Metric, deciding, validated
 from stages.report.drawing import INK, MARKERS, STYLE, WIDTH, Drawing, inline, variant_mark
 from stages.report.results import Results, part_name
 
 
-def bars(results: Results, parts: Sequence[str], metric: str, name: str, label: str) -> Drawing:
+def bars(results: Results, parts: Sequence[str], metric: Metric, name: str, label: str) -> Drawing:
     """Horizontal bars of one metric: a group a part, a bar a variant, whiskers of one std."""
     parts = [part for part in parts if results.mentions(part)]
     thick, groups = 0.8 / len(results.variants), range(len(parts))
@@ -53,8 +55,8 @@ def curves(results: Results) -> list[Drawing]:
     every = [row for run in results.runs.values() for row in run.history]
     if not every:  # only variants without a weight
         return []
-    low = min(min(row["valid_mrr"], row["valid_hits@1"]) for row in every)
-    high = max(max(row["valid_mrr"], row["valid_hits@1"]) for row in every)
+    values = [row[f"valid_{metric.key}"] for metric in validated() for row in every]
+    low, high = min(values), max(values)
     margin = 5 * max(high - low, 0.02)
     limits = (max(0.0, 100 * low - margin), min(100.0, 100 * high + margin))
     drawings = [
@@ -77,26 +79,26 @@ def tau_curve(results: Results) -> Drawing | None:
 def _validation(
     results: Results, variant: str, longest: int, limits: tuple[float, float], name: str
 ) -> Drawing:
-    """MRR and H@1 on validation, a line each a seed; a ring at the epoch that was kept."""
-    mark = variant_mark(results, variant)
+    """Metrics on validation, a line each a seed; a ring at the epoch that was kept."""
+    mark, decides = variant_mark(results, variant), deciding()
+    lines = list(zip(validated(), ("-", "--"), strict=False))
     said = []
     with mpl.rc_context(STYLE):
         figure, axes = _panel(variant, longest)
         for seed in results.seeds:
             run = results.runs[variant, seed]
-            for column, line in (("valid_mrr", "-"), ("valid_hits@1", "--")):
-                epochs, values = _course(run.history, column, 100)
+            for metric, line in lines:
+                epochs, values = _course(run.history, f"valid_{metric.key}", metric.scale)
                 axes.plot(epochs, values, line, color=mark, marker=".")
             best = run.best_epoch
-            axes.plot(
-                best["epoch"], 100 * best["valid_mrr"], "o", ms=9, mfc="none", mec=INK, ls="none"
-            )
+            peak = decides.scale * best[f"valid_{decides.key}"]
+            axes.plot(best["epoch"], peak, "o", ms=9, mfc="none", mec=INK, ls="none")
             said.append(
-                f"seed {seed}: best validation MRR {100 * best['valid_mrr']:.2f} "
+                f"seed {seed}: best validation {decides.title} {peak:.2f} "
                 f"in epoch {best['epoch']:.0f} of {len(run.history)}"
             )
-        for line, text in (("-", "MRR"), ("--", "H@1")):
-            axes.plot([], [], line, color=mark, label=text)
+        for metric, line in lines:
+            axes.plot([], [], line, color=mark, label=metric.title)
         axes.plot([], [], "o", ms=9, mfc="none", mec=INK, label="kept")
         axes.set(ylim=limits, ylabel="validation, %")
         figure.legend(loc="outside lower center", ncols=3)
@@ -129,7 +131,8 @@ def _panel(title: str, longest: int) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set_title(title, loc="left")
     axes.set(xlim=(0.5, longest + 0.5), xlabel="epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    locator: Any = axes.xaxis.get_major_locator()  # a MaxNLocator, which the stub does not say
+    locator.set_params(integer=True)
     axes.grid(True)
     return figure, axes
 

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
-from stages.report.results import Results, Run, read, read_history, read_json
+from stages.report.results import Results, Run, read, read_history, read_json, undeclared
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,18 @@ class Grids:
     left_out: dict[str, str]
 
 
-def load_grids(paths: DatasetPaths, records_digest: str) -> Grids:
+def load_grids(paths: DatasetPaths) -> Grids:
     """Every grid of the data set, by name.
 
-    One without its table, or made from other records than the present, is left out.
+    Left out is one without its table, made from other records than the present ones, or evaluated
+    before a metric was declared.
 
     Raises
     ------
     MelovError: a file of a grid is missing or damaged.
     """
     finished, left_out = [], {}
+    digest = read_digest(paths.records)
     for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
         if not (folder / "runs.parquet").exists():
             done = len(list(folder.glob("*/metrics.json")))
@@ -57,8 +60,12 @@ def load_grids(paths: DatasetPaths, records_digest: str) -> Grids:
             continue
         grid = _load(paths, folder)
         found = {run["provenance"]["records"] for run in grid.base.values()}
-        if found != {records_digest}:
+        if found != {digest}:
             left_out[folder.name] = "was made from other records than the present ones"
+            continue
+        missing = {undeclared(run.metrics) for run in grid.results.runs.values()} - {""}
+        if missing:
+            left_out[folder.name] = missing.pop()
             continue
         finished.append(grid)
     return Grids(finished, left_out)
@@ -84,7 +91,7 @@ def _load(paths: DatasetPaths, folder: Path) -> GridReport:
         )
         base[row["run"]] = read(run / "config.json", read_json, again)
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
-    # A run that lacks a seed cannot stand beside the others.
+    # A run that lacks a seed cannot be compared with the others.
     complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))
     return GridReport(
         folder.name,

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from stages.datasets.records import Records
 from stages.paths import SPLITS
+from stages.ranking.metrics import by_part, shown
 from stages.report.drawing import Drawing
 from stages.report.facts import GraphFacts, PictureFacts
 from stages.report.figures import bars, curves, tau_curve
@@ -68,9 +69,11 @@ def render_page(
         results=results,
         counts={split: records.mentions[split].num_rows for split in SPLITS},
         pictures_named=records.pictures.num_rows,
+        metric=by_part()[0].title,
         headline=_headline(results),
+        metric_notes=_metric_notes(),
         frozen=FROZEN,
-        test_bed=TEST_BED if results.dataset == "demo" else "",
+        test_bed=f"{results.dataset} {TEST_BED}" if results.test_bed else "",
         results_sheet=results_sheet(results),
         difference=poor_difference(results),
         parts_sheet=parts_sheet(results),
@@ -96,21 +99,32 @@ def render_page(
 
 
 def _headline(results: Results) -> list[tuple[str, str]]:
-    """Mean H@1 of every variant over all test mentions, as words and number."""
-    rates = ((v, results.rate(v, "test", "hits@1")) for v in results.variants)
+    """Mean of the headline metric over all test mentions: every variant and its number."""
+    rates = ((v, results.rate(v, "test", by_part()[0])) for v in results.variants)
     return [(v, f"{rate.mean:.2f}" if rate is not None else cell(None)) for v, rate in rates]
 
 
+def _metric_notes() -> list[str]:
+    """What each metric of the tables counts, then how ties do."""
+    notes = [
+        f"{m.title}: {m.note}" + ("" if m.higher_is_better else ", lower is better")
+        for m in shown()
+    ]
+    return notes + [f"a rank is {ties}" for ties in dict.fromkeys(m.ties for m in shown())]
+
+
 def _bars(results: Results, name: str) -> list[Figure]:
-    """H@1 by kind of picture, where kinds are known, and seen against unseen (Figure 5)."""
+    """The headline metric by kind of picture, where kinds are known, and seen against unseen
+    (Figure 5)."""
+    metric = by_part()[0]
     if len(results.variants) > MOST_BARS or not results.mentions():
         return []
     kinds = [part for part in results.parts if part.startswith("test_image_")]
     share = results.mentions("test_unseen") / results.mentions()
     groups = [
-        ("H@1 by the mention's picture", ["test", *kinds], f"{name}-kinds"),
+        (f"{metric.title} by the mention's picture", ["test", *kinds], f"{name}-kinds"),
         (
-            f"H@1 of entities seen and unseen in training ({share:.0%} of the mentions)",
+            f"{metric.title} of entities seen and unseen in training ({share:.0%} of the mentions)",
             ["test_seen", "test_unseen"],
             f"{name}-seen",
         ),
@@ -118,7 +132,7 @@ def _bars(results: Results, name: str) -> list[Figure]:
     return [
         Figure(
             f"{title}, %",
-            _markup(bars(results, parts, "hits@1", name, f"{title}; numbers in the table.")),
+            _markup(bars(results, parts, metric, name, f"{title}; numbers in the table.")),
         )
         for title, parts, name in groups
         if len(parts) > 1 and any(map(results.mentions, parts))

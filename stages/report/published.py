@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from stages.heads.variants import UNAVAILABLE, VARIANTS
 
-METRICS = ("hits@1", "hits@3", "hits@5", "mrr")
+COLUMNS = ("hits@1", "hits@3", "hits@5", "mrr")
+"""Metrics that Table 2 has, by key."""
+MAIN = ("hits@1", "mrr")
+"""Those that later systems have published as well."""
 DATASETS = {"wikimel": "WikiMEL", "richpediamel": "RichpediaMEL", "wikidiverse": "WikiDiverse"}
 CONDITIONS = "fine-tuned, the MIMIC release's inputs"
 """Of every system in Table 2."""
@@ -104,12 +107,12 @@ VARIANT_OF = {entry.published: entry.name for entry in VARIANTS.values() if entr
 NO_NUMBER = {
     entry.published: "needs pipeline.joint" for entry in VARIANTS.values() if entry.joint
 } | dict.fromkeys(UNAVAILABLE, "no public loader")
-"""What stands in the place of our number, where there is none, for a reason of the system's own."""
+"""What is shown instead of our number where there is none, for a reason of the system's own."""
 
 
-def h1_mrr(system: str, dataset: str) -> tuple[float | None, float | None]:
-    """Published H@1 and MRR of a system on a data set, None where there are none."""
+def main_figures(system: str, dataset: str) -> tuple[float | None, ...]:
+    """A system's published figures on a data set, those of MAIN; None where there are none."""
     if system in LATER:
         return LATER[system].figures.get(dataset, (None, None))
-    h1, _, _, mrr = PUBLISHED[dataset][system]
-    return h1, mrr
+    of_table = dict(zip(COLUMNS, PUBLISHED[dataset][system], strict=True))
+    return tuple(of_table[key] for key in MAIN)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache.files import atomic_path
 from stages.config import EvaluateConfig, ReportConfig
-from stages.datasets.records import Records, read_digest
+from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
@@ -36,9 +36,8 @@ def write_report(
     ------
     MelovError: no records or no complete run, or a file that is damaged or from other records.
     """
-    folder = paths.require_records()
-    records, digest = Records.load(folder), read_digest(folder)
-    results = load_results(paths, variants, seeds, digest, records.mentions["test"].num_rows)
+    records = Records.load(paths.require_records())
+    results = load_results(paths, variants, seeds, records)
     insight = look_inside(paths, results, records, config.cases, evaluate or EvaluateConfig())
     taus = {
         variant: tau
@@ -50,7 +49,7 @@ def write_report(
         records,
         graph_facts(paths, taus),
         picture_facts(paths, records),
-        load_grids(paths, digest),
+        load_grids(paths),
         insight,
     )
     contents = {

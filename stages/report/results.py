@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from cache.errors import MelovError
+from stages.datasets.records import Records, read_digest
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import Metric, deciding, shown
 from stages.report.rate import Rate
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
 BASELINE = "mimic"
 """The variant without any repair of pictures."""
-METRIC_NAMES = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "mrr": "MRR"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Run:
 
     @property
     def best_epoch(self) -> dict[str, float]:
-        """The epoch whose weights were kept: the first with the highest validation MRR; empty
-        where nothing is trained."""
-        return max(self.history, key=lambda row: row["valid_mrr"], default={})
+        """The epoch whose weights were kept: the first with the best value of the tested metric on
+        validation; empty where nothing is trained."""
+        return max(self.history, key=lambda row: row[f"valid_{deciding().key}"], default={})
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Results:
     A grid of ablations is one, too: its runs stand where the variants do.
 
     left_out: what was asked for and lacks a trained run: variant -> the command that trains it.
+    test_bed: whether the data set is one (`Records.test_bed`).
     """
 
     dataset: str
@@ -56,6 +58,7 @@ class Results:
     seeds: tuple[int, ...]
     runs: dict[tuple[str, int], Run]
     left_out: dict[str, str] = field(default_factory=dict)
+    test_bed: bool = False
 
     @property
     def _any(self) -> dict[str, Any]:
@@ -92,12 +95,12 @@ class Results:
         count: int = self._any["test"]["entities"]
         return count
 
-    def rate(self, variant: str, part: str, metric: str) -> Rate | None:
-        """A rate over all seeds; None where the part has no mention."""
+    def rate(self, variant: str, part: str, metric: Metric) -> Rate | None:
+        """A metric over all seeds, as tables show it; None where the part has no mention."""
         if self.mentions(part) == 0:
             return None
         runs = (self.runs[variant, seed] for seed in self.seeds)
-        return Rate(tuple(100 * run.metrics[part][metric] for run in runs))
+        return Rate(tuple(metric.scale * run.metrics[part][metric.key] for run in runs))
 
 
 def part_name(part: str) -> str:
@@ -109,20 +112,18 @@ def load_results(
     paths: DatasetPaths,
     variants: Sequence[str],
     seeds: Sequence[int],
-    records_digest: str,
-    mentions: int,
+    records: Records,
 ) -> Results:
     """Read every run of the variants; one that lacks a seed is left out and named.
 
     Parameters
     ----------
-    records_digest, mentions: of the present records and their test split; a run that was made
-        from others is refused.
+    records: the present ones, of `paths.records`; a run that was made from others is refused.
 
     Raises
     ------
-    MelovError: no variant has all its runs; a run is unfinished, damaged or made from other
-        records.
+    MelovError: no variant has all its runs; a run is unfinished, damaged, made from other records
+        or evaluated before a metric was declared.
     """
     if not variants or not seeds:
         raise MelovError("no variants or no seeds to report", "name some in params.yaml")
@@ -140,12 +141,13 @@ def load_results(
             f"{left_out[variants[0]]}, then the same with pipeline.evaluate"
             + (", for each of them" if len(missing) > 1 else ""),
         )
+    digest, mentions = read_digest(paths.records), records.mentions["test"].num_rows
     runs = {
-        (variant, seed): _load_run(paths, variant, seed, records_digest, mentions)
+        (variant, seed): _load_run(paths, variant, seed, digest, mentions)
         for variant in there
         for seed in seeds
     }
-    return Results(paths.dataset, there, seeds, runs, left_out)
+    return Results(paths.dataset, there, seeds, runs, left_out, records.test_bed)
 
 
 def _load_run(
@@ -168,7 +170,15 @@ def _load_run(
             f"the records hold {mentions}",
             evaluate,
         )
+    if missing := undeclared(metrics):
+        raise MelovError(f"{folder / 'metrics.json'}: {missing}", evaluate)
     return Run(metrics, history, ranks)
+
+
+def undeclared(metrics: dict[str, Any]) -> str:
+    """Which metrics of tables a run's metrics.json lacks, as words; empty where it has all."""
+    missing = [metric.title for metric in shown() if metric.key not in metrics["test"]]
+    return f"was written without {', '.join(missing)}" if missing else ""
 
 
 def _command(step: str, dataset: str, variant: str, seed: int) -> str:

@@ -1,4 +1,4 @@
-"""What one run says of one test mention, in names and pictures: scores, weights, neighbours."""
+"""What one run says of one test mention, in names and pictures: scores, weights, neighbors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from stages.datasets.records import Records
 from stages.report.pictures import Thumbnail, thumbnail
 
 if TYPE_CHECKING:  # torch is loaded only where a run is explained
+    from stages.graph.neighbors import Neighbor
     from stages.ranking.top import Candidate
-    from stages.report.explain import Explained, Near
+    from stages.report.explain import Explained
 
 SMALL = 64
-"""Longest side of a picture beside a score or of a neighbour, pixels."""
+"""Longest side of the picture of a scored entity or of a neighbor, pixels."""
 
 
 @dataclass(frozen=True)
-class Scored:
+class ShownEntity:
     """An entity with S and every unit's score; `rank` as a reader sees it."""
 
     rank: str
@@ -30,9 +31,8 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A similar training mention, the entity that it stands for, A_ij of eq. 3, and whether the
-    GCN reads it: whether it lies above τ."""
+class ShownNeighbor:
+    """A `Neighbor` in words, with the entity that it stands for and its picture."""
 
     words: str
     entity: str
@@ -51,9 +51,9 @@ class View:
 
     variant: str
     rank: str
-    entities: list[Scored]
+    entities: list[ShownEntity]
     alpha: dict[str, float] | None
-    neighbours: list[Neighbour]
+    neighbors: list[ShownNeighbor]
 
 
 class Viewer:
@@ -82,16 +82,16 @@ class Viewer:
         ]
         if not any(entity.is_gold for entity in entities):
             entities.append(self._scored(rank, explained.gold, True))
-        neighbours = [self._neighbour(near) for near in explained.neighbours]
-        return View(variant, rank, entities, explained.alpha, neighbours)
+        neighbors = [self._neighbor(neighbor) for neighbor in explained.neighbors]
+        return View(variant, rank, entities, explained.alpha, neighbors)
 
-    def _scored(self, rank: str, candidate: Candidate, is_gold: bool) -> Scored:
+    def _scored(self, rank: str, candidate: Candidate, is_gold: bool) -> ShownEntity:
         entity = self.records.entities.slice(candidate.entity, 1).to_pylist()[0]
         picture = self.picture(entity["picture"], SMALL)
-        return Scored(rank, entity["name"], picture, is_gold, candidate.score, candidate.units)
+        return ShownEntity(rank, entity["name"], picture, is_gold, candidate.score, candidate.units)
 
-    def _neighbour(self, near: Near) -> Neighbour:
-        mention = self.records.mentions["train"].slice(near.row, 1).to_pylist()[0]
+    def _neighbor(self, neighbor: Neighbor) -> ShownNeighbor:
+        mention = self.records.mentions["train"].slice(neighbor.row, 1).to_pylist()[0]
         entity = self.records.entities["name"][mention["gold"]].as_py()
         picture = self.picture(mention["picture"], SMALL)
-        return Neighbour(mention["words"], entity, near.weight, near.read, picture)
+        return ShownNeighbor(mention["words"], entity, neighbor.weight, neighbor.read, picture)

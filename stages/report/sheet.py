@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stages.ranking.metrics import Metric
 from stages.report.rate import Rate
 
 NOTHING = "–"
@@ -63,7 +64,7 @@ def number(value: float | None, digits: int = 2) -> Cell:
 
 
 def rate(value: Rate | None) -> Cell:
-    """In percent, `± std` where there are several seeds."""
+    """Two digits, `± std` where there are several seeds."""
     return Cell(NOTHING, "-1") if value is None else Cell(str(value), f"{value.mean:.2f}")
 
 
@@ -75,19 +76,21 @@ def interval(value: Rate | None) -> Cell:
     return Cell(f"{between[0]:.2f} to {between[1]:.2f}", f"{between[0]:.2f}")
 
 
-def marked(cells: Sequence[Cell]) -> list[Cell]:
-    """With the highest one marked; several where they are shown equal, none of a single cell."""
+def marked(cells: Sequence[Cell], metric: Metric) -> list[Cell]:
+    """With the metric's best one marked; several where they are shown equal, none of a single
+    cell."""
     values = [float(cell.value) for cell in cells]
-    highest = max(values, default=-1.0)
-    if len(values) < 2 or highest < 0:
+    there = [value for value in values if value >= 0]
+    if len(values) < 2 or not there:
         return list(cells)
-    return [replace(cell, best=value == highest) for cell, value in zip(cells, values, strict=True)]
+    best = max(there) if metric.higher_is_better else min(there)
+    return [replace(cell, best=value == best) for cell, value in zip(cells, values, strict=True)]
 
 
-def marked_columns(rows: list[list[Cell]], columns: Sequence[int]) -> list[list[Cell]]:
-    """Rows with the highest cell of each of `columns` marked."""
+def marked_columns(rows: list[list[Cell]], first: int, metrics: list[Metric]) -> list[list[Cell]]:
+    """Rows with the best cell of each metric marked, whose columns begin at `first`."""
     found = [list(row) for row in rows]
-    for at in columns:
-        for row, cell in zip(found, marked([row[at] for row in rows]), strict=True):
+    for at, metric in enumerate(metrics, first):
+        for row, cell in zip(found, marked([row[at] for row in rows], metric), strict=True):
             row[at] = cell
     return found

@@ -5,19 +5,22 @@ from __future__ import annotations
 from string import ascii_uppercase
 
 from stages.datasets.records import Records
+from stages.ranking.metrics import METRICS, Metric, by_part, shown
 from stages.report.facts import GraphFacts, PictureFacts
 from stages.report.fusion import FusionFacts
 from stages.report.grids import GridReport
 from stages.report.published import (
+    COLUMNS,
     CONDITIONS,
     DATASETS,
     LATER,
+    MAIN,
     NO_NUMBER,
     PUBLISHED,
     VARIANT_OF,
-    h1_mrr,
+    main_figures,
 )
-from stages.report.results import METRIC_NAMES, Results, part_name
+from stages.report.results import Results, part_name
 from stages.report.sheet import (
     Cell,
     Sheet,
@@ -29,19 +32,18 @@ from stages.report.sheet import (
     rate,
     word,
 )
-from stages.report.table import PART_METRICS, heading
-
-METRICS = tuple(METRIC_NAMES.values())
+from stages.report.table import heading
 
 
 def results_sheet(results: Results) -> Sheet:
     """One row a variant, all test mentions."""
     rows = [
-        [word(variant), *(rate(results.rate(variant, "test", m)) for m in METRIC_NAMES)]
+        [word(variant), *(rate(results.rate(variant, "test", m)) for m in shown())]
         for variant in results.variants
     ]
-    rows = marked_columns(rows, range(1, 1 + len(METRICS)))
-    return Sheet(f"{heading(results)}. Highest in bold.", ("variant", *METRICS), rows)
+    rows = marked_columns(rows, 1, shown())
+    columns = ("variant", *(metric.title for metric in shown()))
+    return Sheet(f"{heading(results)}. {_best(shown())} in bold.", columns, rows)
 
 
 def parts_sheet(results: Results) -> Sheet:
@@ -49,61 +51,63 @@ def parts_sheet(results: Results) -> Sheet:
     rows = []
     for part in results.parts:
         cells = [word(part_name(part).replace("_", " ")), count(results.mentions(part))]
-        for metric in PART_METRICS:
-            cells += marked([rate(results.rate(v, part, metric)) for v in results.variants])
+        for metric in by_part():
+            cells += marked([rate(results.rate(v, part, metric)) for v in results.variants], metric)
         rows.append(cells)
     caption = "Test mentions by entity (seen or unseen in training)"
     if len(results.parts) > 2:
         caption += " and by the mention's picture; poor: every kind but good"
     return Sheet(
-        f"{caption}. Percent; highest of a metric in bold.",
-        ("part", "mentions", *results.variants * len(PART_METRICS)),
+        f"{caption}. Percent; {_best(by_part()).lower()} of a metric in bold.",
+        ("part", "mentions", *results.variants * len(by_part())),
         rows,
-        groups=tuple((METRIC_NAMES[m], len(results.variants)) for m in PART_METRICS),
+        groups=tuple((metric.title, len(results.variants)) for metric in by_part()),
     )
 
 
 def table2_sheet(results: Results) -> Sheet | None:
-    """Table 2 of this data set beside our runs; None for a data set that it does not have."""
+    """Table 2 of this data set with our runs; None for a data set that it does not have."""
     figures = PUBLISHED.get(results.dataset)
     if figures is None:
         return None
     rows = []
     for system, values in figures.items():
         cells = [word(system)]
-        for metric, value in zip(METRIC_NAMES, values, strict=True):
-            cells += [number(value), _ours(results, system, metric)]
+        for key, value in zip(COLUMNS, values, strict=True):
+            cells += [number(value), _ours(results, system, key)]
         rows.append(cells)
     return Sheet(
         "Published: Table 2 of the paper, fine-tuned encoders. Ours: frozen encoders, all test "
         "mentions. Percent.",
-        ("system", *("published", "ours") * len(METRICS)),
+        ("system", *("published", "ours") * len(COLUMNS)),
         rows,
-        groups=tuple((name, 2) for name in METRICS),
+        groups=tuple((METRICS[key].title, 2) for key in COLUMNS),
     )
 
 
 def published_sheet(results: Results) -> Sheet:
-    """H@1 and MRR: ours on this data set beside every published system on its three."""
+    """H@1 and MRR: ours on this data set, and every published system on its three."""
     systems = (*PUBLISHED["wikimel"], *LATER)
     conditions = [LATER[s].conditions if s in LATER else CONDITIONS for s in systems]
     letters = dict(zip(dict.fromkeys(conditions), ascii_uppercase, strict=False))
     rows = []
     for system, condition in zip(systems, conditions, strict=True):
         cells = [word(system), word(letters[condition])]
-        cells += [_ours(results, system, metric) for metric in PART_METRICS]
+        cells += [_ours(results, system, key) for key in MAIN]
         for dataset in DATASETS:
-            cells += [number(value) for value in h1_mrr(system, dataset)]
+            cells += [number(value) for value in main_figures(system, dataset)]
         rows.append(cells)
     other = "" if results.dataset in DATASETS else ", other data"
     said = "; ".join(f"{letter}: {condition}" for condition, letter in letters.items())
     return Sheet(
         f"Ours with frozen encoders on {results.dataset}{other}, and published figures. Percent. "
         f"Conditions: {said}.",
-        ("system", "conditions", *("H@1", "MRR") * (len(DATASETS) + 1)),
+        ("system", "conditions", *(METRICS[key].title for key in MAIN * (len(DATASETS) + 1))),
         rows,
         words=2,
-        groups=((f"ours: {results.dataset}{other}", 2), *((name, 2) for name in DATASETS.values())),
+        groups=tuple(
+            (name, len(MAIN)) for name in (f"ours: {results.dataset}{other}", *DATASETS.values())
+        ),
     )
 
 
@@ -113,19 +117,19 @@ def grid_sheet(grid: GridReport) -> Sheet:
     rows = []
     for run in results.variants:
         settings = ", ".join(f"{key}={value}" for key, value in grid.settings[run].items())
-        rates = [results.rate(run, "test", metric) for metric in METRIC_NAMES]
-        between = [interval(results.rate(run, "test", metric)) for metric in PART_METRICS]
+        rates = [results.rate(run, "test", metric) for metric in shown()]
+        between = [interval(results.rate(run, "test", metric)) for metric in by_part()]
         rows.append(
             [word(run), word(grid.variant[run]), word(settings), *map(rate, rates), *between]
         )
-    columns = ("run", "variant", "settings", *METRICS)
-    intervals = tuple(f"{METRIC_NAMES[m]}, 95 %" for m in PART_METRICS)
-    caption = f"{heading(results)}. Highest in bold."
+    columns = ("run", "variant", "settings", *(metric.title for metric in shown()))
+    intervals = tuple(f"{metric.title}, 95 %" for metric in by_part())
+    caption = f"{heading(results)}. {_best(shown())} in bold."
     if len(results.seeds) > 2:
         caption += " 95 %: interval of the mean by Student's t over the seeds."
     else:
         rows, intervals = [row[: len(columns)] for row in rows], ()
-    rows = marked_columns(rows, range(3, 3 + len(METRICS)))
+    rows = marked_columns(rows, 3, shown())
     keep = [at for at in range(len(rows[0])) if at != 2 or any(row[2].text for row in rows)]
     return Sheet(
         caption,
@@ -188,10 +192,14 @@ def picture_sheets(pictures: PictureFacts, records: Records) -> list[Sheet]:
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def _ours(results: Results, system: str, metric: str) -> Cell:
+def _best(metrics: list[Metric]) -> str:
+    return "Highest" if all(metric.higher_is_better for metric in metrics) else "Best"
+
+
+def _ours(results: Results, system: str, key: str) -> Cell:
     variant = VARIANT_OF.get(system)
     if variant in results.variants:
-        return rate(results.rate(variant, "test", metric))
-    if system in NO_NUMBER and metric == PART_METRICS[0]:
+        return rate(results.rate(variant, "test", METRICS[key]))
+    if system in NO_NUMBER and key == COLUMNS[0]:
         return Cell(NO_NUMBER[system], "-1")
     return rate(None)

@@ -9,12 +9,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from stages.ranking.metrics import by_part
 from stages.report.drawing import MARKERS, SERIES, STYLE, WIDTH, Drawing, inline
 from stages.report.grids import GridReport
 
 SYMBOLS = {"d_z": "d_z", "gcn_layers": "L, layers of the GCN", "lambda_g": "λ"}
 """The paper's names of the three settings in Figure 3."""
-METRICS = {"hits@1": "H@1", "mrr": "MRR"}
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ def find_sweeps(grid: GridReport) -> list[Sweep]:
 
 
 def draw_sweep(grid: GridReport, sweep: Sweep, name: str) -> Drawing:
-    """H@1 and MRR by value, whiskers of one standard deviation over the seeds.
+    """Metrics by value, a panel each; whiskers of one standard deviation over the seeds.
 
     Values stand at equal distances, as in the paper: λ runs over powers of ten.
     """
     said = []
     place = {value: x for x, value in enumerate(sweep.values)}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-        panels = figure.subplots(len(METRICS), 1, sharex=True)
-        for axes, (metric, words) in zip(panels, METRICS.items(), strict=True):
+        figure = Figure(figsize=(WIDTH, 2.1 * len(by_part())), layout="constrained")
+        panels = figure.subplots(len(by_part()), 1, sharex=True)
+        for axes, metric in zip(panels, by_part(), strict=True):
             for colour, (variant, runs) in enumerate(sweep.runs.items()):
                 values = [value for value in sweep.values if value in runs]
                 found = [(v, grid.results.rate(runs[v], "test", metric)) for v in values]
@@ -80,8 +80,8 @@ def draw_sweep(grid: GridReport, sweep: Sweep, name: str) -> Drawing:
                     marker=MARKERS[colour % len(MARKERS)], label=variant,
                 )  # fmt: skip
                 numbers = ", ".join(f"{_spoken(value)}: {rate}" for value, rate in known)
-                said.append(f"{variant}, {words}: {numbers}")
-            axes.set_ylabel(f"{words}, %")
+                said.append(f"{variant}, {metric.title}: {numbers}")
+            axes.set_ylabel(metric.axis)
             axes.margins(y=0.15)
             axes.grid(True)
         axes.set_xticks(range(len(sweep.values)), [_spoken(value) for value in sweep.values])

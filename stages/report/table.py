@@ -6,15 +6,16 @@ import csv
 import io
 from dataclasses import dataclass
 
-from stages.report.results import METRIC_NAMES, Rate, Results, part_name
+from stages.ranking.metrics import by_part, shown
+from stages.report.rate import Rate
+from stages.report.results import Results, part_name
+from stages.report.sheet import NOTHING
 
-NO_MENTION = "–"
-PART_METRICS = ("hits@1", "mrr")
 FROZEN = (
     "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
     "their figures are other conditions."
 )
-TEST_BED = "demo is a test bed made by this project: no number here is a claim about WikiMEL."
+TEST_BED = "is a test bed made by this project: no number here is a claim about WikiMEL."
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,16 @@ class Table:
 
 
 def cell(rate: Rate | None) -> str:
-    """A rate in percent, `± std` where there are several seeds."""
-    return NO_MENTION if rate is None else str(rate)
+    """Two digits, `± std` where there are several seeds."""
+    return NOTHING if rate is None else str(rate)
 
 
 def main_table(results: Results) -> Table:
     """One row a variant, all test mentions."""
     return Table(
-        ("variant", *METRIC_NAMES.values()),
+        ("variant", *(metric.title for metric in shown())),
         [
-            (variant, *(cell(results.rate(variant, "test", m)) for m in METRIC_NAMES))
+            (variant, *(cell(results.rate(variant, "test", m)) for m in shown()))
             for variant in results.variants
         ],
         left=1,
@@ -67,13 +68,13 @@ def main_table(results: Results) -> Table:
 def part_table(results: Results) -> Table:
     """One row a part of the test mentions and a variant."""
     return Table(
-        ("part", "variant", "mentions", *(METRIC_NAMES[m] for m in PART_METRICS)),
+        ("part", "variant", "mentions", *(metric.title for metric in by_part())),
         [
             (
                 part_name(part),
                 variant,
                 f"{results.mentions(part):,}",
-                *(cell(results.rate(variant, part, m)) for m in PART_METRICS),
+                *(cell(results.rate(variant, part, m)) for m in by_part()),
             )
             for part in results.parts
             for variant in results.variants
@@ -88,14 +89,14 @@ def poor_difference(results: Results) -> list[str]:
     if not {"melov", "mimic"} <= set(results.variants) or poor not in results.parts:
         return []
     found = []
-    for metric in PART_METRICS:
+    for metric in by_part():
         ours, theirs = (results.rate(v, poor, metric) for v in ("melov", "mimic"))
         if ours is None or theirs is None:
             return []
         gains = Rate(tuple(a - b for a, b in zip(ours.values, theirs.values, strict=True)))
         above = sum(gain > 0 for gain in gains.values)
         found.append(
-            f"melov - mimic, poor pictures: {METRIC_NAMES[metric]} "
+            f"melov - mimic, poor pictures: {metric.title} "
             f"{'+' if gains.mean > 0 else ''}{gains} points "
             f"(above in {above} of {len(results.seeds)} seed{'s' * (len(results.seeds) > 1)})"
         )
@@ -121,8 +122,8 @@ def notes(results: Results) -> list[str]:
         notes.append(f"{variant} is left out, it lacks a trained run:\n{command}")
     if "test_image_poor" in results.parts:
         notes.append("poor: every kind of picture but good.")
-    if results.dataset == "demo":
-        notes.append(TEST_BED)
+    if results.test_bed:
+        notes.append(f"{results.dataset} {TEST_BED}")
     return notes
 
 
@@ -155,12 +156,12 @@ def csv_report(results: Results) -> str:
     """`table.csv`: one row a part and a variant; no number where a part has no mention."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    names = [name for metric in METRIC_NAMES.values() for name in (metric, f"{metric} std")]
+    names = [name for m in shown() for name in (m.title, f"{m.title} std")]
     writer.writerow(["part", "mentions", "variant", "seeds", *names])
     for part in ("test", *results.parts):
         for variant in results.variants:
             numbers: list[str] = []
-            for metric in METRIC_NAMES:
+            for metric in shown():
                 rate = results.rate(variant, part, metric)
                 std = None if rate is None else rate.std
                 numbers.append("" if rate is None else f"{rate.mean:.2f}")

@@ -36,5 +36,5 @@ def write_evaluation(
 ) -> None:
     """`ranks.npz`, then `metrics.json`, whose presence says that a run is whole."""
     with atomic_path(folder.ranks) as path, path.open("wb") as file:
-        np.savez(file, **{split: values.astype(np.float32) for split, values in ranks.items()})
+        np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
     write_json(folder.metrics, content)

@@ -20,7 +20,7 @@ from stages.config import EvaluateConfig, TrainConfig
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
-from stages.ranking.metrics import metrics
+from stages.ranking.metrics import deciding, validated
 from stages.ranking.rank import rank_gold
 from stages.training.checkpoint import State, load_state, run_digest, save_state
 from stages.training.negatives import nearest_wrong
@@ -92,14 +92,15 @@ def train(
         else None
     )
     seconds = []
+    decides = f"valid_{deciding().key}"
     while state.epoch < config.epochs and state.epoch - max(state.best_epoch, 0) < config.patience:
         begun = time.perf_counter()
         row = _train_epoch(model, optimizer, data, config, near, seed, state.epoch)
         row |= _validate(model, data, valid_rows, evaluate)
         state.epoch += 1
         state.history.append({"epoch": state.epoch, **row})
-        if row["valid_mrr"] > state.best_mrr:
-            state.best_mrr, state.best_epoch = row["valid_mrr"], state.epoch
+        if row[decides] > state.best_mrr:
+            state.best_mrr, state.best_epoch = row[decides], state.epoch
             state.best = {name: w.detach().clone() for name, w in model.state_dict().items()}
         state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
         state.rng = torch.get_rng_state()
@@ -168,8 +169,7 @@ def _validate(
 ) -> dict[str, float]:
     gold = data.gold["valid"][rows]
     ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)
-    found: dict[str, Any] = metrics(ranks, data.cached.n_entities)
-    return {"valid_mrr": found["mrr"], "valid_hits@1": found["hits@1"]}
+    return {f"valid_{metric.key}": metric.of(ranks) for metric in validated()}
 
 
 def _valid_sample(n: int, most: int) -> np.ndarray:

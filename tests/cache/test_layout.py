@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.layout import CHUNK_BYTES, ArraySpec, check_names
+from cache.layout import CHUNK_BYTES, ArraySpec, check_names, spans
 
 
 @given(st.integers(0, 10**7), st.integers(1, 10**5))
@@ -26,13 +26,28 @@ def test_the_last_chunk_is_padded_by_less_than_a_row_for_each_chunk():
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 9))
 def test_spans_are_the_rows_in_order(start: int, rows: int, chunk_rows: int):
-    spec = ArraySpec("a", (100,), "int32", chunk_rows)
     found = [
         chunk * chunk_rows + inside + i
-        for chunk, inside, count in spec.spans(start, rows)
+        for chunk, inside, count in spans(start, rows, chunk_rows)
         for i in range(count)
     ]
     assert found == list(range(start, start + rows))
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 9))
+def test_rows_that_are_whole_chunks_have_files_of_their_own(start: int, rows: int, chunk: int):
+    spec = ArraySpec("a", (41, 3), "int16", chunk)
+    whole = start % chunk == 0 and (start + rows == 41 or rows % chunk == 0)
+    if rows and (not whole or start + rows > 41):
+        if not whole:
+            with pytest.raises(ValueError, match="not whole chunks"):
+                spec.require_whole_chunks(start, rows)
+        return
+    spec.require_whole_chunks(start, rows)
+    mine = list(spec.files(Path("g"), start, rows))
+    others = [*spec.files(Path("g"), 0, start), *spec.files(Path("g"), start + rows, 99)]
+    assert sum(size for _, size in mine) == rows * spec.row_bytes
+    assert not {path for path, _ in mine} & {path for path, _ in others}
 
 
 def test_a_chunk_file_has_a_dotted_key():

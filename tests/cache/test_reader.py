@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter
-from tests.support.small_stores import ATTRIBUTES, FINGERPRINT, build, contents, specs_of, tree
+from tests.support.small_stores import ATTRIBUTES, FINGERPRINT, build, contents, opened, tree
 
 ARRAYS = contents()
 FILLED = [name for name, array in ARRAYS.items() if array.size]
@@ -41,7 +40,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FeatureStore]:
     folder = tmp_path_factory.mktemp("stores")
     paths = {
         f"{chunk_rows} rows a chunk": build(folder / "work", folder / f"s{chunk_rows}.zarr", None,
-                                            chunk_rows, 50)
+                                            chunk_rows, 12)
         for chunk_rows in (1, 2, 3, 7, 1000)
     }  # fmt: skip
     one = paths["3 rows a chunk"]
@@ -168,9 +167,10 @@ def test_a_missing_store_raises_with_the_command(tmp_path: Path):
 
 
 def test_a_half_built_store_raises_with_the_command(tmp_path: Path):
-    StoreWriter.open(tmp_path / "work", FINGERPRINT, specs_of(ARRAYS))
+    with opened(tmp_path / "work", tmp_path / "features.zarr") as one:
+        pass
     with pytest.raises(StoreError, match="half built") as caught:
-        FeatureStore.open(tmp_path / "work" / "features.zarr", hint=HINT)
+        FeatureStore.open(one.work.group, hint=HINT)
     assert HINT in str(caught.value)
 
 

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from pipeline.ablate import main as ablate
 from pipeline.train import main as train
 from stages import config as config_module
-from stages.ablation import run as runs
 from stages.config import load_params
+from stages.runs import dataset as datasets
+from stages.runs import run as runs
 from tests.support.tiny_world import tiny_world
 
 PROJECT = Path(__file__).parents[2]
@@ -30,6 +31,8 @@ runs:
   - {name: d_z=2, variant: no-intra, train: {d_z: 2, epochs: 8}}
 """
 FILES = ("model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz")
+NOTED = "timings.json"
+"""Written beside them, and read by nothing."""
 TABLES = ("table.csv", "table.md", "table.parquet", "runs.parquet")
 
 
@@ -60,14 +63,14 @@ class Straight:
 @pytest.fixture(scope="module")
 def straight(root):
     write_grid(root, "straight")
-    graphs, build = [], runs.build_graph
+    graphs, build = [], datasets.build_graph
 
     def counted(features, pictures, config):
         graphs.append(config.metric)
         return build(features, pictures, config)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "build_graph", counted)
+        patch.setattr(datasets, "build_graph", counted)
         result = run(root, "straight")
     assert result.exit_code == 0, result.output
     return Straight(result.stdout, root / "ablations/tiny/straight", graphs)
@@ -77,7 +80,8 @@ def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
     folder = straight.folder
     names = [f"{name}-s{seed}" for name in ("mimic", "melov", "cosine", "d_z=2") for seed in (0, 1)]
     for name in names:
-        assert sorted(path.name for path in (folder / name).iterdir()) == sorted(FILES)
+        found = sorted(path.name for path in (folder / name).iterdir())
+        assert found == sorted([*FILES, NOTED])
     assert (folder / "table.md").read_text() in straight.stdout
     assert not (folder / ".partial").exists()
     said = json.loads((folder / "d_z=2-s1" / "metrics.json").read_text())
@@ -175,7 +179,8 @@ def test_a_run_that_another_grid_has_finished_is_taken_from_there(
     assert said == {**theirs, "run": "kernel"}
     # One that is not whole is not taken.
     shutil.rmtree(taken)
-    monkeypatch.setattr(runs.json, "loads", lambda text: {"digest": "another"})
+    metrics = source / "metrics.json"
+    metrics.write_text(json.dumps({**theirs, "digest": "another"}))
     assert run(root, "other").exit_code == 1
 
 

@@ -17,18 +17,16 @@ from pipeline.graph import main as graph
 from pipeline.joint import main as joint
 from pipeline.prepare import main as prepare
 from stages.config import Params, load_params
-from stages.heads.baselines.build import build_heads
-from stages.heads.baselines.names import BASELINES, is_trained, settled
-from stages.heads.model import OPTIMIZED
+from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
-from stages.runs.data import Opened, open_dataset, run_data
+from stages.runs.dataset import Dataset, RunSpec
 from stages.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SETTINGS = Path(__file__).resolve().parents[2] / "params.yaml"
-TRAINED = [*OPTIMIZED, *(n for n in BASELINES if is_trained(n))]
+TRAINED = [name for name, entry in VARIANTS.items() if entry.trained]
 EPOCHS = 2
 MARGIN = 0.05
 """Of validation MRR."""
@@ -36,7 +34,7 @@ MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Demo:
-    opened: Opened
+    dataset: Dataset
     params: Params
 
 
@@ -49,7 +47,7 @@ def made(tmp_path_factory) -> Demo:
         for command in (demo, demo_encoder, demo_vilt, prepare, extract, graph):
             run(command)
         run(joint, "--encoder", "data/demo/vilt")
-        return Demo(open_dataset(DatasetPaths("demo", root)), load_params(SETTINGS, "demo"))
+        return Demo(Dataset.open(DatasetPaths("demo", root)), load_params(SETTINGS, "demo"))
 
 
 def run(command, *arguments) -> None:
@@ -66,11 +64,13 @@ def valid_mrr(model, data, params: Params) -> float:
 
 @pytest.mark.parametrize("variant", TRAINED)
 def test_two_epochs_on_the_demo_beat_the_variants_own_initial_weights(made, tmp_path, variant):
-    config = settled(made.params.train.model_copy(update={"epochs": EPOCHS}), variant)
-    data, heads = run_data(made.opened, config, variant, torch.device("cpu"))
-    trained = train(data, heads, config, made.params.evaluate, 0, tmp_path)
+    settings = made.params.train.model_copy(update={"epochs": EPOCHS, "device": "cpu"})
+    spec = RunSpec.of(variant, 0, settings)
+    heads = made.dataset.heads(spec)
+    data = made.dataset.data(heads, spec.train, torch.device("cpu"))
+    trained = train(data, heads, spec.train, made.params.evaluate, 0, tmp_path)
     torch.manual_seed(0)
-    model = build_heads(heads)
+    model = heads.entry.build(heads)
     before = valid_mrr(model, data, made.params)
     model.load_state_dict(trained.state)
     after = valid_mrr(model, data, made.params)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
-from cache.writer import StoreWriter
 from pipeline import export, load
 
 
@@ -16,12 +16,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("datasets: [tiny]\n")
     rows = np.arange(12, dtype=np.int32).reshape(4, 3)
-    writer = StoreWriter.open(
-        tmp_path / "work", Fingerprint({"encoder": "e"}), [ArraySpec("a/b", rows.shape, "int32")]
-    )
-    writer.write("all", [("a/b", 0, rows)])
-    writer.finish(tmp_path / "data" / "tiny" / "features.zarr", ["all"], {})
-    return tmp_path / "data" / "tiny" / "features.zarr"
+    target = tmp_path / "data" / "tiny" / "features.zarr"
+    specs = [ArraySpec("a/b", rows.shape, "int32")]
+    fingerprint = Fingerprint({"encoder": "e"})
+    with building(target, tmp_path / "work", "w", fingerprint, specs) as build:
+        build.write("all", [("a/b", 0, rows)])
+        build.finish(["all"], {})
+    return target
 
 
 def run_export(*arguments: str) -> Result:

@@ -52,7 +52,8 @@ def finished(encoders: Path, tmp_path_factory: pytest.TempPathFactory) -> Datase
 def project(encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetPaths:
     """A prepared data set in the current folder, without a store."""
     monkeypatch.chdir(tmp_path)
-    return write_project(tmp_path, encoders / "clip")
+    write_project(tmp_path, encoders / "clip")
+    return DatasetPaths("tiny")
 
 
 def run(*arguments: str, dataset: str = "tiny") -> Result:

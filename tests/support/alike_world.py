@@ -3,36 +3,40 @@
 import numpy as np
 import torch
 
-from stages.config import EvaluateConfig, TrainConfig
-from stages.features.views import distinct_views
+from stages.config import EvaluateConfig
 from stages.heads.model import Melov
 from stages.ranking.rank import rank_gold
-from stages.runs.data import data_for, run_data
+from stages.runs.dataset import Dataset
+from tests.support.small_runs import CPU, run_data, small
 
-CPU = torch.device("cpu")
-SMALL = TrainConfig(d_v=8, d_h=8, d_z=4, tau_init=0.2, units=("text", "vision", "cross", "lexical"))
+UNITS = ("text", "vision", "cross", "lexical")
 N = 28
 SAME = [list(range(0, 4)), [9, 20], [11, 26, 27]]
 """Entities that are made to look alike."""
 
 
+def make_alike(cached):
+    """Change what the entities of SAME are cached as; returns whom each entity looks like, (N,)."""
+    picked = np.arange(N)
+    for first, *others in SAME:
+        picked[others] = first
+    for rows in (cached.text_rows, cached.image_rows):
+        rows["entities"] = rows["entities"][picked]
+    for groups in cached.arrays.values():
+        groups["entities"] = groups["entities"][picked]
+    return picked
+
+
 class World:
     """The tiny data set with duplicate entities, random heads, and the scores of all pairs."""
 
-    def __init__(self, opened, units=SMALL.units, **more):
-        config = SMALL.model_copy(update={"units": units} | more)
-        self.data, self.heads = run_data(opened, config, "melov", CPU)
-        cached = self.data.cached
-        picked = np.arange(N)
-        for first, *others in SAME:
-            picked[others] = first
-        for rows in (cached.text_rows, cached.image_rows):
-            rows["entities"] = rows["entities"][picked]
-        if cached.lexical is not None:
-            cached.lexical["entities"] = cached.lexical["entities"][picked]
-            cached.words["entities"] = cached.words["entities"][picked]
-        self.data = data_for(opened, cached, self.heads, 8, 0.3)
-        self.picked, self.views = picked, distinct_views(cached)
+    def __init__(self, opened, units=UNITS, **more):
+        config = small(units=units, neighbor_limit=8, **more)
+        dataset = Dataset.open(opened.paths)  # what is changed below is nobody else's
+        self.data, self.heads = run_data(dataset, config, "melov")
+        self.picked = make_alike(self.data.cached)
+        self.data = dataset.data(self.heads, config, CPU)
+        self.views = self.data.views
         torch.manual_seed(0)
         self.model = Melov(self.heads).eval()
         with torch.no_grad():

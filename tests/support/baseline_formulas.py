@@ -13,12 +13,12 @@ class Formulas:
 
     def __init__(self, model):
         self.w = {n: p.detach().numpy().astype(np.float64) for n, p in model.named_parameters()}
-        self.variant, self.units = model.config.variant, model.config.units
+        self.variant, self.joint = model.config.variant, model.config.joint_space
 
     def scores(self, mentions, entities):
         """S of all pairs, a loop over both."""
         if self.variant == "clip":
-            return clip_scores(mentions, entities, joint="cross" in self.units)
+            return clip_scores(mentions, entities, joint=self.joint)
         if self.variant == "tfidf":
             return tfidf_scores(mentions, entities)
         m = [self.r(record, "w_m") for record in records(mentions)]
@@ -135,13 +135,13 @@ def clip_scores(mentions, entities, joint):
 
 
 def tfidf_scores(mentions, entities):
-    m, e = (x.lexical.toarray().astype(np.float64) for x in (mentions, entities))
+    m, e = (x.csr("lexical").toarray().astype(np.float64) for x in (mentions, entities))
     return np.array([[a @ b for b in e] for a in m])
 
 
 def records(x):
     """Each record's own numbers, without padding."""
-    names = None if x.lexical is None else x.lexical.toarray().astype(np.float64)
+    names = x.csr("lexical").toarray().astype(np.float64)
     for i in range(len(x)):
         mask = x.text_mask[i].numpy()
         yield {
@@ -150,7 +150,7 @@ def records(x):
             "has": bool(x.has_image[i]),
             "v": None if x.image_global is None else wide(x.image_global[i]),
             "patches": None if x.image_local is None else wide(x.image_local[i]),
-            "names": None if names is None else names[i],
+            "names": names[i],
         }
 
 

@@ -37,7 +37,9 @@ SEEN = [True, True, True, True, False, False]
 ENTITIES = 10
 
 
-def make_records(root: Path, dataset: str, kinds: bool = True, pictures: bool = True) -> Records:
+def make_records(
+    root: Path, dataset: str, kinds: bool = True, pictures: bool = True, test_bed: bool = False
+) -> Records:
     """Six test mentions; mention 3's picture does not decode, mention 5 has none."""
     folder = root / "data" / dataset
     raw = folder / "raw"
@@ -67,7 +69,7 @@ def make_records(root: Path, dataset: str, kinds: bool = True, pictures: bool = 
     train = [{**test[row], "id": f"r{row}"} for row in range(6) if SEEN[row]]
     records = Records(
         dataset,
-        "mimic",
+        "mimic" if test_bed else "jsonl",
         f"data/{dataset}/raw",
         "attr",
         table_from_rows(

@@ -32,14 +32,14 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def text_score(w: Weights, t_m, T_m, t_e, T_e) -> float:
     t_m, t_e = w.norm("ln_t", t_m), w.norm("ln_t", t_e)
     T_m, T_e = w.norm("ln_T", T_m), w.norm("ln_T", T_e)
-    query = w.linear("text.w_q", T_e)
-    key, value = w.linear("text.w_k", T_m), w.linear("text.w_u", T_m)
+    query = w.linear("units.text.w_q", T_e)
+    key, value = w.linear("units.text.w_k", T_m), w.linear("units.text.w_u", T_m)
     rows = []
     for q in query:
         attention = softmax(key @ q / np.sqrt(len(q)))
         rows.append(attention @ value)
-    context = w.norm("text.ln_c", np.mean(rows, axis=0))
-    g2l = float(w.linear("text.w_c", t_e) @ context)
+    context = w.norm("units.text.ln_c", np.mean(rows, axis=0))
+    g2l = float(w.linear("units.text.w_c", t_e) @ context)
     return (float(t_m @ t_e) + g2l) / 2
 
 
@@ -54,15 +54,17 @@ def gate(w: Weights, name: str, q, k, X) -> float:
 def vision_score(w: Weights, v_m, V_m, v_e, V_e) -> float:
     v_m, v_e = w.norm("ln_v", v_m), w.norm("ln_v", v_e)
     V_m, V_e = w.norm("ln_V", V_m), w.norm("ln_V", V_e)
-    return (gate(w, "vision.d_1", v_e, v_m, V_m) + gate(w, "vision.d_2", v_m, v_e, V_e)) / 2
+    return (
+        gate(w, "units.vision.d_1", v_e, v_m, V_m) + gate(w, "units.vision.d_2", v_m, v_e, V_e)
+    ) / 2
 
 
 def cross_side(w: Weights, t, V) -> np.ndarray:
-    h = w.linear("cross.w_t", w.norm("ln_t", t))
-    patches = w.linear("cross.w_i", w.norm("ln_V", V))
+    h = w.linear("units.cross.w_t", w.norm("ln_t", t))
+    patches = w.linear("units.cross.w_i", w.norm("ln_V", V))
     alpha = softmax(patches @ h)
     guided = sum(a * patch for a, patch in zip(alpha, patches, strict=True))
-    return w.norm("cross.ln_r", np.tanh(w.linear("cross.w_g", h)) * h + guided)
+    return w.norm("units.cross.ln_r", np.tanh(w.linear("units.cross.w_g", h)) * h + guided)
 
 
 def cross_score(w: Weights, t_m, V_m, t_e, V_e) -> float:

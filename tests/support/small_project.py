@@ -247,7 +247,7 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
 
     Does not return: the process ends with the command's exit code.
     """
-    from cache import writer
+    from cache import build, finish
     from stages.encode import job
 
     def slowly(module: Any, name: str) -> None:
@@ -267,7 +267,7 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
         os.dup2(file.fileno(), 2)
     slowly(job, "encode_text_unit")
     slowly(job, "encode_image_unit")
-    slowly(writer.StoreWriter, "write")
-    slowly(writer, "sync_folder")
+    slowly(build.Build, "write")
+    slowly(finish, "sync_folder")
     sys.argv = ["extract", "--dataset", "tiny", *arguments]
     runpy.run_module("pipeline.extract", run_name="__main__", alter_sys=True)

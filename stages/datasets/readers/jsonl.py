@@ -19,18 +19,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cache.errors import nearest
-from stages.datasets.fields import (
-    kind_of,
-    optional_text,
-    require,
-    well_formed,
-)
+from stages.datasets.fields import kind_of, optional_text, require, well_formed
 from stages.datasets.lines import csv_lines, json_lines
-from stages.datasets.pictures import KeyCache, PictureTable, image_root, inner_path
+from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
-from stages.paths import SPLITS
+from stages.paths import SPLITS, project_path
 
 ENTITY_FIELDS = ("id", "name", "description", "image")
 MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
@@ -38,22 +33,15 @@ SPLIT_NAMES = {**{split: split for split in SPLITS}, "dev": "valid", "validation
 
 
 def read_jsonl(
-    folder: Path,
-    dataset: str,
-    seed: int = 0,
-    missing_answer: Literal["error", "drop"] = "error",
-    key_cache: KeyCache | None = None,
-) -> Records:
+    folder: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a folder of JSON Lines (entities also as CSV).
 
     A mention without `id` is called `<split or "mention">-<position in its file>`; `nil` mentions
     are dropped and counted.
 
-    Parameters
-    ----------
-    seed: of the split, where the files have none.
-    missing_answer: a mention whose answer is no entity's id raises, or is dropped and counted.
-    key_cache: picture digests of an earlier run.
+    Parameters are those of `Reader`; a missing answer is no entity's id.
 
     Raises
     ------
@@ -64,11 +52,12 @@ def read_jsonl(
             f"{folder}: no such folder", "expected entities.jsonl (or .csv) and mentions.jsonl"
         )
     findings, pictures = Findings(), PictureTable()
-    entities, rows = _read_entities(folder, pictures, findings)
+    name = project_path(folder, root)
+    entities, rows = _read_entities(folder, name, pictures, findings)
     mentions: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
     for split, file in _mention_files(folder).items():
-        for position, (where, record) in enumerate(json_lines(file)):
+        for position, (where, record) in enumerate(json_lines(file, name)):
             _count_unknown(record, MENTION_FIELDS, where, findings)
             mention = _read_mention(record, split, position, where, findings)
             if mention["id"] in seen:
@@ -100,28 +89,29 @@ def read_jsonl(
         table.add(split, **{name: mention[name] for name in mention if name != "split"})
     tables = table.tables()
     return Records(
-        dataset, "jsonl", image_root(folder), "description", entities.table(), tables,
-        pictures.build(folder, findings, key_cache), findings.listed(),
+        dataset, "jsonl", name, "description", entities.table(), tables,
+        pictures.build(folder, findings, keys), findings.listed(),
     )  # fmt: skip
 
 
 def _read_entities(
-    folder: Path, pictures: PictureTable, findings: Findings
+    folder: Path, name: str, pictures: PictureTable, findings: Findings
 ) -> tuple[EntityRows, dict[str, int]]:
     file = _one_of(folder, ("entities.jsonl", "entities.csv"))
-    records = json_lines(file) if file.suffix == ".jsonl" else csv_lines(file)
-    entities, rows, lines = EntityRows(findings), {}, []
-    for where, record in records:
+    lines_of = json_lines if file.suffix == ".jsonl" else csv_lines
+    entities, lines = EntityRows(findings), list[str]()
+    rows: dict[str, int] = {}
+    for where, record in lines_of(file, name):
         _count_unknown(record, ENTITY_FIELDS, where, findings)
         id = _identifier(record, where, findings)
         if id in rows:
             raise RecordsError(f"{where}: duplicate id '{id}', first in {lines[rows[id]]}")
         rows[id] = len(rows)
         lines.append(where)
-        name = well_formed(require(record, "name", str, where), where, findings)
+        title = well_formed(require(record, "name", str, where), where, findings)
         text = well_formed(optional_text(record, "description", where) or "", where, findings)
         paths = [_own_path(path, folder, where) for path in _images(record, where, findings)]
-        entities.add(id, name, text, [pictures.row(path, where) for path in paths], where)
+        entities.add(id, title, text, [pictures.row(path, where) for path in paths], where)
     if not rows:
         raise RecordsError(f"{file}: the knowledge base is empty: no mention can link")
     return entities, rows
@@ -215,8 +205,7 @@ def _own_path(path: str, folder: Path, where: str) -> str:
     """Relative to `folder` where it lies below it; another absolute path stays as it stands."""
     if not Path(path).is_absolute():
         return inner_path(path, where)
-    root = folder.absolute()
-    return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
+    return project_path(Path(path), folder) if Path(path).is_relative_to(folder) else path
 
 
 def _count_unknown(

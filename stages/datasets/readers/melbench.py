@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +24,11 @@ from stages.datasets.fields import (
     require_object,
     well_formed,
 )
-from stages.datasets.pictures import PictureTable, image_root
+from stages.datasets.pictures import KeyCache, PictureTable
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
+from stages.paths import project_path
 
 PARALLEL = ("mentions", "entities", "answer")
 IMAGE_FIELD = re.compile("img|image", re.IGNORECASE)
@@ -34,17 +36,15 @@ QID = re.compile(r"Q(\d+)", re.ASCII)
 
 
 def read_melbench(
-    path: Path, dataset: str, seed: int = 0, missing_answer: Literal["error", "drop"] = "error"
-) -> Records:
+    path: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a .json or .zip file, or a folder that holds exactly one of them.
 
     Entities are sorted by QID number. Mentions keep the file's order within their split; the id
     is the record's key, with `#k` behind it for the k-th mention of a record with lists.
 
-    Parameters
-    ----------
-    seed: of the split.
-    missing_answer: a mention with a blank answer raises, or is dropped and counted.
+    Parameters are those of `Reader`; a missing answer is a blank one.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def read_melbench(
         rows.add(split, **mention, picture=-1, gold=gold[mention["answer"]], image_kind=None)
     tables = rows.tables()
     return Records(
-        dataset, "melbench", image_root(file.parent), "none", entities.table(), tables,
-        PictureTable().build(file.parent, findings), findings.listed(),
+        dataset, "melbench", project_path(file.parent, root), "none", entities.table(), tables,
+        PictureTable().build(file.parent, findings, keys), findings.listed(),
     )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def _text_of(file: Path) -> str:
                 raise RecordsError(f"{file}: expected exactly one .json inside, found {listed}")
             return decode(archive.read(names[0]), f"{file}: {names[0]}")
     # zlib.error is no subclass of BadZipFile; RuntimeError: a password is asked for.
-    except (zipfile.BadZipFile, zipfile.zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise RecordsError(f"{file}: not a readable zip file: {error}") from None
 
 

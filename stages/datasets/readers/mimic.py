@@ -23,7 +23,7 @@ from stages.datasets.fields import (
     require_object,
     well_formed,
 )
-from stages.datasets.pictures import KeyCache, PictureTable, image_root, inner_path
+from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.readers.mimic_ids import (
     KB_FILE,
     QID_FILE,
@@ -35,6 +35,7 @@ from stages.datasets.readers.mimic_ids import (
 from stages.datasets.readers.mimic_images import MentionImages, list_names
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
+from stages.paths import project_path
 
 PATTERNS = {
     "train": ("*train.json",),
@@ -48,20 +49,15 @@ KB_IMAGES = "kb_image"
 
 
 def read_mimic(
-    folder: Path,
-    dataset: str,
-    missing_answer: Literal["error", "drop"] = "error",
-    key_cache: KeyCache | None = None,
-) -> Records:
+    folder: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a folder in the layout of the MIMIC release.
 
     Entity row = KB `id`, entity id = QID; mention id = `<split>-<position in its file>`, so a
     dropped mention leaves a gap. `nil` mentions are dropped and counted.
 
-    Parameters
-    ----------
-    missing_answer: a mention whose answer is not in qid2id.json raises or is dropped and counted.
-    key_cache: picture digests of an earlier run.
+    Parameters are those of `Reader`; `seed` is not used, since the release has its split.
 
     Raises
     ------
@@ -132,9 +128,9 @@ def read_mimic(
     finder.count_collisions()
 
     tables = mentions.tables()
-    table = pictures.build(folder, findings, key_cache)
+    table = pictures.build(folder, findings, keys)
     return Records(
-        dataset, "mimic", image_root(folder), text_field, entities.table(), tables, table,
+        dataset, "mimic", project_path(folder, root), text_field, entities.table(), tables, table,
         findings.listed(),
     )  # fmt: skip
 

@@ -73,7 +73,7 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
     model = cast(Melov, run.model)  # what builds every variant with units
     again = f"python -m pipeline.extract --dataset {paths.dataset} --force"
     encoder = open_mention_encoder(
-        opened.store, params.extract, images=True, lexical=False, hint=again
+        opened.store, params.extract, paths.root, images=True, lexical=False, hint=again
     )
     kinds_of_entity, encoded = encode_clean(encoder, pictures)
     clean = project(torch.from_numpy(encoded).to(device), model.w_v).cpu().numpy()

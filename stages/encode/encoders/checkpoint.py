@@ -94,14 +94,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
-    """A local folder as it stands; else the hub's snapshot, from its cache where it is there.
+def find_checkpoint(name: str, revision: str | None = None, root: Path = Path()) -> Checkpoint:
+    """A local folder, relative to `root`; else the hub's snapshot, from its cache if it is there.
 
     Raises
     ------
     CheckpointError: no such folder and no such model, no network, or files are missing.
     """
-    folder = Path(name)
+    folder = root / name
     if not folder.is_dir():
         if name.startswith((".", "/", "~")) or name.count("/") != 1:
             raise CheckpointError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -66,14 +67,18 @@ class Checkpoints:
         return self.text.model_type == "clip"
 
 
-def find_checkpoints(config: ExtractConfig) -> Checkpoints:
+def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
     """Resolve the configuration's encoders to folders, without loading a weight.
+
+    Parameters
+    ----------
+    root: the project's folder, which local folders are relative to.
 
     Raises
     ------
     CheckpointError: see `find_checkpoint`; also for a text model with `image_encoder: same`.
     """
-    text = find_checkpoint(config.text_encoder, config.revision)
+    text = find_checkpoint(config.text_encoder, config.revision, root)
     text.require_tokenizer()
     if config.image_encoder == "none":
         return Checkpoints(text, None)
@@ -89,7 +94,7 @@ def find_checkpoints(config: ExtractConfig) -> Checkpoints:
             f"{text.name}: CLIP's text encoder goes with CLIP's own image encoder",
             "--set extract.image_encoder=same, or name a BERT-like text encoder",
         )
-    return Checkpoints(text, find_checkpoint(config.image_encoder))
+    return Checkpoints(text, find_checkpoint(config.image_encoder, root=root))
 
 
 def open_encoder(

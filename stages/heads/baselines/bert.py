@@ -27,8 +27,7 @@ class Bert(VectorHeads):
         self.w = identity(config.d_t)
 
     def encode(self, x: Features) -> Tensor:
-        r: Tensor = self.w(x.text_global)  # (n, d_t)
-        return r
+        return self.w(x.text_global)  # (n, d_t)
 
 
 def identity(d: int) -> nn.Linear:

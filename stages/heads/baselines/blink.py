@@ -30,9 +30,7 @@ class Blink(VectorHeads):
         self.w_m, self.w_e = identity(config.d_t), identity(config.d_t)
 
     def encode_mentions(self, x: Features) -> Tensor:
-        r: Tensor = self.w_m(x.text_global)  # (n, d_t)
-        return r
+        return self.w_m(x.text_global)  # (n, d_t)
 
     def encode_entities(self, x: Features) -> Tensor:
-        r: Tensor = self.w_e(x.text_global)
-        return r
+        return self.w_e(x.text_global)

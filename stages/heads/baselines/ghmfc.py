@@ -70,5 +70,4 @@ class GatedCrossAttention(nn.Module):
         logits = self.w_q(x) @ self.w_k(y).mT / x.shape[-1] ** 0.5  # (n, k, l)
         a = masked_softmax(logits, mask[:, None]) @ self.w_u(y)
         gate = self.w_x(torch.cat([x, a], -1)).sigmoid()
-        plus: Tensor = self.ln(x + gate * a)
-        return plus
+        return self.ln(x + gate * a)

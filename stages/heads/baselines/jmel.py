@@ -32,5 +32,4 @@ class Jmel(VectorHeads):
     def encode(self, x: Features) -> Tensor:
         v, _ = self.pictures(x)
         u = torch.cat([self.w_t(x.text_global), v], 1)  # (n, 2h)
-        r: Tensor = self.w_2(torch.relu(self.w_1(u)))  # (n, h)
-        return r
+        return self.w_2(torch.relu(self.w_1(u)))  # (n, h)

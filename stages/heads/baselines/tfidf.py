@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import scipy.sparse as sp
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stages.features.features import Features, MentionInput
 from stages.heads.baselines.vectors import Plain
@@ -38,6 +38,8 @@ class SparseProduct(nn.Module):
 
     Equal rows get scores equal to the bit: SciPy sums along the mention's terms in their order.
     """
+
+    place: Tensor
 
     def __init__(self) -> None:
         super().__init__()

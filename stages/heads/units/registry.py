@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.lazy import lazily
 
@@ -25,7 +25,7 @@ class UnitEntry:
         `stages/encode/record_arrays`), which the store's layout and the batches then hold.
     """
 
-    build: Callable[[HeadsConfig], MatcherUnit]
+    build: Callable[[HeadsConfig], MatcherUnit[Any, Any]]
     reads: tuple[str, ...]
 
 

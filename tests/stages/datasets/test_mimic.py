@@ -354,13 +354,23 @@ def test_an_entity_image_outside_its_folder_is_refused(tmp_path, name):
     fails(folder, "kb_entity.json record 0", name, "out of the image folder")
 
 
-def test_the_image_root_is_relative_inside_the_working_directory_only(tmp_path, monkeypatch):
+def test_the_image_root_is_relative_inside_the_project_only(tmp_path):
     folder = write_mimic(tmp_path / "here" / "raw")
-    (tmp_path / "there").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    assert read_mimic(folder, "tiny").image_root == "raw"
-    monkeypatch.chdir(tmp_path / "there")
-    assert read_mimic(folder, "tiny").image_root == folder.as_posix()
+    inside = read_mimic(folder, "tiny", root=tmp_path / "here")
+    outside = read_mimic(folder, "tiny", root=tmp_path / "there")
+    assert (inside.image_root, outside.image_root) == ("raw", folder.as_posix())
+    assert inside.image_folder(tmp_path / "here") == folder
+    assert outside.image_folder(tmp_path / "there") == folder
+
+
+def test_a_kind_of_picture_for_every_mention_says_that_the_source_is_a_test_bed(tmp_path):
+    kinds = {"train": "good", "dev": "missing", "test": "low_value"}
+    drawn = {split: [mention("Q0", image_kind=kind)] for split, kind in kinds.items()}
+    assert read_mimic(write_mimic(tmp_path / "drawn", **drawn), "any").test_bed
+    found = {**drawn, "train": [*drawn["train"], mention("Q1")]}
+    assert not read_mimic(write_mimic(tmp_path / "found", **found), "demo").test_bed
+    empty = {split: [] for split in kinds}
+    assert not read_mimic(write_mimic(tmp_path / "empty", **empty), "demo").test_bed
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -389,7 +399,7 @@ def test_any_records_in_the_mimic_format_come_back_row_for_row(data):
                 for split, rows in splits.items()
             },
         )
-        records = read_mimic(folder, "tiny", key_cache=KeyCache())
+        records = read_mimic(folder, "tiny", keys=KeyCache())
     assert records.entities["name"].to_pylist() == names
     assert records.entities["text"].to_pylist() == attrs
     for split, rows in splits.items():

@@ -101,7 +101,7 @@ def test_the_report_compares_counts_and_lists_quirks_drops_and_pictures(tmp_path
     folder = write_mimic(tmp_path / "raw", [entity(0), entity(1), entity(2)], rows)
     write_picture(folder / "mention_images" / "a.jpg")
     (folder / "mention_images" / "bad.jpg").write_bytes(b"no picture")
-    report = validate(read_mimic(folder, "WikiMEL"))
+    report = validate(read_mimic(folder, "WikiMEL"), tmp_path)
     assert report.counts["train"] == 2
     assert report.coverage["train"] == (2, 2)
     assert report.coverage["entities"] == (3, 0)
@@ -115,7 +115,9 @@ def test_the_report_compares_counts_and_lists_quirks_drops_and_pictures(tmp_path
 
 
 def test_pictures_can_be_left_unopened(tmp_path):
-    report = validate(read_mimic(write_mimic(tmp_path / "raw"), "tiny"), open_pictures=False)
+    report = validate(
+        read_mimic(write_mimic(tmp_path / "raw"), "tiny"), tmp_path, open_pictures=False
+    )
     assert report.headers is None
     assert "pictures opened" not in render(report)
     assert "published" not in render(report)
@@ -123,6 +125,8 @@ def test_pictures_can_be_left_unopened(tmp_path):
 
 def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path):
     rows = [mention("Q0", imgPath="a\x1b[2J.png")]
-    report = validate(read_mimic(write_mimic(tmp_path / "raw", train=rows), "tiny"), False)
+    report = validate(
+        read_mimic(write_mimic(tmp_path / "raw", train=rows), "tiny"), tmp_path, False
+    )
     assert "\x1b" not in render(report)
     assert "\\x1b[2J" in render(report)

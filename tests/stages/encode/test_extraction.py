@@ -395,14 +395,14 @@ def test_a_full_disk_is_told_and_a_rerun_completes(
 def test_work_that_a_kill_left_behind_a_finished_store_is_swept_by_the_next_run(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    from cache import writer
+    from cache import finish
 
     def killed(folder: Path, **_: Any) -> None:
         if folder.parent == project.partial:
             raise KeyboardInterrupt
         raise AssertionError(folder)
 
-    monkeypatch.setattr(writer.shutil, "rmtree", killed)
+    monkeypatch.setattr(finish.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):  # after the renaming, before the cleaning
         extract(project, config_of(project))
     monkeypatch.undo()

@@ -1,35 +1,21 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from cache.errors import MelovError
 from stages.config import load_params
-from stages.features.inputs import CachedFeatures, MentionInputs
+from stages.features.cached import CachedFeatures
+from stages.features.neighborhood import limit_neighbors
 from stages.features.relevance import relevance_cut, relevant_pictures
-from stages.heads.gcn import limit_neighbors
-from stages.paths import SPLITS, DatasetPaths
-from stages.runs.data import open_dataset, run_data
-from tests.support.tiny_world import tiny_world
+from stages.paths import SPLITS
+from tests.support.small_runs import CPU, run_data
 
-CPU = torch.device("cpu")
-UNITS = ("text", "vision", "cross", "lexical")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tiny_world(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="module")
-def opened(root):
-    return open_dataset(DatasetPaths("tiny", root))
+EVERYTHING = ("tokens", "pictures", "patches", "lexical", "words")
 
 
 @pytest.fixture
 def cached(opened):
-    return CachedFeatures(opened.store, UNITS, CPU)
+    return CachedFeatures(opened.store, EVERYTHING, CPU)
 
 
 def config(root, *assignments):
@@ -55,9 +41,9 @@ def assert_equals_the_store(store, group, rows, features, images=None):
         np.testing.assert_array_equal(
             features.text_global[i], array(store, "texts/global")[texts[row]]
         )
-        for kind, sparse in (("lexical", features.lexical), ("words", features.words)):
+        for kind in ("lexical", "words"):
             expected = sparse_row(store, f"{kind}/{group}", row, len(store[f"{kind}/idf"]))
-            np.testing.assert_array_equal(sparse[[i]].toarray()[0], expected)
+            np.testing.assert_array_equal(features.csr(kind)[[i]].toarray()[0], expected)
         assert_is_picture(
             store, images[row], features.image_global[i], features.image_local[i],
             features.has_image[i],
@@ -118,19 +104,29 @@ def test_pictures_that_are_taken_away_are_zeros_and_the_others_stay(opened, cach
     assert_equals_the_store(opened.store, "mentions/test", rows, features, left)
 
 
-def test_text_units_alone_read_no_picture(opened):
-    features = CachedFeatures(opened.store, ("text",), CPU).mentions("train", np.arange(5))
+def test_what_is_not_read_is_not_there(opened):
+    features = CachedFeatures(opened.store, ("tokens",), CPU).mentions("train", np.arange(5))
+    assert features.text_local.shape[1] > 0
     assert features.image_global is None
     assert features.image_local is None
-    assert features.lexical is None
-    assert features.words is None
+    assert features.arrays == {}
+    bare = CachedFeatures(opened.store, ("pictures", "words"), CPU).mentions("train", np.arange(5))
+    assert bare.text_local.shape[1] == bare.text_mask.shape[1] == 0
+    assert bare.image_local.shape[1] == 0
+    assert bare.arrays.keys() == {"words"}
+
+
+def test_an_array_that_the_store_lacks_names_the_command_that_makes_it(opened):
+    with pytest.raises(MelovError, match="holds no array 'smell'") as caught:
+        CachedFeatures(opened.store, ("smell",), CPU)
+    assert caught.value.hint == "python -m pipeline.extract --dataset tiny --force"
 
 
 @pytest.mark.parametrize("normalization", ["row", "sym"])
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_gcn_reads_the_pictures_of_the_right_mentions(root, opened, split, normalization):
     settings = config(root, "train.neighbor_limit=3", f"train.normalization={normalization}")
-    data, _ = run_data(opened, settings, "melov", CPU)
+    data, _ = run_data(opened, settings, "melov")
     store, n = opened.store, len(array(opened.store, "mentions/train/image"))
     pictures = array(store, "mentions/train/image")
     first = 0
@@ -160,9 +156,8 @@ def test_the_gcn_reads_the_pictures_of_the_right_mentions(root, opened, split, n
 
 def test_the_right_neighbours_are_read_with_the_right_weights(root, opened):
     """One layer by hand: Σ A_ij v_j over the neighbourhood equals the dense product."""
-    data, _ = run_data(
-        opened, config(root, "train.neighbor_limit=0", "train.gcn_layers=1"), "melov", CPU
-    )
+    settings = config(root, "train.neighbor_limit=0", "train.gcn_layers=1")
+    data, _ = run_data(opened, settings, "melov")
     batch = data.inputs.batch("test", np.arange(24))
     edges, weights = batch.neighborhood.blocks[0].edges, batch.neighborhood.blocks[0].weights
     found = torch.zeros(24, batch.node_global.shape[1])
@@ -174,14 +169,8 @@ def test_the_right_neighbours_are_read_with_the_right_weights(root, opened):
 
 
 def test_a_variant_without_a_gcn_reads_no_neighbours(root, opened):
-    data, _ = run_data(opened, config(root), "mimic", CPU)
+    data, _ = run_data(opened, config(root), "mimic")
     assert data.inputs.batch("valid", np.arange(3)).neighborhood is None
-
-
-def test_a_variant_with_a_gcn_needs_a_graph(root, opened):
-    data, heads = run_data(opened, config(root), "melov", CPU)
-    with pytest.raises(ValueError, match="melov reads the graph"):
-        MentionInputs(data.cached, heads, None, 8)
 
 
 def train_cosines(store):
@@ -211,7 +200,7 @@ def test_the_relevance_cut_is_the_quantile_of_training_mentions_with_pictures(
 
 
 def test_the_filter_variant_takes_the_least_relevant_pictures_away(root, opened):
-    data, _ = run_data(opened, config(root, "train.filter_quantile=0.5"), "filter", CPU)
+    data, _ = run_data(opened, config(root, "train.filter_quantile=0.5"), "filter")
     has = data.inputs.batch("train", np.arange(48)).features.has_image.numpy()
     cosines = np.array(train_cosines(opened.store))
     with_picture = data.cached.image_rows["mentions/train"] >= 0
@@ -219,13 +208,16 @@ def test_the_filter_variant_takes_the_least_relevant_pictures_away(root, opened)
     assert data.cached.entities(np.arange(28)).has_image.sum() == 23  # entities keep theirs
 
 
-@pytest.mark.parametrize("change", [{"store": {}}, {"d_t": 8}])
-def test_relevance_outside_of_clips_joint_space_is_a_clear_error(opened, cached, change):
-    class Pathless(dict):
-        path = "features.zarr"
+class Bare(dict):
+    """A store without any array."""
 
-    store = Pathless() if "store" in change else opened.store
-    shapes = {**cached.shapes, "d_t": change.get("d_t", cached.shapes["d_t"])}
+    path = "features.zarr"
+
+
+@pytest.mark.parametrize("changes", [{"store": Bare()}, {"shapes": {"d_t": 8, "d_image": 16}}])
+def test_relevance_outside_of_clips_joint_space_is_a_clear_error(cached, monkeypatch, changes):
+    for name, value in changes.items():
+        monkeypatch.setattr(cached, name, value)
     with pytest.raises(MelovError, match="joint space") as caught:
-        relevance_cut(SimpleNamespace(store=store, shapes=shapes), 0.3)
+        relevance_cut(cached, 0.3)
     assert "another variant" in caught.value.hint

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.features.inputs import CachedFeatures
+from stages.features.cached import CachedFeatures
 from stages.features.views import distinct_views
 
 
@@ -42,22 +42,22 @@ def test_views_are_the_groups_of_equal_texts_pictures_and_names(keys, images, le
         text_rows={"entities": texts},
         image_rows={"entities": pictures},
         uses_images=images,
-        lexical={"entities": words[names]} if lexical else None,
-        words=None,
+        arrays={"lexical": {"entities": words[names]}} if lexical else {},
     )
     want = [(t, p * images, n * lexical) for t, p, n in keys]
     assert_views_are(distinct_views(cached), want)
 
 
 def test_the_views_of_a_store_are_its_distinct_entities(opened):
-    cached = CachedFeatures(opened.store, ("text", "vision", "lexical"), torch.device("cpu"))
+    reads = ("tokens", "pictures", "patches", "lexical", "words")
+    cached = CachedFeatures(opened.store, reads, torch.device("cpu"))
     for group in (cached.text_rows, cached.image_rows):
         group["entities"][5:8] = group["entities"][3]
     cached.image_rows["entities"][7] = cached.image_rows["entities"][0]
     names = np.arange(28)
     names[5:8] = 3
-    cached.lexical["entities"] = cached.lexical["entities"][names]
-    cached.words["entities"] = cached.words["entities"][names]
+    for groups in cached.arrays.values():
+        groups["entities"] = groups["entities"][names]
     keys = zip(cached.text_rows["entities"], cached.image_rows["entities"], names, strict=True)
     assert_views_are(distinct_views(cached), list(keys))
 
@@ -68,7 +68,9 @@ def test_names_that_share_their_ngrams_but_not_their_words_are_apart():
         text_rows={"entities": np.array([0, 0])},
         image_rows={},
         uses_images=False,
-        lexical={"entities": one},
-        words={"entities": sp.csr_array(np.eye(2, dtype=np.float32))},
+        arrays={
+            "lexical": {"entities": one},
+            "words": {"entities": sp.csr_array(np.eye(2, dtype=np.float32))},
+        },
     )
     assert len(distinct_views(cached)) == 2

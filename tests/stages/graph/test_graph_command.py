@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
-from cache.writer import StoreWriter
 from pipeline.graph import main
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import load_graph
@@ -35,9 +35,10 @@ def texts(tmp_path, monkeypatch):
         arrays[f"mentions/{split}/text"] = rng.integers(50, size=n).astype(np.int32)
         arrays[f"mentions/{split}/image"] = rng.integers(-1, 9, size=n).astype(np.int32)
     specs = [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
-    writer = StoreWriter.open(paths.partial / "w", Fingerprint({"records": RECORDS}), specs)
-    writer.write("all", [(name, 0, a) for name, a in arrays.items()])
-    writer.finish(paths.store, ["all"], {})
+    fingerprint = Fingerprint({"records": RECORDS})
+    with building(paths.store, paths.partial, "w", fingerprint, specs) as build:
+        build.write("all", [(name, 0, a) for name, a in arrays.items()])
+        build.finish(["all"], {})
     return arrays
 
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.heads.gcn import Gcn, limit_neighbors, neighborhood
+from stages.features.neighborhood import limit_neighbors, neighborhood
+from stages.heads.gcn import Gcn
 from stages.heads.threshold import Threshold
 
 FLOOR = 0.1

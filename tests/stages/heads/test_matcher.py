@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 
 from stages.features.features import Features
 from stages.heads.matcher import Matcher
+from stages.heads.settings import HeadsConfig
 from tests.support import reference
 
 D_T, D_LOCAL, D_V, D_H, N_P = 24, 20, 12, 16, 5
 UNITS = ("text", "vision", "cross")
 
 
+def config(units=UNITS, **widths) -> HeadsConfig:
+    sizes = {"d_t": D_T, "d_local": D_LOCAL, "d_v": D_V, "d_h": D_H} | widths
+    return HeadsConfig(variant="mimic", units=units, **sizes)
+
+
 def make_matcher(units=UNITS, seed=0, **widths) -> Matcher:
     """Weights drawn at random throughout, or layer norms of one and zero would hide mistakes."""
     torch.manual_seed(seed)
-    sizes = {"d_t": D_T, "d_local": D_LOCAL, "d_v": D_V, "d_h": D_H} | widths
-    matcher = Matcher(units=units, **sizes)
+    matcher = Matcher(config(units, **widths))
     with torch.no_grad():
         for p in matcher.parameters():
             p.add_(0.3 * torch.randn_like(p))
@@ -162,13 +167,13 @@ def test_a_pairs_score_does_not_depend_on_the_batch_it_comes_in():
 def test_gradients_flow_to_every_parameter():
     matcher = make_matcher(units=(*UNITS, "lexical"))
     vocabulary = sp.csr_array(np.random.default_rng(0).random((4, 6), dtype=np.float32))
-    mentions = replace(make_features([3, 7, 1, 5], 1), lexical=vocabulary)
-    entities = replace(make_features([2, 9, 4, 4], 2), lexical=vocabulary)
+    mentions = replace(make_features([3, 7, 1, 5], 1), arrays={"lexical": vocabulary})
+    entities = replace(make_features([2, 9, 4, 4], 2), arrays={"lexical": vocabulary})
     scores = matcher(mentions, entities)
     sum(part.sin().sum() for part in scores.units.values()).backward()
     dead = [n for n, p in matcher.named_parameters() if p.grad is None or not p.grad.any()]
     # A bias added to every key shifts all logits of a softmax alike: its exact gradient is zero.
-    assert dead == [] or dead == ["text.w_k.bias"]
+    assert dead == [] or dead == ["units.text.w_k.bias"]
 
 
 def test_the_gradient_equals_finite_differences():
@@ -208,9 +213,9 @@ def test_the_lexical_score_is_the_scaled_cosine_of_the_rows():
     matcher = make_matcher(units=("lexical",))
     m = np.array([[0.6, 0.8, 0.0], [1.0, 0.0, 0.0]], dtype=np.float32)
     e = np.array([[0.0, 1.0, 0.0], [0.6, 0.0, 0.8]], dtype=np.float32)
-    mentions = replace(make_features([1, 1], 1), lexical=sp.csr_array(m))
-    entities = replace(make_features([1, 1], 2), lexical=sp.csr_array(e))
-    scale = matcher.s.detach().exp()
+    mentions = replace(make_features([1, 1], 1), arrays={"lexical": sp.csr_array(m)})
+    entities = replace(make_features([1, 1], 2), arrays={"lexical": sp.csr_array(e)})
+    scale = matcher.units["lexical"].s.detach().exp()
     want = torch.tensor([[0.8, 0.36], [0.0, 0.6]]) * scale
     torch.testing.assert_close(matcher(mentions, entities).total, want, rtol=1e-5, atol=1e-5)
 
@@ -218,7 +223,7 @@ def test_the_lexical_score_is_the_scaled_cosine_of_the_rows():
 def test_the_frozen_cosine_joins_the_text_units_score():
     plain, both = make_matcher(), make_matcher(frozen_scale=7.0)
     with torch.no_grad():
-        both.load_state_dict(plain.state_dict() | {"f": torch.tensor(2.0)})
+        both.load_state_dict(plain.state_dict() | {"units.text.f": torch.tensor(2.0)})
     mentions, entities = make_features([3, 7, 1], 1), make_features([2, 9], 2)
     old_m, old_e = make_features([1] * 3, 8).text_global, make_features([1] * 2, 9).text_global
     want = plain(mentions, entities)
@@ -238,38 +243,43 @@ def test_the_share_of_the_name_joins_the_lexical_score():
     ngrams = sp.csr_array(np.array([[0.6, 0.8]], np.float32))
     mention = sp.csr_array(np.array([[1.0, 0.0, 1.0]], np.float32))
     entity = sp.csr_array(np.array([[0.7, 0.3, 0.0], [0.5, 0.0, 0.5]], np.float32))
-    x = replace(make_features([1], 1), lexical=ngrams, words=mention)
-    y = replace(make_features([1, 1], 2), lexical=ngrams[[0, 0]], words=entity)
-    s, c = float(matcher.s.detach().exp()), float(matcher.c.detach().exp())
+    x = replace(make_features([1], 1), arrays={"lexical": ngrams, "words": mention})
+    names = {"lexical": ngrams[[0, 0]], "words": entity}
+    y = replace(make_features([1, 1], 2), arrays=names)
+    unit = matcher.units["lexical"]
+    s, c = float(unit.s.detach().exp()), float(unit.c.detach().exp())
     got = matcher(x, y).total
     torch.testing.assert_close(got, torch.tensor([[s + 0.7 * c, s + c]]))
     got.sum().backward()
-    assert float(matcher.c.grad) == pytest.approx(1.7 * c)
-    with pytest.raises(ValueError, match="contained_scale"):
-        matcher(replace(x, words=None), y)
+    assert float(unit.c.grad) == pytest.approx(1.7 * c)
+    with pytest.raises(ValueError, match="no sparse array 'words'"):
+        matcher(replace(x, arrays={"lexical": ngrams}), y)
 
 
 def test_the_frozen_scale_starts_where_it_is_told_and_learns():
-    matcher = Matcher(D_T, D_LOCAL, D_V, D_H, units=("text",), frozen_scale=7.0)
-    assert float(matcher.f.detach().exp()) == pytest.approx(7.0)
+    matcher = Matcher(config(("text",), frozen_scale=7.0))
+    f = matcher.units["text"].f
+    assert float(f.detach().exp()) == pytest.approx(7.0)
     x = make_features([3, 4], 1)
     x = replace(x, text_frozen=x.text_global)
     matcher(x, x).total.sin().sum().backward()
-    assert matcher.f.grad.abs() > 0
+    assert f.grad.abs() > 0
 
 
 def test_units_that_do_not_exist_and_features_that_are_missing_are_named():
-    with pytest.raises(ValueError, match="choose one or more of"):
+    with pytest.raises(ValueError, match="expected one of text, vision, cross, lexical"):
         make_matcher(units=("text", "smell"))
+    with pytest.raises(ValueError, match="choose one or more of text"):
+        make_matcher(units=())
     blind = replace(make_features([2], 1), image_global=None, image_local=None)
     with pytest.raises(ValueError, match=r"units: \[text\]"):
         make_matcher()(blind, blind)
-    with pytest.raises(ValueError, match="TF-IDF"):
+    with pytest.raises(ValueError, match="no sparse array 'lexical'"):
         make_matcher(units=("lexical",))(blind, blind)
 
 
 def test_the_first_scores_of_unit_texts_stay_below_the_logit_scale():
-    matcher = Matcher(512, 512, D_V, units=("text",), logit_scale=20)
+    matcher = Matcher(config(("text",), d_t=512, d_local=512, logit_scale=20))
     t = torch.randn(8, 512)
     normed = matcher.ln_t(t)
     assert float((normed @ normed.T).detach().max()) == pytest.approx(20, rel=1e-3)

@@ -5,11 +5,15 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from stages.features.features import Features
-from stages.heads.gcn import limit_neighbors, neighborhood
+from stages.features.features import Features, MentionInput
+from stages.features.neighborhood import limit_neighbors, neighborhood
 from stages.heads.losses import contrastive_loss
 from stages.heads.matcher import Scores
-from stages.heads.model import OPTIMIZED, HeadsConfig, Melov, MentionInput
+from stages.heads.model import Melov
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
+
+OPTIMIZED = [name for name, entry in VARIANTS.items() if entry.has_units]
 
 N, N_P = 6, 4
 
@@ -64,7 +68,7 @@ def make(variant="melov", **more) -> Melov:
     return Melov(config(variant, **more))
 
 
-@pytest.mark.parametrize("variant", list(OPTIMIZED))
+@pytest.mark.parametrize("variant", OPTIMIZED)
 @pytest.mark.parametrize("more", [{}, {"adapter": "mlp", "frozen_scale": 5.0}])
 def test_gradients_flow_to_every_parameter_of_every_variant(variant, more):
     model = make(variant, **more)
@@ -76,10 +80,10 @@ def test_gradients_flow_to_every_parameter_of_every_variant(variant, more):
     scores = model.matcher.pairs(side, model.entities(entities))
     (contrastive_loss(scores, torch.arange(N)) + optimized.loss_g).backward()
     dead = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-    assert dead <= {"matcher.text.w_k.bias"}  # a shift of all logits: its gradient is zero
+    assert dead <= {"matcher.units.text.w_k.bias"}  # a shift of all logits: its gradient is zero
 
 
-@pytest.mark.parametrize("variant", list(OPTIMIZED))
+@pytest.mark.parametrize("variant", OPTIMIZED)
 def test_a_mentions_score_does_not_depend_on_its_batch(variant):
     model = make(variant).eval()
     x, entities = features(1, missing=[2, 5]), features(2, missing=[0])
@@ -114,14 +118,14 @@ def test_entities_keep_their_original_features():
         {name: w for name, w in melov.state_dict().items() if name in mimic.state_dict()}
     )
     a, b = melov.entities(features(2, missing=[1])), mimic.entities(features(2, missing=[1]))
-    torch.testing.assert_close(a.cross, b.cross)
-    torch.testing.assert_close(a.vision.query.q, b.vision.query.q)
+    torch.testing.assert_close(a.units["cross"].r, b.units["cross"].r)
+    torch.testing.assert_close(a.units["vision"].query.q, b.units["vision"].query.q)
 
 
 def test_without_a_picture_the_cached_zeros_are_not_what_the_matcher_sees():
     model = make("mimic").eval()
     x = features(1, missing=[2])
-    found = model.optimize(MentionInput(x)).features
+    found, _ = model.optimize(MentionInput(x))
     torch.testing.assert_close(found.image_global[2], model.no_picture[0])
     torch.testing.assert_close(found.image_local[2], model.no_picture[1].expand(N_P, -1))
     torch.testing.assert_close(found.image_global[0], model.w_v(x.image_global[0]))
@@ -134,8 +138,8 @@ def test_a_mention_without_a_picture_gets_its_neighbours():
     other = replace(x, image_global=x.image_global.clone())
     other.image_global[1] += 1
     with torch.no_grad():
-        a = model.optimize(batch(model, x)).features.image_global
-        b = model.optimize(batch(model, other)).features.image_global
+        a = model.optimize(batch(model, x))[0].image_global
+        b = model.optimize(batch(model, other))[0].image_global
     assert not torch.allclose(a[0], b[0])  # 0 and 1 are neighbours
     torch.testing.assert_close(a[3], b[3])  # 1 and 2 are joined below τ only
 
@@ -184,9 +188,10 @@ def test_the_adapter_and_dropout_leave_the_frozen_cosine_alone():
     with torch.no_grad():
         model.adapter_global.w_2.weight.normal_()
     x, entities = features(1), features(2)
-    t_m = model.mentions(MentionInput(x))[0].text.t[:, 10:]
-    t_e = model.entities(entities).text.t[:, 10:]
+    of_mentions = model.mentions(MentionInput(x))[0].units["text"]
+    of_entities = model.entities(entities).units["text"]
+    more = model.matcher.units["text"].f.exp() * (of_mentions.frozen @ of_entities.frozen.T)
     cosine = torch.nn.functional.cosine_similarity(
         x.text_global[:, None], entities.text_global[None], dim=-1
     )
-    torch.testing.assert_close(t_m @ t_e.T / 2, 3 * cosine)
+    torch.testing.assert_close(more, 3 * cosine)

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 import torch
 
 from cache.errors import MelovError
-from stages.heads.spmm import SparseRows, row_dots, spmm
+from stages.features.neighborhood import SparseRows
+from stages.heads.spmm import row_dots, spmm
 
 needs_torch_sparse = pytest.mark.skipif(
     importlib.util.find_spec("torch_sparse") is None,

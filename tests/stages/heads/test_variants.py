@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.heads.model import OPTIMIZED
-from tests.stages.heads.test_model import batch, features, make
+from stages.heads.variants import VARIANTS
+from tests.stages.heads.test_model import OPTIMIZED, batch, features, make
 
-VARIANTS = [name for name in OPTIMIZED if name != "melov"]
+OTHERS = [name for name in OPTIMIZED if name != "melov"]
 MISSING = [2, 5]
 
 
@@ -36,36 +36,36 @@ def seen(model, x):
         return model.optimize(batch(model, x))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", OTHERS)
 def test_a_variant_changes_the_mentions_pictures_and_nothing_else(melov, variant):
     model, x, entities = like(melov, variant), features(1, missing=MISSING), features(2)
-    a, b = seen(melov, x), seen(model, x)
-    assert not torch.allclose(a.features.image_global, b.features.image_global)
-    assert not torch.allclose(a.features.image_local, b.features.image_local)
+    (a, _), (b, _) = seen(melov, x), seen(model, x)
+    assert not torch.allclose(a.image_global, b.image_global)
+    assert not torch.allclose(a.image_local, b.image_local)
     for name in ("text_global", "text_local", "text_mask", "has_image"):
-        assert getattr(a.features, name).equal(getattr(b.features, name))
+        assert getattr(a, name).equal(getattr(b, name))
     with torch.no_grad():
         # The same entity side, and the same matcher between them.
         one, other = melov.entities(entities), model.entities(entities)
-        side = melov.matcher.mention_side(a.features)
+        side = melov.matcher.mention_side(a)
         want = melov.matcher.pairs(side, one).total
-        assert model.matcher.pairs(model.matcher.mention_side(a.features), other).total.equal(want)
+        assert model.matcher.pairs(model.matcher.mention_side(a), other).total.equal(want)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", OTHERS)
 def test_the_generation_loss_is_there_where_something_is_generated(melov, variant):
     x = features(1, missing=MISSING)
-    got, want = seen(like(melov, variant), x).loss_g, seen(melov, x).loss_g
+    got, want = (seen(m, x)[1].loss_g for m in (like(melov, variant), melov))
     assert want > 0
-    assert got == (want if "generated" in OPTIMIZED[variant] else 0)
+    assert got == (want if "generated" in VARIANTS[variant].sources else 0)
 
 
 @pytest.mark.parametrize("variant", ["no-inter", "no-intra"])
 def test_what_is_left_of_the_sources_is_fused_as_before(melov, variant):
     """α over the sources that remain is MELOV's α over them, made to sum to 1 again."""
     x = features(1, missing=MISSING)
-    whole, part = seen(melov, x).alpha, seen(like(melov, variant), x).alpha
-    kept = [OPTIMIZED["melov"].index(source) for source in OPTIMIZED[variant]]
+    whole, part = (seen(m, x)[1].alpha for m in (melov, like(melov, variant)))
+    kept = [VARIANTS["melov"].sources.index(source) for source in VARIANTS[variant].sources]
     want = whole[:, kept] / whole[:, kept].sum(1, keepdim=True)
     torch.testing.assert_close(part, want)
 
@@ -78,7 +78,7 @@ def test_no_intra_reads_no_neighbour_and_no_inter_no_text(melov):
     for changed, blind in ((neighbour, "no-intra"), (said, "no-inter")):
         for variant in ("melov", "no-inter", "no-intra"):
             model = like(melov, variant)
-            a, b = (seen(model, one).features.image_global[0] for one in (x, changed))
+            a, b = (seen(model, one)[0].image_global[0] for one in (x, changed))
             assert torch.allclose(a, b) is (variant == blind)
 
 
@@ -88,9 +88,7 @@ def test_no_tau_is_melov_with_its_threshold_at_the_floor(melov):
     with torch.no_grad():
         lowered.threshold.theta.fill_(-100.0)
     assert float(lowered.threshold.tau.detach()) == pytest.approx(float(fixed.threshold.tau))
-    torch.testing.assert_close(
-        seen(lowered, x).features.image_global, seen(fixed, x).features.image_global
-    )
+    torch.testing.assert_close(seen(lowered, x)[0].image_global, seen(fixed, x)[0].image_global)
 
 
 def test_mimic_and_filter_leave_a_picture_as_it_is(melov):
@@ -98,7 +96,7 @@ def test_mimic_and_filter_leave_a_picture_as_it_is(melov):
     with torch.no_grad():
         original = melov.w_v(x.image_global)
     for variant in ("mimic", "filter"):
-        found = seen(like(melov, variant), x).features.image_global
+        found = seen(like(melov, variant), x)[0].image_global
         kept = np.setdiff1d(np.arange(len(x)), MISSING)
         torch.testing.assert_close(found[kept], original[kept])
         torch.testing.assert_close(found[MISSING], melov.no_picture[0].expand(2, -1))

@@ -15,8 +15,11 @@ from stages.linking import linker as module
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
-from stages.ranking.rank import rank_gold, top_entities
-from stages.runs.data import open_dataset, open_run
+from stages.ranking.rank import rank_gold
+from stages.ranking.top import top_entities
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 
 PATHS = DatasetPaths("tiny")
 RUNS = [("melov", 0), ("filter", 0), ("mimic", 1)]
@@ -45,8 +48,8 @@ def new_mentions(split="test") -> list[NewMention]:
 @torch.inference_mode()
 def evaluated(variant, seed, top=5):
     """Candidates and fusion weights of the test split as `evaluate` scores it, and the ranks."""
-    opened = open_dataset(PATHS)
-    model, data = open_run(PATHS, opened, variant, seed, torch.device("cpu"))
+    run = Run.open(RunFolder.of(PATHS, variant, seed), torch.device("cpu"))
+    model, data = run.model, run.data(Dataset.open(PATHS))
     rows = np.arange(data.cached.n_mentions("test"))
     side, optimized = model.mentions(data.inputs.batch("test", rows))
     found = top_entities(model, data.cached, data.views, [side], top, 7)
@@ -95,7 +98,7 @@ def test_the_gold_entity_links_at_its_rank(root):
 def test_the_neighbours_are_those_above_tau_that_the_gcn_reads_of_the_stored_graph(root):
     linker = open_linker()
     tau = float(linker.model.threshold.tau.detach())
-    graph, ids = open_dataset(PATHS).graph, linker.names.mention_ids
+    graph, ids = Dataset.open(PATHS).graph, linker.names.mention_ids
     linked = list(linker.link(new_mentions(), top=1))
     assert any(one.neighbours for one in linked)
     for i, one in enumerate(linked):
@@ -122,7 +125,8 @@ def test_a_mentions_result_depends_on_no_other_mention(root, monkeypatch):
 
 
 def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root, monkeypatch):
-    source = GraphSource.of(open_store(PATHS))
+    store = open_store(PATHS)
+    source = GraphSource.of(store)
     config = load_params(
         "params.yaml", "tiny", ("graph.exclude_same_image=true", "graph.bandwidth_fraction=3")
     ).graph
@@ -132,7 +136,7 @@ def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root,
     with_picture = [i for i, m in enumerate(train) if m.image is not None]
     monkeypatch.setattr(linker.graph, "graph", graph)
     monkeypatch.setattr(linker.graph, "known", {})
-    keys = open_dataset(PATHS).store["images/keys"]
+    keys = store["images/keys"]
     stored = keys.slice(0, len(keys))
     known = {key.tobytes(): row for row, key in enumerate(stored)}
     mention = train[with_picture[0]]

@@ -1,19 +1,16 @@
-import shutil
-from dataclasses import fields, is_dataclass
-
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 
-from cache.writer import StoreWriter
-from stages.config import TrainConfig
-from stages.heads.baselines.build import build_heads
+from cache.build import Build
+from stages.heads.side import Ragged
+from stages.heads.variants import VARIANTS
 from stages.ranking import entity_index as module
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.rank import top_entities
-from stages.runs.data import run_data
+from stages.ranking.top import top_entities
 from tests.support.alike_world import World
+from tests.support.small_project import tree
+from tests.support.small_runs import run_data, small
 
 UNITS = [
     ("text", "vision", "cross", "lexical"),
@@ -30,44 +27,57 @@ def world(opened):
 
 
 def index_of(world, folder, run="run", size=SIZE):
-    return EntityIndex.opened(
-        folder / "one.zarr", folder / "work", run, world.model, world.data.cached, world.views, size
-    )
-
-
-def leaves(side):
-    """Every tensor and matrix of a side, in order."""
-    if is_dataclass(side):
-        return [leaf for field in fields(side) for leaf in leaves(getattr(side, field.name))]
-    return [] if side is None else [side]
+    return EntityIndex.opened(folder, run, world.model, world.data.cached, world.views, size)
 
 
 def assert_same(a, b):
-    assert len(leaves(a)) == len(leaves(b)) > 0
-    for x, y in zip(leaves(a), leaves(b), strict=True):
-        if isinstance(x, sp.csr_array):
-            np.testing.assert_array_equal(x.toarray(), y.toarray())
+    one, other = a.to_arrays(), b.to_arrays()
+    assert one.keys() == other.keys() != set()
+    for name, x in one.items():
+        y = other[name]
+        if isinstance(x, Ragged):
+            assert x.offsets.equal(y.offsets), name
+            assert x.values.equal(y.values), name
         else:
-            assert x.equal(y)
+            assert x.equal(y), name
 
 
-def files(folder):
-    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+def assert_is_the_models(world, index, size=SIZE):
+    starts = []
+    for start, side in index.blocks():
+        rows = world.views.rows[start : start + size]
+        assert_same(side, world.model.entities(world.data.cached.entities(rows)))
+        starts.append(start)
+    assert starts == list(range(0, len(world.views), size))
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("units", UNITS, ids="+".join)
 @pytest.mark.parametrize("size", [1, SIZE, 256])
 def test_a_block_has_the_bits_that_the_model_gives(opened, tmp_path, units, size, monkeypatch):
-    monkeypatch.setattr(module, "UNIT_BLOCKS", 2)
+    monkeypatch.setattr(module, "PIECE_BLOCKS", max(2, 9 // size))
     world = World(opened, units, contained_scale=3.0 if "lexical" in units else 0.0)
-    starts = []
     for _ in range(2):  # as it is written, and as it is opened again
-        for start, side in index_of(world, tmp_path, size=size).blocks():
-            rows = world.views.rows[start : start + size]
-            assert_same(side, world.model.entities(world.data.cached.entities(rows)))
-            starts.append(start)
-    assert starts == [*range(0, len(world.views), size)] * 2
+        assert_is_the_models(world, index_of(world, tmp_path, size=size), size)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "variant", [n for n, v in VARIANTS.items() if not v.has_units and not v.joint]
+)
+def test_a_baseline_has_one_too(opened, tmp_path, variant):
+    world = World(opened)
+    data, heads = run_data(opened, small(), variant)
+    world.model, world.data, world.views = heads.entry.build(heads).eval(), data, data.views
+    index = index_of(world, tmp_path)
+    assert_is_the_models(world, index)
+    side, _ = world.model.mentions(data.inputs.batch("test", np.arange(5)))
+    arguments = (world.model, data.cached, data.views, [side], 7, SIZE)
+    assert top_entities(*arguments, index) == top_entities(*arguments)
 
 
 @torch.inference_mode()
@@ -77,67 +87,59 @@ def test_the_top_entities_are_those_without_an_index(world, tmp_path):
     assert top_entities(*arguments, index_of(world, tmp_path)) == top_entities(*arguments)
 
 
-def test_it_is_written_once_and_anew_where_the_run_or_the_block_is_another(world, tmp_path):
+def test_it_is_written_once_and_anew_where_the_run_or_the_block_is_another(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "PIECE_BLOCKS", 2)
     index_of(world, tmp_path)
-    first = files(tmp_path / "one.zarr")
+    first = times(tmp_path)
+    assert len(list(tmp_path.glob("*.zarr"))) == -(-len(world.views) // (2 * SIZE)) > 2
     index_of(world, tmp_path)
-    assert files(tmp_path / "one.zarr") == first
-    for changed in ({"run": "trained again"}, {"size": 2}):
-        index_of(world, tmp_path, **changed)
-        assert files(tmp_path / "one.zarr") != first
-        assert list((tmp_path / "work").iterdir()) == []
+    assert times(tmp_path) == first
+    for changed, size in (({"run": "trained again"}, SIZE), ({"size": 2}, 2)):
+        index = index_of(world, tmp_path, **changed)
+        assert not times(tmp_path).items() & first.items()
+        pieces = list(range(0, len(world.views), 2 * size))  # and none of another size is left
+        assert sorted(int(path.stem) for path in tmp_path.glob("*.zarr")) == pieces
+        assert not [path for path in (tmp_path / ".partial").rglob("*") if path.is_file()]
+        assert_is_the_models(world, index, size)
 
 
-@torch.inference_mode()
-def test_a_chunk_file_that_is_cut_or_gone_makes_it_anew(world, tmp_path):
-    for damage in (lambda path: path.write_bytes(b"short"), lambda path: path.unlink()):
-        index = index_of(world, tmp_path)
-        damage(next((tmp_path / "one.zarr" / "text" / "direction").glob("c.*")))
-        for start, side in index_of(world, tmp_path).blocks():
-            rows = world.views.rows[start : start + SIZE]
-            assert_same(side, world.model.entities(world.data.cached.entities(rows)))
-        assert index.size == SIZE
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"short"), lambda p: p.unlink()])
+def test_a_piece_with_a_file_that_is_cut_or_gone_is_rebuilt_alone(
+    world, tmp_path, monkeypatch, damage
+):
+    monkeypatch.setattr(module, "PIECE_BLOCKS", 2)
+    index_of(world, tmp_path)
+    want, before = tree(tmp_path), times(tmp_path)
+    hurt = sorted(tmp_path.glob("*.zarr"))[1]
+    damage(next((hurt / "text" / "direction").glob("c.*")))
+    with torch.inference_mode():
+        assert_is_the_models(world, index_of(world, tmp_path))
+    assert tree(tmp_path) == want
+    after = times(tmp_path)
+    changed = {path.relative_to(tmp_path).parts[0] for path in after if after[path] != before[path]}
+    assert changed == {hurt.name}
 
 
-def test_killed_at_any_unit_it_goes_on_to_the_same_bytes(world, tmp_path, monkeypatch):
+def test_killed_at_any_piece_it_resumes_to_the_same_bytes(world, tmp_path, monkeypatch):
     class KilledError(Exception):
         pass
 
-    monkeypatch.setattr(module, "UNIT_BLOCKS", 2)
+    monkeypatch.setattr(module, "PIECE_BLOCKS", 2)
     index_of(world, tmp_path / "straight")
-    want = {
-        path.relative_to(tmp_path / "straight"): path.read_bytes()
-        for path in (tmp_path / "straight").rglob("*")
-        if path.is_file()
-    }
-    real, written = StoreWriter.write, []
+    pieces = len(list((tmp_path / "straight").glob("*.zarr")))
+    real, written = Build.write, []
 
-    def write(writer, unit, parts, note=None):
-        real(writer, unit, parts, note)
-        written.append(unit)
+    def write(build, unit, parts, note=None):
+        real(build, unit, parts, note)
+        written.append(build.target)
         raise KilledError
 
-    monkeypatch.setattr(StoreWriter, "write", write)
-    for _ in range(50):
-        try:
-            index_of(world, tmp_path / "killed")
-            break
-        except KilledError:
-            continue
-    assert len(written) == len(set(written)) > 3  # no unit twice
-    found = {
-        path.relative_to(tmp_path / "killed"): path.read_bytes()
-        for path in (tmp_path / "killed").rglob("*")
-        if path.is_file()
-    }
-    assert found == want
-
-
-def test_a_baseline_has_none(opened, tmp_path):
-    config = TrainConfig(d_v=8, d_h=8, units=("text",))
-    data, heads = run_data(opened, config, "bert", torch.device("cpu"))
-    world = World(opened)
-    world.model, world.data = build_heads(heads), data
-    assert index_of(world, tmp_path) is None
-    shutil.rmtree(tmp_path / "work", ignore_errors=True)
-    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Build, "write", write)
+        for _ in range(pieces):
+            with pytest.raises(KilledError):
+                index_of(world, tmp_path / "killed")
+    index_of(world, tmp_path / "killed")
+    assert tree(tmp_path / "killed") == tree(tmp_path / "straight")

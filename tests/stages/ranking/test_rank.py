@@ -8,8 +8,9 @@ from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.heads.matcher import Scores
 from stages.ranking import rank as module
-from stages.ranking.rank import Wanted, rank_all, top_entities
-from tests.support.alike_world import SAME, SMALL, N, World
+from stages.ranking.rank import Wanted, rank_all
+from stages.ranking.top import top_entities
+from tests.support.alike_world import SAME, UNITS, N, World
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_the_top_entities_are_those_of_the_sorted_score_matrix(world, k, size):
         assert [c.entity for c in candidates] == want
         for c in candidates:
             assert c.score == pytest.approx(total[mention, c.entity], abs=1e-4)
-            assert set(c.units) == set(SMALL.units)
+            assert set(c.units) == set(UNITS)
             for unit, score in c.units.items():
                 assert score == pytest.approx(units[unit][mention, c.entity], abs=1e-4)
             assert sum(c.units.values()) / 4 == pytest.approx(c.score, abs=1e-5)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.ranking.metrics import HITS, metrics, metrics_by_part
+from stages.ranking.metrics import METRICS, deciding, metrics, metrics_by_part, shown
 
 
 def test_rates_equal_those_computed_by_hand():
@@ -19,6 +19,18 @@ def test_rates_equal_those_computed_by_hand():
         "mrr": pytest.approx((1 + 1 / 2 + 1 / 4 + 2 / 3 + 1 / 25) / 5),
         "mr": pytest.approx(33.5 / 5),
     }
+
+
+def test_every_metric_lies_in_its_range_and_falls_in_its_direction():
+    better, worse = np.array([1, 3, 5.0, 9, 20]), np.array([2, 4, 6, 11, 60.0])
+    for key, metric in METRICS.items():
+        assert metric.key == key
+        assert metric.range[0] <= metric.of(worse) <= metric.range[1]
+        assert (metric.of(better) > metric.of(worse)) == metric.higher_is_better, key
+        assert metric.values(worse).shape == worse.shape
+    assert [metric.title for metric in shown()] == ["H@1", "H@3", "H@5", "MRR"]
+    assert [metric.tested for metric in METRICS.values()].count(True) == 1
+    assert deciding().by_part
 
 
 def test_no_mention_at_all_gives_zeros():
@@ -63,7 +75,7 @@ def test_rates_lie_between_nothing_and_one_and_grow_with_k(ranks, data):
     kinds = [data.draw(st.sampled_from([None, "good", "missing"])) for _ in ranks]
     found = metrics_by_part(ranks, 30, seen, kinds)
     for part in found.values():
-        hits = [part[f"hits@{k}"] for k in HITS]
+        hits = [part[key] for key in METRICS if key.startswith("hits@")]
         assert 0 <= hits[0] <= part["mrr"] <= 1
         assert hits == sorted(hits)
         assert hits[-1] <= 1

@@ -40,22 +40,22 @@ def test_settled_pairs_get_no_attention(opened, monkeypatch):
     """With gold entities far ahead on the global score, the bound leaves next to nothing open."""
     world = World(opened, ("text",))
     seen = []
-    at, whole = TextUnit.global_to_local_at, TextUnit.global_to_local
+    at, whole = TextUnit.costly_at, TextUnit.costly
 
     def noted_at(self, mentions, entities, i, j):
         seen.append(len(i))
         return at(self, mentions, entities, i, j)
 
     def noted(self, mentions, entities):
-        seen.append(len(mentions.t) * (len(entities.offsets) - 1))
+        seen.append(len(mentions.t) * len(entities.query))
         return whole(self, mentions, entities)
 
-    monkeypatch.setattr(TextUnit, "global_to_local_at", noted_at)
+    monkeypatch.setattr(TextUnit, "costly_at", noted_at)
     rows, gold = np.arange(24), world.data.gold["test"]
     total, _ = world.scores("test")
     best = total.argmax(1)  # rank 1 by definition, so little can reach the gold score
     config = EvaluateConfig(mention_rows=4, entity_rows=N)
-    monkeypatch.setattr(TextUnit, "global_to_local", noted)
+    monkeypatch.setattr(TextUnit, "costly", noted)
     far = rank_gold(world.model, world.data.inputs, world.views, "test", rows, best, config)
     open_for_best = sum(seen)
     seen.clear()
@@ -65,7 +65,7 @@ def test_settled_pairs_get_no_attention(opened, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["text.w_q.bias", "text.w_u.weight", "ln_t.bias"])
+@pytest.mark.parametrize("name", ["units.text.w_q.bias", "units.text.w_u.weight", "ln_t.bias"])
 def test_a_score_that_is_no_number_raises_with_the_screen_too(opened, name, value):
     world = World(opened, ("text",))
     parameter = dict(world.model.matcher.named_parameters())[name]

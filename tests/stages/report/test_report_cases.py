@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.datasets.records import Records, read_digest
+from stages.datasets.records import Records
 from stages.report.cases import Marked, differing, find_cases, mark, spread
 from stages.report.pictures import THUMBNAIL, thumbnail
 from stages.report.results import load_results
@@ -44,8 +44,9 @@ def test_equal_differences_stand_in_the_records_order():
 
 def load(root: Path, variants=("melov", "mimic"), most=12, **options):
     paths = made_runs.make_project(root, **options)
-    results = load_results(paths, variants, (0, 1), read_digest(paths.records), 6)
-    return find_cases(results, Records.load(paths.records), root, most)
+    records = Records.load(paths.records)
+    results = load_results(paths, variants, (0, 1), records)
+    return find_cases(results, records, root, most)
 
 
 def test_ties_run_evenly_from_the_best_rank_to_the_worst():

@@ -61,7 +61,7 @@ def test_neighbours_are_the_nearest_training_mentions_and_tau_decides_which_are_
     for row, found in zip(ROWS, explained, strict=True):
         graph = data.inputs.graphs["test"]
         dense = graph.adjacency[[graph.first + row]].toarray()[0, : graph.first]
-        near = found.neighbours
+        near = found.neighbors
         assert {n.row: n.weight for n in near} == {j: dense[j] for j in np.flatnonzero(dense)}
         assert [n.weight for n in near] == sorted((n.weight for n in near), reverse=True)
         assert {n.row for n in near if n.read} == set(np.flatnonzero(dense > tau).tolist())
@@ -81,7 +81,7 @@ def test_fusion_weights_are_those_of_the_cases_and_sum_to_one(explainer):
 def test_a_variant_without_repair_has_no_weights_and_no_neighbours(explainer):
     assert explainer.fusion("mimic", SEED) is None
     found = explainer.explain("mimic", SEED, [3])[0]
-    assert (found.alpha, found.neighbours) == (None, [])
+    assert (found.alpha, found.neighbors) == (None, [])
     assert explainer.explain("mimic", SEED, []) == []
 
 

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from cache.errors import MelovError
-from stages.datasets.records import Records, read_digest
+from stages.datasets.records import Records
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import METRICS
 from stages.report.rate import Rate
 from stages.report.results import Results, load_results
 from stages.report.table import (
@@ -19,9 +22,7 @@ from tests.support import made_runs
 
 
 def load(paths: DatasetPaths, variants=("melov", "mimic"), seeds=(0, 1)) -> Results:
-    records = Records.load(paths.records)
-    digest = read_digest(paths.records)
-    return load_results(paths, variants, seeds, digest, records.mentions["test"].num_rows)
+    return load_results(paths, variants, seeds, Records.load(paths.records))
 
 
 @pytest.fixture
@@ -109,17 +110,27 @@ def test_a_data_set_without_kinds_has_seen_and_unseen_alone(tmp_path):
 def test_a_part_without_mentions_has_no_rate(tmp_path, monkeypatch):
     monkeypatch.setattr(made_runs, "SEEN", [True] * 6)
     results = load(made_runs.make_project(tmp_path))
-    assert results.rate("melov", "test_unseen", "mrr") is None
+    assert results.rate("melov", "test_unseen", METRICS["mrr"]) is None
     assert ("unseen", "melov", "0", "–", "–") in part_table(results).rows
     assert "\nunseen,0,melov,2,,,,,,,,\n" in csv_report(results)
 
 
-def test_only_the_demo_is_called_a_test_bed(tmp_path):
-    demo = load(made_runs.make_project(tmp_path, "demo"))
-    assert "no number here is a claim about WikiMEL" in text_report(demo)
-    other = load(made_runs.make_project(tmp_path, "tiny"))
+def test_a_test_bed_is_called_one_whatever_its_name(tmp_path):
+    drawn = load(made_runs.make_project(tmp_path, "drawn", test_bed=True))
+    said = "drawn is a test bed made by this project: no number here is a claim about WikiMEL."
+    assert said in text_report(drawn)
+    assert said in markdown_report(drawn)
+    other = load(made_runs.make_project(tmp_path, "demo"))
     assert "WikiMEL" not in text_report(other)
     assert "frozen" in text_report(other)
+
+
+def test_metrics_from_before_a_metric_was_declared_name_the_command(paths, monkeypatch):
+    late = replace(METRICS["hits@3"], key="hits@2", title="H@2")
+    monkeypatch.setitem(METRICS, "hits@2", late)
+    with pytest.raises(MelovError, match="was written without H@2") as error:
+        load(paths)
+    assert "python -m pipeline.evaluate --dataset tiny" in (error.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,11 @@ def test_a_damaged_file_is_named(paths, file):
 
 
 def test_a_run_of_other_records_is_refused(paths):
+    records = Records.load(paths.records)
+    test = records.mentions["test"]
+    more = replace(records, mentions={**records.mentions, "test": pa.concat_tables([test, test])})
+    with pytest.raises(MelovError, match="the records hold 12"):
+        load_results(paths, ("melov",), (0,), more)
+    more.save(paths.records)
     with pytest.raises(MelovError, match="trained on other records"):
-        load_results(paths, ("melov",), (0,), "another digest", 6)
-    with pytest.raises(MelovError, match="the records hold 7"):
-        load_results(paths, ("melov",), (0,), read_digest(paths.records), 7)
+        load_results(paths, ("melov",), (0,), records)

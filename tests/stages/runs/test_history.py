@@ -17,7 +17,7 @@ def test_the_course_is_written_in_full_precision_and_the_same_each_time(tmp_path
     history = [{k: v for k, v in row.items() if tau or k != "tau"} for row in HISTORY]
     files = []
     for name in ("a", "b"):
-        write_history(tmp_path / name, history)
+        write_history(tmp_path / name / "history.csv", history)
         plot_history(tmp_path / name / "history.png", history, 3, "tiny: melov, seed 0")
         files.append(
             [(tmp_path / name / f"history.{kind}").read_bytes() for kind in ("csv", "png")]

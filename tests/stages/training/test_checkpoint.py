@@ -4,7 +4,9 @@ import random
 import pytest
 import torch
 
+from stages.heads.settings import HeadsConfig
 from stages.training.checkpoint import State, load_state, run_digest, save_state
+from tests.support.small_runs import SMALL, small
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +71,17 @@ def test_a_state_of_another_version_is_reported(state, tmp_path, caplog, monkeyp
     assert "of another version" in caplog.text
 
 
+HEADS = HeadsConfig(variant="melov", units=("text",), d_t=8, d_local=8)
+
+
 def test_the_digest_depends_on_all_that_it_is_made_from_and_not_on_the_order():
-    digest = run_digest(train={"a": 1, "b": 2}, seed=0)
-    assert digest == run_digest(seed=0, train={"b": 2, "a": 1})
+    made_from = {"store": "0123", "graph": "4567"}
+    digest = run_digest(HEADS, SMALL, 0, made_from)
+    assert digest == run_digest(HEADS, SMALL, 0, dict(reversed(made_from.items())))
     others = [
-        run_digest(train={"a": 1, "b": 3}, seed=0),
-        run_digest(train={"a": 1, "b": 2}, seed=1),
+        run_digest(HEADS.model_copy(update={"floor": 0.1}), SMALL, 0, made_from),
+        run_digest(HEADS, small(lambda_g=0.5), 0, made_from),
+        run_digest(HEADS, SMALL, 1, made_from),
+        run_digest(HEADS, SMALL, 0, {**made_from, "graph": "89ab"}),
     ]
-    assert len({digest, *others}) == 3
+    assert len({digest, *others}) == 5

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cache.errors import MelovError
-from stages.features.inputs import CachedFeatures, lexical_rows
+from stages.features.cached import CachedFeatures, record_array
 from stages.features.views import distinct_views
 from stages.training import negatives
 from stages.training.negatives import POOL, nearest_wrong
@@ -16,7 +16,7 @@ SAME = [[0, 5, 9], [3, 27]]
 @pytest.fixture
 def cached(opened):
     """With entities that look the same."""
-    found = CachedFeatures(opened.store, ("text", "vision"), CPU)
+    found = CachedFeatures(opened.store, ("tokens", "pictures"), CPU)
     for first, *others in SAME:
         for rows in (found.text_rows, found.image_rows):
             rows["entities"][others] = rows["entities"][first]
@@ -34,8 +34,8 @@ def nearness(cached, mention, entity):
     texts = np.asarray(cached.store["texts/global"].gather(np.arange(len(cached.tokens))), float)
     t = texts[cached.text_rows["mentions/train"][mention]]
     e = texts[cached.text_rows["entities"][entity]]
-    names_m = lexical_rows(cached.store, "mentions/train")[[mention]].toarray()[0]
-    names_e = lexical_rows(cached.store, "entities")[[entity]].toarray()[0]
+    names_m = record_array(cached.store, "lexical", "mentions/train")[[mention]].toarray()[0]
+    names_e = record_array(cached.store, "lexical", "entities")[[entity]].toarray()[0]
     return t @ e / np.linalg.norm(t) / np.linalg.norm(e) + names_m @ names_e
 
 

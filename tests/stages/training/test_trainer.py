@@ -4,14 +4,14 @@ import torch
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
-from stages.features.inputs import CachedFeatures
-from stages.heads.model import OPTIMIZED, Melov
+from stages.heads.model import Melov
+from stages.heads.variants import VARIANTS
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
-from stages.runs.data import open_dataset, run_data
+from stages.runs.dataset import Dataset
 from stages.training import step
 from stages.training import train as module
-from tests.support.small_runs import CPU, assert_equal_runs, short_run, small
+from tests.support.small_runs import assert_equal_runs, run_data, short_run, small
 
 SETTINGS = {"dropout": 0.1, "hard_negatives": 2, "schedule": "linear"}
 
@@ -74,13 +74,6 @@ def test_other_settings_work_in_another_folder(opened, tmp_path, changes):
     assert len(list(tmp_path.glob("*/state.pt"))) == 2
 
 
-def test_a_forgotten_run_leaves_no_folder(tmp_path):
-    (tmp_path / "run/0123").mkdir(parents=True)
-    module.forget(tmp_path / "run")
-    module.forget(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(
     ("course", "patience", "best", "epochs"),
     [
@@ -117,7 +110,7 @@ def valid_mrr(model, data):
     return metrics(ranks, 28)["mrr"]
 
 
-@pytest.mark.parametrize("variant", OPTIMIZED)
+@pytest.mark.parametrize("variant", [n for n, entry in VARIANTS.items() if entry.has_units])
 def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
     trained, data, heads = short_run(opened, tmp_path, variant, epochs=6)
     torch.manual_seed(0)
@@ -146,7 +139,7 @@ def test_columns_are_distinct_so_that_mentions_of_one_entity_share_theirs(
     opened, tmp_path, monkeypatch, hard
 ):
     config = small(units=("text",), epochs=1, hard_negatives=hard)
-    data, heads = run_data(opened, config, "mimic", CPU)
+    data, heads = run_data(opened, config, "mimic")
     rows, columns, targets, widths = [], [], [], []
     batch, entities, loss = data.inputs.batch, data.cached.entities, step.contrastive_loss
     load, loading = module.load_batch, []
@@ -214,22 +207,21 @@ def test_a_loss_that_is_not_finite_is_one_clear_error(opened, tmp_path):
 @pytest.mark.parametrize("tau", [0.01, 0.05])
 def test_a_threshold_that_does_not_start_above_the_floor_raises(opened, tau):
     with pytest.raises(MelovError, match=r"tau_init.*floor 0\.05") as caught:
-        run_data(opened, small(tau_init=tau), "melov", CPU)
+        run_data(opened, small(tau_init=tau), "melov")
     assert "raise train.tau_init" in caught.value.hint
-    run_data(opened, small(tau_init=tau), "mimic", CPU)  # reads no graph
+    run_data(opened, small(tau_init=tau), "mimic")  # reads no graph
 
 
 @pytest.mark.parametrize("units", [("vision",), ("text", "cross")])
 def test_units_that_need_pictures_raise_on_a_store_of_texts(blind, units):
-    store = open_dataset(blind).store
     with pytest.raises(MelovError, match="no picture features") as caught:
-        CachedFeatures(store, units, CPU)
-    assert caught.value.hint.endswith("--set train.units=[text]")
+        run_data(Dataset.open(blind), small(units=units), "melov")
+    assert "--set train.units=[text]" in caught.value.hint
 
 
 @pytest.mark.parametrize("variant", ["melov", "filter"])
 def test_text_alone_trains_on_a_store_of_texts(blind, tmp_path, variant):
-    trained, *_ = short_run(open_dataset(blind), tmp_path, variant, units=("text",), epochs=1)
+    trained, *_ = short_run(Dataset.open(blind), tmp_path, variant, units=("text",), epochs=1)
     assert "tau" not in trained.history[0]
 
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from pipeline.nearness import main as nearness
 from pipeline.train import main as train
 from stages.config import DemoConfig, load_params
+from stages.datasets.readers.mimic import read_mimic
 from stages.datasets.records import Records
-from stages.datasets.sources import read_source as read_records
 from stages.datasets.store import open_store, provenance_of
 from stages.demo.nearness.cosines import against_clean, another
 from stages.demo.world.clean import clean_pictures
@@ -29,7 +29,9 @@ from stages.graph.source import GraphSource
 from stages.linking.encoding import open_mention_encoder
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
-from stages.runs.data import open_dataset, open_run
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
 from tests.support.tiny_world import tiny_world
 
 DEMO = {"entities": 50, "mentions": 150, "captions": 100}
@@ -129,11 +131,12 @@ def root(tmp_path_factory):
         paths = DatasetPaths("demo")
         generate(DemoConfig(**DEMO), paths.raw)
         params = load_params("params.yaml", "demo")
-        read_records("mimic", paths.raw, "demo", params.prepare).save(paths.records)
+        read_mimic(paths.raw, "demo").save(paths.records)
         extract(paths, params.extract)
-        source = GraphSource.of(open_store(paths))
+        store = open_store(paths)
+        source = GraphSource.of(store)
         graph = build_graph(source.features, source.pictures, params.graph)
-        graph.save(paths.graph, provenance_of(open_store(paths)))
+        graph.save(paths.graph, provenance_of(store))
         for variant in ("melov", "mimic", "bert"):
             run(train, "--variant", variant)
     return root
@@ -154,23 +157,24 @@ def test_the_command_finds_what_a_plain_route_through_the_linkers_encoder_finds(
     assert (found["dataset"], found["variant"], found["seed"]) == ("demo", "melov", 0)
 
     paths, params = DatasetPaths("demo"), load_params("params.yaml", "demo")
-    opened = open_dataset(paths)
-    model, data = open_run(paths, opened, "melov", 0, torch.device("cpu"))
+    opened = Dataset.open(paths)
+    opened_run = Run.open(RunFolder.of(paths, "melov", 0), torch.device("cpu"))
+    model, data = opened_run.model, opened_run.data(opened)
     mentions, entity_kinds = [], []
     for i, picture in enumerate(clean_pictures(opened.records, "test", params.demo)):
         (tmp_path / f"{i}.jpg").write_bytes(picture.data)
         mentions.append(NewMention("x", "", tmp_path / f"{i}.jpg"))
         entity_kinds.append(picture.entity.kind.label)
-    encoder = open_mention_encoder(opened.store, params.extract, True, False, "")
+    encoder = open_mention_encoder(opened.store, params.extract, Path(), True, False, "")
     encoded = torch.from_numpy(encoder(mentions).image_global).float()
     with torch.inference_mode():
         clean = model.w_v(encoded).numpy()
         batch = data.inputs.batch("test", np.arange(len(mentions)))
-        optimized, has = model.optimize(batch), batch.features.has_image.numpy()
+        (_, optimized), has = model.optimize(batch), batch.features.has_image.numpy()
         sources = {
             "original": model.w_v(batch.features.image_global),
             "generated": model.vae_global(batch.features.text_global).v,
-            "fused": optimized.features.image_global,
+            "fused": optimized.fused,
             "aggregated": optimized.sources["aggregated"],
         }
         parts = torch.stack([sources[name] for name in ("original", "generated", "aggregated")], 1)

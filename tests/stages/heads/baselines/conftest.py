@@ -4,11 +4,9 @@ import pytest
 
 from stages.config import load_params
 from stages.datasets.records import Records
-from stages.datasets.store import open_store
-from stages.encode.extract import extract
 from stages.encode.joint import extract_joint
 from stages.paths import DatasetPaths
-from stages.runs.data import open_dataset
+from stages.runs.dataset import Dataset
 from tests.support.tiny_vilt import build_vilt
 from tests.support.tiny_world import tiny_world
 
@@ -27,15 +25,4 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def opened(root):
-    return open_dataset(DatasetPaths("tiny", root))
-
-
-@pytest.fixture(scope="session")
-def blind(root, tmp_path_factory):
-    """The store of the same texts without an image encoder."""
-    paths = DatasetPaths("tiny", tmp_path_factory.mktemp("blind"))
-    Records.load(DatasetPaths("tiny", root).records).save(paths.records)
-    config = load_params(root / "params.yaml", "tiny").extract
-    changed = {"text_encoder": str(root / "clip"), "image_encoder": "none"}
-    extract(paths, config.model_copy(update=changed))
-    return open_store(paths)
+    return Dataset.open(DatasetPaths("tiny", root))

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,15 +6,36 @@ import scipy.sparse as sp
 import torch
 
 from stages.config import TrainConfig
-from stages.features.features import Features
-from stages.heads.baselines.build import CLASSES, build_heads
-from stages.heads.baselines.names import BASELINES, is_trained, reads_local, settled
+from stages.features.features import Features, MentionInput
+from stages.heads.baselines.bert import Bert
+from stages.heads.baselines.blink import Blink
+from stages.heads.baselines.clip import Clip
+from stages.heads.baselines.dzmned import Dzmned
+from stages.heads.baselines.ghmfc import Ghmfc
+from stages.heads.baselines.jmel import Jmel
+from stages.heads.baselines.tfidf import Tfidf
+from stages.heads.baselines.velml import Velml
+from stages.heads.baselines.vilt import Vilt
 from stages.heads.losses import contrastive_loss
-from stages.heads.model import OPTIMIZED, HeadsConfig, Melov, MentionInput
+from stages.heads.model import Melov
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
 from tests.support.baseline_formulas import Formulas
 
 N, N_P, TERMS = 6, 4, 5000
-TRAINED = [name for name in BASELINES if is_trained(name)]
+CLASSES = {
+    "tfidf": Tfidf,
+    "clip": Clip,
+    "bert": Bert,
+    "blink": Blink,
+    "dzmned": Dzmned,
+    "jmel": Jmel,
+    "velml": Velml,
+    "ghmfc": Ghmfc,
+    "vilt": Vilt,
+}
+BASELINES = {name: entry for name, entry in VARIANTS.items() if not entry.has_units}
+TRAINED = [name for name, entry in BASELINES.items() if entry.trained]
 
 
 def features(seed, missing=(), n=N, d_image=10) -> Features:
@@ -35,17 +55,16 @@ def features(seed, missing=(), n=N, d_image=10) -> Features:
         has_image=has,
         image_global=torch.randn(n, d_image, generator=rng) * has[:, None],
         image_local=torch.randn(n, N_P, 9, generator=rng) * has[:, None, None],
-        lexical=sp.csr_array(sp.diags_array(1 / norm) @ names, dtype=np.float32),
+        arrays={"lexical": sp.csr_array(sp.diags_array(1 / norm) @ names, dtype=np.float32)},
     )
 
 
 def make(variant, **more):
     sizes = {"d_t": 10, "d_local": 8, "d_image": 10, "d_patch": 9, "n_p": N_P}
-    units = more.pop("units", BASELINES[variant].units)
+    more = {"joint_space": True} | more
+    config = HeadsConfig(variant=variant, **sizes, d_v=6, d_h=5, d_z=3, **more)
     torch.manual_seed(0)
-    model = build_heads(
-        HeadsConfig(variant=variant, units=units, **sizes, d_v=6, d_h=5, d_z=3, **more)
-    ).eval()
+    model = config.entry.build(config).eval()
     with torch.no_grad():
         for p in model.parameters():  # zeros and identities would hide what stands behind them
             p.add_(0.2 * torch.randn_like(p))
@@ -59,17 +78,16 @@ def scores(model, mentions, entities):
 
 def rows(x, picked) -> Features:
     tensors = {n: v[picked] for n, v in vars(x).items() if isinstance(v, torch.Tensor)}
-    return replace(x, **tensors, lexical=x.lexical[picked])
+    return replace(x, **tensors, arrays={"lexical": x.csr("lexical")[picked]})
 
 
-def test_every_name_has_a_class_a_table_entry_and_a_place_in_the_configuration():
+def test_every_entry_builds_its_own_class():
     assert CLASSES.keys() == BASELINES.keys()
-    assert set(get_args(Variant)) == {*OPTIMIZED, *BASELINES}
     for name, made in CLASSES.items():
         assert type(make(name)) is made
-    for name in OPTIMIZED:
-        config = HeadsConfig(name, ("text",), 10, 8, 10, 9, N_P)
-        assert type(build_heads(config)) is Melov
+    for name in VARIANTS.keys() - BASELINES:
+        config = HeadsConfig(variant=name, units=("text",), d_t=10, d_local=8)
+        assert type(config.entry.build(config)) is Melov
 
 
 @pytest.mark.parametrize("adapter", ["none", "mlp"])
@@ -85,7 +103,7 @@ def test_scores_are_those_of_the_formulas(variant, adapter):
 
 
 def test_clip_without_a_joint_space_compares_like_with_like():
-    model = make("clip", units=("text", "vision"))
+    model = make("clip", joint_space=False)
     mentions, entities = features(1, [2], d_image=7), features(2, [0], d_image=7)
     found = scores(model, mentions, entities)
     want = Formulas(model).scores(mentions, entities)
@@ -122,7 +140,7 @@ def test_a_pairs_score_does_not_depend_on_padding_or_company(variant):
             torch.testing.assert_close(part, whole[some][:, others], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [n for n, b in BASELINES.items() if b.pictures])
+@pytest.mark.parametrize("variant", [n for n, b in BASELINES.items() if "pictures" in b.reads])
 def test_where_there_is_no_picture_its_cached_numbers_take_no_part(variant):
     model = make(variant)
     mentions, entities = features(1, missing=[2, 5]), features(2, missing=[0])
@@ -140,13 +158,13 @@ def test_where_there_is_no_picture_its_cached_numbers_take_no_part(variant):
     assert changed.tolist() == mentions.has_image.tolist()  # where there is one, it does
 
 
-@pytest.mark.parametrize("variant", [n for n, b in BASELINES.items() if not b.pictures])
+@pytest.mark.parametrize("variant", [n for n, b in BASELINES.items() if "pictures" not in b.reads])
 def test_a_baseline_of_text_alone_reads_no_picture(variant):
     x = replace(features(1), image_global=None, image_local=None)
     assert scores(make(variant), x, x).total.shape == (N, N)
 
 
-@pytest.mark.parametrize("variant", [n for n in BASELINES if not reads_local(n)])
+@pytest.mark.parametrize("variant", [n for n, b in BASELINES.items() if "tokens" not in b.reads])
 def test_what_is_said_to_read_no_tokens_reads_none(variant):
     model, x = make(variant), features(1, missing=[1])
     bare = replace(
@@ -162,20 +180,20 @@ def test_what_is_said_to_read_no_tokens_reads_none(variant):
 @pytest.mark.parametrize("variant", ["bert", "blink"])
 def test_a_text_bi_encoder_starts_from_the_encoders_own_similarity(variant):
     torch.manual_seed(0)
-    config = HeadsConfig(variant, ("text",), 10, 8, 10, 9, N_P, logit_scale=20.0)
+    config = HeadsConfig(variant=variant, d_t=10, d_local=8, logit_scale=20.0)
     x = features(1)
     with torch.no_grad():
-        found = scores(build_heads(config), x, x).total
+        found = scores(config.entry.build(config), x, x).total
     t = x.text_global - x.text_global.mean(1, keepdim=True)
     want = 20 * torch.nn.functional.normalize(t) @ torch.nn.functional.normalize(t).T
     torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-2)
 
 
-def test_a_baseline_has_its_own_units_and_blink_at_least_one_hard_negative():
+def test_a_baseline_has_no_use_for_units_and_blink_at_least_one_hard_negative():
     config = TrainConfig(units=("text", "cross"), epochs=3)
-    assert settled(config, "melov") is config
-    assert settled(config, "ghmfc") == TrainConfig(units=("text", "vision"), epochs=3)
-    assert settled(config, "blink").hard_negatives == 1
+    assert config.settled("melov") == config
+    assert config.settled("ghmfc") == TrainConfig(epochs=3)
+    assert config.settled("blink").hard_negatives == 1
     more = config.model_copy(update={"hard_negatives": 4})
-    assert settled(more, "blink").hard_negatives == 4
-    assert settled(more, "bert").hard_negatives == 4
+    assert more.settled("blink").hard_negatives == 4
+    assert more.settled("bert").hard_negatives == 4

@@ -6,34 +6,33 @@ import pytest
 import torch
 
 from cache.errors import MelovError
-from stages.config import EvaluateConfig, TrainConfig
-from stages.features.inputs import CachedFeatures
+from stages.config import EvaluateConfig
+from stages.datasets.store import open_store
+from stages.features.cached import CachedFeatures
+from stages.features.features import MentionInput
 from stages.features.views import distinct_views
-from stages.heads.baselines.build import build_heads
-from stages.heads.baselines.names import BASELINES, is_trained, settled
-from stages.heads.model import MentionInput
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
-from stages.runs.data import data_for, read_features, run_data
+from stages.runs.dataset import Dataset
 from stages.runs.history import plot_history, write_history
 from stages.training import train as module
-from stages.training.train import heads_config, train
+from stages.training.train import train
+from tests.support.alike_world import N, make_alike
+from tests.support.small_runs import CPU, run_data, small
 
-CPU = torch.device("cpu")
-SMALL = TrainConfig(d_v=8, d_h=8, batch_size=16, learning_rate=0.02, epochs=8, patience=8)
-N = 28
-SAME = [list(range(0, 4)), [9, 20], [11, 26, 27]]
-"""Entities that are made to look alike."""
+BASELINES = {name: entry for name, entry in VARIANTS.items() if not entry.has_units}
 
 
 def opened_run(opened, variant, **changes):
-    config = settled(SMALL.model_copy(update=changes), variant)
-    return (config, *run_data(opened, config, variant, CPU))
+    config = small(**{"epochs": 8, "patience": 8} | changes).settled(variant)
+    return (config, *run_data(opened, config, variant))
 
 
 def fresh(heads):
     torch.manual_seed(0)
-    return build_heads(heads).eval()
+    return heads.entry.build(heads).eval()
 
 
 def valid_mrr(model, data):
@@ -43,7 +42,7 @@ def valid_mrr(model, data):
     return metrics(ranks, N)["mrr"]
 
 
-@pytest.mark.parametrize("variant", [name for name in BASELINES if is_trained(name)])
+@pytest.mark.parametrize("variant", [name for name, entry in BASELINES.items() if entry.trained])
 def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
     config, data, heads = opened_run(opened, variant)
     trained = train(data, heads, config, EvaluateConfig(), 0, tmp_path)
@@ -64,10 +63,9 @@ def test_without_a_weight_there_is_no_epoch_and_the_files_are_whole(opened, tmp_
         trained = train(data, heads, config, EvaluateConfig(), 0, tmp_path)
         assert (trained.state, trained.history, trained.best_epoch) == ({}, [], 0)
     assert list(tmp_path.iterdir()) == []
-    write_history(tmp_path, trained.history)
-    assert (
-        tmp_path / "history.csv"
-    ).read_text() == "epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n"
+    write_history(tmp_path / "history.csv", trained.history)
+    written = (tmp_path / "history.csv").read_text()
+    assert written == "epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n"
     plot_history(tmp_path / "history.png", trained.history, 0, "none")
     assert (tmp_path / "history.png").stat().st_size > 1000
 
@@ -117,17 +115,9 @@ def by_a_loop(total, gold):
 
 @pytest.mark.parametrize("variant", BASELINES)
 def test_ranks_equal_those_of_the_whole_score_matrix(opened, variant):
-    _, data, heads = opened_run(opened, variant)
+    _, data, heads = opened_run(Dataset.open(opened.paths), variant)
     cached = data.cached
-    picked = np.arange(N)
-    for first, *others in SAME:
-        picked[others] = first
-    for of in (cached.text_rows, cached.image_rows):
-        of["entities"] = of["entities"][picked]
-    if cached.lexical is not None:
-        cached.lexical["entities"] = cached.lexical["entities"][picked]
-        cached.words["entities"] = cached.words["entities"][picked]
-    data = data_for(opened, cached, heads, 4, 0.3)
+    picked = make_alike(cached)
     model, views, gold = fresh(heads), distinct_views(cached), data.gold["test"]
     with torch.inference_mode():
         side, _ = model.mentions(data.inputs.batch("test", np.arange(len(gold))))
@@ -172,15 +162,15 @@ def test_tfidf_is_the_cosine_of_counted_and_weighted_n_grams(opened):
 
 @pytest.mark.parametrize("variant", BASELINES)
 def test_without_pictures_a_baseline_runs_on_text_or_says_what_to_do(blind, variant):
-    config = settled(SMALL, variant)
-    if BASELINES[variant].pictures:
-        with pytest.raises(MelovError, match=r"tfidf or bert or blink") as found:
-            read_features(blind, config.units, variant, CPU)
-        assert f"baseline {variant} compares them" in str(found.value)
-        assert str(blind.path) in str(found.value)
+    store, reads = open_store(blind), BASELINES[variant].reads
+    if "pictures" in reads:
+        with pytest.raises(MelovError, match="holds no picture features") as found:
+            CachedFeatures(store, reads, CPU)
+        assert "a baseline of text alone" in str(found.value)
+        assert str(store.path) in str(found.value)
         return
-    cached = read_features(blind, config.units, variant, CPU)
-    model = fresh(heads_config(cached, config, variant, 0.05))
+    cached = CachedFeatures(store, reads, CPU)
+    model = fresh(HeadsConfig.of(small(), variant, cached.shapes, cached.joint_space, 0.05))
     side, _ = model.mentions(MentionInput(cached.mentions("test", np.arange(5))))
     found = model.matcher.pairs(side, model.entities(cached.entities(np.arange(N)))).total
     assert found.shape == (5, N)
@@ -188,13 +178,14 @@ def test_without_pictures_a_baseline_runs_on_text_or_says_what_to_do(blind, vari
 
 
 @pytest.mark.parametrize(
-    "variant", [name for name, of in BASELINES.items() if not of.local and not of.joint]
+    "variant", [n for n, of in BASELINES.items() if "tokens" not in of.reads and not of.joint]
 )
 def test_tokens_and_patches_stay_unread_where_they_are_not_used(opened, variant):
     _, data, heads = opened_run(opened, variant)
     model, rows = fresh(heads), np.arange(N)
     lean = data.cached.entities(rows)
-    whole = CachedFeatures(opened.store, heads.units, CPU).entities(rows)
+    more = {"tokens", "patches"} if heads.uses_images else {"tokens"}
+    whole = CachedFeatures(opened.store, heads.reads | more, CPU).entities(rows)
     assert lean.text_local.shape[1] == 0
     assert whole.text_local.shape[1] > 0
     if lean.image_local is not None:
@@ -206,6 +197,6 @@ def test_tokens_and_patches_stay_unread_where_they_are_not_used(opened, variant)
 
 
 def test_text_and_picture_are_compared_in_clips_space_alone(opened, monkeypatch):
-    assert "cross" in opened_run(opened, "clip")[2].units
-    monkeypatch.setattr(module, "in_joint_space", lambda cached: False)
-    assert opened_run(opened, "clip")[2].units == ("text", "vision")
+    assert fresh(opened_run(opened, "clip")[2]).matcher.joint
+    monkeypatch.setattr(CachedFeatures, "joint_space", False)
+    assert not fresh(opened_run(opened, "clip")[2]).matcher.joint

@@ -6,15 +6,16 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from stages.features.features import Features
+from stages.heads.settings import HeadsConfig
 from stages.heads.units.text import TextUnit
-from stages.heads.units.text_bounds import entity_bounds, hull_distance, mention_bounds, upper_bound
+from stages.heads.units.text_bounds import hull_distance
 
 H = 6
 
 
 def unit(seed, spread=1.0):
     torch.manual_seed(seed)
-    text = TextUnit(5, 7, H)
+    text = TextUnit(HeadsConfig(variant="mimic", units=("text",), d_t=5, d_local=7, d_h=H))
     with torch.no_grad():
         for p in text.parameters():
             p.copy_(spread * torch.randn_like(p))
@@ -51,8 +52,8 @@ LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 @torch.no_grad()
 def test_the_bound_is_never_below_the_score(seed, mentions, entities, spread):
     text, m, e = sides(seed, mentions, entities, spread)
-    exact = text.double().global_to_local(*_double(text, seed, mentions, entities))
-    bound = upper_bound(mention_bounds(m, text.ln_c.eps), entity_bounds(e))
+    exact = text.double().costly(*_double(text, seed, mentions, entities))
+    bound = text.bound(text.mention_bounds(m), text.entity_bounds(e))
     assert bound.shape == exact.shape
     assert (bound.double() >= exact - 1e-6 * exact.abs()).all()
 
@@ -70,8 +71,8 @@ def _double(text, seed, mentions, entities):
 @torch.no_grad()
 def test_a_mention_of_one_token_has_a_tight_bound():
     text, m, e = sides(3, [1, 1], [4, 2, 7])
-    bound = upper_bound(mention_bounds(m, text.ln_c.eps), entity_bounds(e))
-    torch.testing.assert_close(bound, text.global_to_local(m, e), rtol=1e-3, atol=1e-3)
+    bound = text.bound(text.mention_bounds(m), text.entity_bounds(e))
+    torch.testing.assert_close(bound, text.costly(m, e), rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()
@@ -79,11 +80,11 @@ def test_a_hull_around_the_origin_leaves_the_bound_of_the_direction_alone():
     text, m, e = sides(5, [8], [3, 3])
     m.value[:, 4:] = -m.value[:, :4]
     m = type(m)(m.t, m.key, m.value, m.value @ m.value.mT, m.bias)
-    bound = upper_bound(mention_bounds(m, text.ln_c.eps), entity_bounds(e))
+    bound = text.bound(text.mention_bounds(m), text.entity_bounds(e))
     centred = e.direction - e.direction.mean(-1, keepdim=True)
     want = centred.norm(dim=-1) * H**0.5 + e.offset
     torch.testing.assert_close(bound[0], want, rtol=1e-3, atol=1e-3)
-    assert (bound >= text.global_to_local(m, e)).all()
+    assert (bound >= text.costly(m, e)).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
@@ -110,23 +111,19 @@ def test_single_pairs_have_the_scores_that_all_pairs_have(seed, mentions, entiti
     text, m, e = sides(seed, mentions, entities)
     pair = st.tuples(st.integers(0, len(mentions) - 1), st.integers(0, len(entities) - 1))
     i, j = torch.tensor(data.draw(st.lists(pair, min_size=1, max_size=12))).T
-    found = text.global_to_local_at(m, e, i, j)
-    torch.testing.assert_close(found, text.global_to_local(m, e)[i, j], rtol=1e-4, atol=1e-4)
+    found = text.costly_at(m, e, i, j)
+    torch.testing.assert_close(found, text.costly(m, e)[i, j], rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
 def test_taken_mentions_score_as_in_the_whole():
     text, m, e = sides(9, [2, 9, 5, 1], [3, 6])
     rows = torch.tensor([2, 0])
-    torch.testing.assert_close(
-        text.global_to_local(m.take(rows), e), text.global_to_local(m, e)[rows]
-    )
+    torch.testing.assert_close(text.costly(m.take(rows), e), text.costly(m, e)[rows])
 
 
 @torch.no_grad()
 def test_taken_entities_score_as_in_the_whole():
     text, m, e = sides(11, [2, 9], [3, 6, 1, 4])
     rows = torch.tensor([3, 0, 2])
-    torch.testing.assert_close(
-        text.global_to_local(m, e.take(rows)), text.global_to_local(m, e)[:, rows]
-    )
+    torch.testing.assert_close(text.costly(m, e.take(rows)), text.costly(m, e)[:, rows])

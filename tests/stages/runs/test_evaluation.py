@@ -5,19 +5,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stages.config import EvaluateConfig, TrainConfig
+from stages.config import EvaluateConfig
 from stages.heads.model import Melov
-from stages.ranking.evaluate import evaluate, write_evaluation
 from stages.ranking.metrics import metrics
-from stages.runs.data import run_data
+from stages.runs.evaluation import evaluate, write_evaluation
+from stages.runs.folder import RunFolder
+from tests.support.small_runs import run_data, small
 
 VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
 KINDS = ["good", "low_quality", "missing", None]
 
 
 def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path):
-    config = TrainConfig(d_v=8, d_h=8, d_z=4, units=("text",))
-    data, heads = run_data(opened, config, "mimic", torch.device("cpu"))
+    data, heads = run_data(opened, small(units=("text",)), "mimic")
     records, n = opened.records, opened.records.mentions["test"].num_rows
     kinds = pa.array([KINDS[i % 4] for i in range(n)], pa.string())
     test = records.mentions["test"]
@@ -25,9 +25,9 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     records = replace(records, mentions={**records.mentions, "test": test})
 
     torch.manual_seed(0)
-    found, ranks = evaluate(Melov(heads), data.inputs, data.views, records, EvaluateConfig())
+    found, ranks = evaluate(Melov(heads), data, records, EvaluateConfig())
     about = {"dataset": "tiny", "variant": "mimic", "seed": 3}
-    write_evaluation(tmp_path, about, found, ranks)
+    write_evaluation(RunFolder(tmp_path, ""), {**about, **found}, ranks)
     said = json.loads((tmp_path / "metrics.json").read_text())
     kinds_said = ["good", "low_quality", "missing", "poor"]
     parts = ["test", "valid", "test_seen", "test_unseen", *(f"test_image_{k}" for k in kinds_said)]

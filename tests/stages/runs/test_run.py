@@ -1,0 +1,118 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.datasets.store import open_store, provenance_of
+from stages.graph.graph import build_graph
+from stages.graph.source import GraphSource
+from stages.paths import DatasetPaths
+from stages.runs import run as module
+from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run, execute, fit
+from tests.support.small_runs import CPU, small
+
+SPEC = RunSpec.of("melov", 4, small(epochs=2))
+
+
+@pytest.fixture(scope="module")
+def saved(root, tmp_path_factory):
+    """A trained run on disk, in a project of its own: its paths, the run and its data."""
+    paths = DatasetPaths("tiny", tmp_path_factory.mktemp("project"))
+    shutil.copytree(root / "data", paths.root / "data")
+    run, data, trained = fit(SPEC, Dataset.open(paths), folder_of(paths), EvaluateConfig())
+    return paths, run, data, trained
+
+
+def folder_of(paths, variant="melov"):
+    return RunFolder.of(paths, variant, 4)
+
+
+@torch.inference_mode()
+def scores(model, data):
+    side, _ = model.eval().mentions(data.inputs.batch("test", np.arange(24)))
+    return model.matcher.pairs(side, model.entities(data.cached.entities(np.arange(28)))).total
+
+
+def test_heads_from_the_disk_give_the_scores_of_the_trained_ones(saved):
+    paths, run, data, trained = saved
+    model = run.info.heads.entry.build(run.info.heads)
+    model.load_state_dict(trained.state)
+    again = Run.open(folder_of(paths), CPU)
+    assert again.info == run.info
+    assert scores(again.model, again.data(Dataset.open(paths))).equal(scores(model, data))
+
+
+def test_what_execute_says_is_what_an_opened_run_finds(saved, tmp_path):
+    paths, *_ = saved
+    dataset, folder, config = Dataset.open(paths), RunFolder(tmp_path, ""), EvaluateConfig()
+    about = {"run": "one of a grid"}
+    said = execute(SPEC, dataset, folder, config, about)
+    assert said == folder.finished_metrics()
+    ranks = folder.ranks.read_bytes()
+    folder.forget_results()
+    execute(SPEC, dataset, folder, config)
+    found = Run.open(folder, CPU).evaluate(Dataset.open(paths), config)
+    assert {**found, **about} == said
+    assert folder.finished_metrics() == found
+    assert folder.ranks.read_bytes() == ranks
+
+
+def test_a_run_that_is_not_there_names_the_command_that_makes_it(saved):
+    paths, *_ = saved
+    with pytest.raises(MelovError, match="no trained run") as caught:
+        Run.open(folder_of(paths, "mimic"), CPU)
+    assert caught.value.hint.endswith("--dataset tiny --variant mimic --seed 4")
+
+
+def test_a_run_that_is_saved_over_is_incomplete_until_its_end(saved, tmp_path, monkeypatch):
+    paths, *_ = saved
+    folder = RunFolder(tmp_path / "run", "")
+    shutil.copytree(folder_of(paths).path, folder.path)
+    folder.metrics.write_text("{}")
+    folder.ranks.write_bytes(b"of the weights that were there")
+    monkeypatch.setattr(module, "save_file", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(SPEC, Dataset.open(paths), folder, EvaluateConfig())
+    for path in (folder.config, folder.metrics, folder.ranks):
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("field", ["store", "records", "graph"])
+def test_a_run_that_was_trained_on_something_else_names_the_field(saved, field):
+    paths, run, *_ = saved
+    dataset = Dataset.open(paths)
+    present = run.info.provenance[field]
+    other = {**run.info.provenance, field: "0123"}
+    trained_elsewhere = replace(run, info=run.info.model_copy(update={"provenance": other}))
+    with pytest.raises(MelovError, match="trained on other data") as caught:
+        trained_elsewhere.require(dataset)
+    assert f'{field}: stored "0123", asked "{present}"' in caught.value.message
+    assert str(caught.value).count("stored") == 1
+    assert "pipeline.train" in caught.value.hint
+    run.require(dataset)
+
+
+def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):
+    paths = DatasetPaths("tiny", tmp_path)
+    shutil.copytree(saved[0].root, tmp_path, dirs_exist_ok=True)
+    store = open_store(paths)
+    config, source = Dataset.open(paths).graph.config, GraphSource.of(store)
+    config = config.model_copy(update={"max_neighbors": 3})
+    graph = build_graph(source.features, source.pictures, config)
+    graph.save(paths.graph, provenance_of(store))
+    with pytest.raises(MelovError, match="trained on other data: graph: stored"):
+        Run.open(folder_of(paths), CPU).data(Dataset.open(paths))
+
+
+def test_a_store_of_another_encoder_is_noticed(saved, blind, tmp_path):
+    paths = DatasetPaths("tiny", tmp_path)
+    shutil.copytree(blind.root, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(folder_of(saved[0]).path, folder_of(paths).path)
+    with pytest.raises(MelovError, match="store: stored"):
+        Run.open(folder_of(paths), CPU).data(Dataset.open(paths))
