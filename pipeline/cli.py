@@ -37,13 +37,9 @@ def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(
-            dataset: str,
-            project: Path | None,
-            params: Path | None,
-            assignments: tuple[str, ...],
-            debug: bool,
-            **options: Any,
-        ) -> None:
+            dataset: str, project: Path | None, params: Path | None, assignments: tuple[str, ...],
+            debug: bool, **options: Any,
+        ) -> None:  # fmt: skip
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
             for noisy in ("httpx", "matplotlib", "fontTools", "PIL"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -67,26 +63,19 @@ def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
 _COMMON = (
     click.option("--dataset", required=True, metavar="NAME", help="The data set, as in data/NAME."),
     click.option(
-        "--project",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        metavar="DIR",
+        "--project", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
         help=f"The project's folder.  [default: the nearest one upwards that holds {PARAMS}]",
     ),
     click.option(
-        "--params",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
+        "--params", type=click.Path(path_type=Path), metavar="FILE",
         help=f"The parameter file.  [default: {PARAMS} of the project]",
     ),
     click.option(
-        "--set",
-        "assignments",
-        multiple=True,
-        metavar="KEY=VALUE",
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE",
         help="Override one parameter, such as train.gcn_layers=1; repeatable.",
     ),
     click.option("--debug", is_flag=True, help="Show the traceback of a failure."),
-)
+)  # fmt: skip
 
 
 def run_options(function: Callable[..., None]) -> Callable[..., None]:

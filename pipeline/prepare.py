@@ -14,7 +14,7 @@ from pipeline.cli import absolute, command
 from stages.config import Params, PrepareConfig
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import Records
-from stages.datasets.sources import SOURCES, read_source
+from stages.datasets.sources import SOURCES
 from stages.datasets.validation import render_findings
 from stages.paths import DatasetPaths
 
@@ -39,23 +39,15 @@ def _known_source(_: click.Context, option: click.Parameter, value: str | None) 
 
 
 def read_records(
-    config: PrepareConfig,
-    paths: DatasetPaths,
-    source: str | None,
-    input_path: Path | None,
+    config: PrepareConfig, paths: DatasetPaths, source: str | None, path: Path | None,
     keys: KeyCache,
-) -> Records:
+) -> Records:  # fmt: skip
     """The source's records, as the two options and the parameters say."""
     # Absolute, so that the records can tell whether the pictures lie in the project's folder.
-    return read_source(
-        source or config.source,
-        absolute(input_path or paths.raw),
-        paths.dataset,
-        root=absolute(paths.root),
-        seed=config.seed,
-        missing_answer=config.missing_answer,
-        keys=keys,
-    )
+    return SOURCES[source or config.source](
+        absolute(path or paths.raw), paths.dataset, root=absolute(paths.root), seed=config.seed,
+        missing_answer=config.missing_answer, keys=keys,
+    )  # fmt: skip
 
 
 @command("Read a data set from its source into data/NAME/records.")

@@ -24,12 +24,9 @@ from stages.paths import DatasetPaths
 @source_options
 @click.option("--no-pictures", is_flag=True, help="Do not open the pictures.")
 def main(
-    params: Params,
-    paths: DatasetPaths,
-    source: str | None,
-    input_path: Path | None,
+    params: Params, paths: DatasetPaths, source: str | None, input_path: Path | None,
     no_pictures: bool,
-) -> None:
+) -> None:  # fmt: skip
     keys = KeyCache(paths.partial / "picture-keys.parquet")  # read, never saved
     records = read_records(params.prepare, paths, source, input_path, keys)
     click.echo(render(validate(records, paths.root, open_pictures=not no_pictures)))

@@ -23,7 +23,8 @@ AT_ONCE = 256
 
 def per_mention(metric: Metric, ranks: Sequence[np.ndarray]) -> np.ndarray:
     """What each mention contributes to `metric`, mean over seeds: seeds x (n,) -> (n,)."""
-    return np.mean([metric.values(of_seed.astype(np.float64)) for of_seed in ranks], axis=0)
+    values = [metric.values(of_seed.astype(np.float64)) for of_seed in ranks]
+    return np.asarray(np.mean(values, axis=0))
 
 
 def interval(values: np.ndarray, reduce: Callable[..., Any] = np.mean) -> tuple[float, float]:

@@ -148,7 +148,8 @@ class Records:
 
     def gold(self, split: str) -> np.ndarray:
         """Rows of the gold entities, int32 (mentions,)."""
-        return self.mentions[split]["gold"].to_numpy()
+        rows: np.ndarray = self.mentions[split]["gold"].to_numpy()
+        return rows
 
     def save(self, folder: Path) -> None:
         """Write the folder; records.json last, so its presence means that all is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ class EntityRows:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._columns: dict[str, list] = {name: [] for name in ENTITY_SCHEMA.names}
+        self._columns: dict[str, list[Any]] = {name: [] for name in ENTITY_SCHEMA.names}
 
     def add(self, id: str, name: str, text: str, pictures: Sequence[int], where: str) -> None:
         """One entity; `pictures` are rows of pictures.parquet, the first one is its `picture`."""
@@ -41,7 +42,7 @@ class MentionRows:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._columns: dict[str, dict[str, list]] = {
+        self._columns: dict[str, dict[str, list[Any]]] = {
             split: {name: [] for name in MENTION_SCHEMA.names} for split in SPLITS
         }
 

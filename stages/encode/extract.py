@@ -1,32 +1,26 @@
 """Extraction: frozen encoders run once over every distinct text and picture.
 
 Works in a folder of `data/<dataset>/.partial/`, which DVC does not know, and renames the finished
-store into place. A rerun goes on where a kill left it. Where an older store of the same encoder is
-there, its rows are copied and only new texts and pictures are encoded.
+store into place. After a kill the same call resumes, and several processes may work on one store at
+once. Where an older store of the same encoder is there, its rows are copied and only new texts and
+pictures are encoded.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cache.build import building, recover, sweep
-from stages.allocator import keep_freed_memory
+from cache.fingerprint import Fingerprint
 from stages.config import ExtractConfig
-from stages.datasets.records import Records, read_digest
-from stages.device import DTYPES, resolve_device, resolve_dtype
-from stages.encode.encoders.encoder import find_checkpoints, open_encoder
-from stages.encode.job import Job
+from stages.datasets.records import read_digest
+from stages.encode.encoders.families import find_checkpoints
+from stages.encode.fingerprint import fingerprint_of
 from stages.encode.older import Older, find_older
-from stages.encode.plan import fingerprint_of, plan_pictures, plan_texts, texts_of
-from stages.encode.reuse import Reuse
-from stages.encode.tokens import Tokenizer
 from stages.paths import DatasetPaths
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,48 +63,38 @@ def extract(
     recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())
     checkpoints = find_checkpoints(config, paths.root)
-    device = resolve_device(config.device)
-    asked = fingerprint_of(digest, checkpoints, config, resolve_dtype(config.dtype, device))
-    older = Older(asked, None)
-    if not force:
-        older = find_older(paths, asked, config.dtype == "auto", replace)
-        if older.is_finished and replace:
-            older = older.checked(replace)  # by DVC, which runs it where a byte has changed
-        if older.is_finished:
-            sweep(paths.partial)  # work of other settings, which this store supersedes
-            return Extraction(paths.store, {})
+    asked = fingerprint_of(digest, checkpoints, config, config.dtype)
+    older = Older(asked, None) if force else find_older(paths, asked, replace)
+    if replace or not older.is_finished:  # DVC replaces, and only where a byte has changed
         older = older.checked(replace)
+    if older.is_finished:
+        sweep(paths.partial)  # work of other settings, which this store supersedes
+        return Extraction(paths.store, {})
+
+    # Here and not above: torch takes seconds to import, and a finished store needs none of it.
+    from stages.allocator import keep_freed_memory
+    from stages.device import DTYPES, resolve_device, resolve_dtype
+    from stages.encode.feature_job import feature_job
 
     begun = time.perf_counter()
-    records = Records.load(paths.records)
-    tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
-    texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
-    pictures = plan_pictures(records, encode=checkpoints.image is not None)
-    reuse = None
-    if older.store is not None:
-        reuse = Reuse.find(older.store, texts.keys, pictures.key_rows)
-        log.info(
-            "updating %s: it has %d of %d texts and %d of %d pictures",
-            paths.store, reuse.count("texts"), len(texts.ids),
-            reuse.count("images"), len(pictures.paths),
-        )  # fmt: skip
+    device = resolve_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
-    dtype = DTYPES[older.asked.fields["dtype"]]
-    encoder = open_encoder(checkpoints, config, device, dtype)
-    job = Job(config, records, paths.root, texts, pictures, encoder, tokenizer.pad, reuse)
-    planned = time.perf_counter() - begun
+    dtype = resolve_dtype(older.asked.fields["dtype"], device)
+    asked = Fingerprint({**older.asked.fields, "dtype": dtype})
+    job = feature_job(paths, config, checkpoints, device, DTYPES[dtype], older.store)
+    planned = {"seconds_planning": round(time.perf_counter() - begun, 3)}
 
     # Batch sizes and reused rows change rounding, so units of another mixture must not get in.
-    name = f"{older.asked.digest}-{config.batch_texts}-{config.batch_images}"
+    name = f"{asked.digest}-{config.batch_texts}-{config.batch_images}"
     if older.store is not None:
         name += f"-{older.store.identity}"
-    timings: dict[str, Any] = {}  # stays empty where another process finishes the store
-    with building(paths.store, paths.partial, name, older.asked, job.specs()) as build:
-        timings = {"seconds_planning": round(planned, 3), **job.run(build)}
-        # They describe the store that is replaced now; a kill before the new ones must not keep
-        # them.
+    made = Extraction(paths.store, {})  # by another process, unless this one finishes it
+    with building(paths.store, paths.partial, name, asked, job.specs) as build:
+        timings = planned | job.run(build, config.decode_threads)
+        # They describe the store that is replaced now; a kill must not keep them beside the new.
         for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
             (paths.extract / stale).unlink(missing_ok=True)
-        build.finish(job.unit_names(), job.attributes(checkpoints, build))
-    return Extraction(paths.store, timings, job.reused())
+        attributes = job.finish(build)
+        made = Extraction(paths.store, timings, attributes["reused"])
+    return made

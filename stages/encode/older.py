@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cache.errors import StoreError
@@ -20,7 +21,8 @@ class Older:
 
     Parameters
     ----------
-    asked: the fingerprint to reach; under `dtype: auto` of the precision that the store has.
+    asked: the fingerprint to reach; where its `dtype` was `auto`, of the precision that the store
+        has, and still `auto` without a store.
     store: the finished store of the same encoder, None if there is none to use.
     """
 
@@ -36,7 +38,7 @@ class Older:
 
         Parameters
         ----------
-        replace: go on without a damaged store.
+        replace: pass over a damaged store instead of raising.
 
         Raises
         ------
@@ -46,25 +48,32 @@ class Older:
             return self
         try:
             with progress(self.store.nbytes(), "B", "check the older store") as bar:
-                self.store.verify(lambda done, _: bar.update(done - bar.n))
+
+                def advance(done: int, _: int) -> None:
+                    bar.update(done - bar.n)
+
+                self.store.verify(advance)
         except StoreError as error:
+            if not self.is_finished:
+                with suppress(StoreError):  # another process has updated it meanwhile
+                    return Older(self.asked, FeatureStore.open(self.store.path, self.asked))
             return self.without(error, replace)
         return self
 
     def without(self, error: StoreError, replace: bool) -> Older:
-        """The same wish with no store to use; raises `error` if that may not be."""
+        """The same request with no store to use; raises `error` if that is not allowed."""
         if not replace:
             raise error
-        log.info("%s\n  it is made anew", error.message)
+        log.info("%s\n  it is rebuilt", error.message)
         return Older(self.asked, None)
 
 
-def find_older(paths: DatasetPaths, asked: Fingerprint, any_dtype: bool, replace: bool) -> Older:
+def find_older(paths: DatasetPaths, asked: Fingerprint, replace: bool) -> Older:
     """Open the store at the target, if there is one.
 
     Parameters
     ----------
-    any_dtype: a store of any precision will do, and an update keeps to it.
+    asked: with the `dtype` auto, a store of any precision will do, and an update keeps to it.
     replace: pass over a store that cannot be used instead of raising.
 
     Raises
@@ -74,18 +83,15 @@ def find_older(paths: DatasetPaths, asked: Fingerprint, any_dtype: bool, replace
     """
     if not paths.store.exists():
         return Older(asked, None)
-    hint = replacing(paths.dataset)
+    hint = f"to replace it: python -m pipeline.extract --dataset {paths.dataset} --force"
     try:
         store = FeatureStore.open(paths.store, hint=hint)
         store.require_files()
-        said = store.fingerprint.fields
-        wanted = {**asked.fields, "dtype": said.get("dtype")} if any_dtype else asked.fields
+        said, wanted = store.fingerprint.fields, asked.fields
+        if wanted["dtype"] == "auto":
+            wanted = {**wanted, "dtype": said.get("dtype")}
         if Fingerprint({**wanted, "records": said.get("records")}) != store.fingerprint:
             store.fingerprint.require_equal(Fingerprint(wanted), paths.store, hint)
         return Older(Fingerprint(wanted), store)
     except StoreError as error:
         return Older(asked, None).without(error, replace)
-
-
-def replacing(dataset: str) -> str:
-    return f"to replace it: python -m pipeline.extract --dataset {dataset} --force"

@@ -13,45 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from cache.fingerprint import Fingerprint
-from stages.config import ExtractConfig
 from stages.datasets.records import Records
-from stages.encode.encoders.encoder import Checkpoints
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
 
-FEATURES_VERSION = 3
-"""Raise it with any change of code that moves a feature: no store from before is then taken for
-finished, and no row of one is carried over."""
-
 GROUPS = ("entities", *(f"mentions/{split}" for split in SPLITS))
-
-
-def fingerprint_of(
-    records_digest: str, checkpoints: Checkpoints, config: ExtractConfig, dtype: str
-) -> Fingerprint:
-    """Everything that decides a feature's value: other fields, other store."""
-    text, image = checkpoints.text, checkpoints.image
-    of_text = text.identity()
-    of_image = None if image is None else of_text if image is text else image.identity()
-    said: dict[str, Any] = {
-        "records": records_digest,
-        "text_encoder": of_text,
-        "image_encoder": of_image,
-        "image_size": None if image is None else _image_size(image.config),
-        "max_tokens": config.max_tokens,
-        "text_pooling": config.text_pooling,
-        "resize": None if image is None else config.resize,
-        "dtype": dtype,
-        "lexical_ngrams": list(config.lexical_ngrams),
-        "features_version": FEATURES_VERSION,
-    }
-    return Fingerprint(said)
-
-
-def _image_size(config: dict[str, Any]) -> int | None:
-    size: int | None = config.get("vision_config", config).get("image_size")
-    return size
 
 
 @dataclass(frozen=True)
@@ -65,9 +31,9 @@ class TextPlan:
     """Records whose text was cut at max_tokens, or just fits."""
 
     @property
-    def offsets(self) -> np.ndarray:
-        lengths = [len(row) for row in self.ids]
-        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    def lengths(self) -> list[int]:
+        """Tokens of each text."""
+        return [len(row) for row in self.ids]
 
 
 @dataclass(frozen=True)
@@ -84,19 +50,27 @@ class PicturePlan:
         return np.array([list(bytes.fromhex(key)) for key in self.keys], np.uint8).reshape(-1, 16)
 
 
+def tables_of(records: Records) -> dict[str, Any]:
+    """The records' Arrow tables by group, in the order of GROUPS."""
+    return dict(zip(GROUPS, (records.entities, *map(records.mentions.get, SPLITS)), strict=True))
+
+
+def said_of(records: Records) -> dict[str, tuple[list[str], list[str]]]:
+    """By group, what is said of each record: an entity's names and texts, the words and sentences
+    of mentions."""
+    columns = {"entities": ("name", "text")}
+    return {
+        group: tuple(table[c].to_pylist() for c in columns.get(group, ("words", "sentence")))
+        for group, table in tables_of(records).items()
+    }
+
+
 def texts_of(records: Records) -> dict[str, list[str]]:
     """The text that the encoder reads for each record, by group."""
-    found = {
-        "entities": _joined(records.entities, "name", "text"),
+    return {
+        group: [joined(words, text) for words, text in zip(*said, strict=True)]
+        for group, said in said_of(records).items()
     }
-    for split in SPLITS:
-        found[f"mentions/{split}"] = _joined(records.mentions[split], "words", "sentence")
-    return found
-
-
-def _joined(table: Any, words: str, text: str) -> list[str]:
-    pairs = zip(table[words].to_pylist(), table[text].to_pylist(), strict=True)
-    return [joined(a, b) for a, b in pairs]
 
 
 def plan_texts(
@@ -135,9 +109,10 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
     table = records.pictures
     paths, keys = table["path"].to_pylist(), table["key"].to_pylist()
     status = table["status"].to_pylist()
-    columns = {"entities": records.entities["picture"]}
-    columns |= {f"mentions/{s}": records.mentions[s]["picture"] for s in SPLITS}
-    wanted = {g: column.to_numpy().astype(np.int32) for g, column in columns.items()}
+    wanted = {
+        group: found["picture"].to_numpy().astype(np.int32)
+        for group, found in tables_of(records).items()
+    }
     of_picture = np.full(len(paths), -1, dtype=np.int32)
     row_of_key: dict[str, int] = {}
     kept: list[str] = []

@@ -7,14 +7,14 @@ has no features to carry over: it is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cache.reader import FeatureStore, RowArray
-from stages.encode.units import Encoded, Unit
+from stages.encode.units import WorkUnit
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Reuse:
     ----------
     store: the older store; read through memory maps, never written.
     rows: kind of unit -> row in `store` of each row of the new one, -1 where it has none,
-        shape: (n,) for `texts`, (k,) for `images`.
+        shape: (n,) for `texts`, (k,) for `pictures`.
     """
 
     store: FeatureStore
@@ -45,63 +45,43 @@ class Reuse:
             usable = np.append(_whole(store["images/ok"]) == 1, False)  # so that -1 stays -1
             images[~usable[images]] = -1
         return cls(
-            store, {"texts": _rows_of(text_keys, _whole(store["texts/keys"])), "images": images}
+            store, {"texts": _rows_of(text_keys, _whole(store["texts/keys"])), "pictures": images}
         )
 
-    def fresh(self, unit: Unit) -> np.ndarray:
-        """The unit's rows that are to be encoded, as rows of the new store, int64."""
-        return unit.lo + np.flatnonzero(self.rows[unit.kind][unit.lo : unit.hi] < 0)
+    def fresh(self, unit: WorkUnit) -> list[int]:
+        """The unit's rows that are to be encoded, as rows of the new store."""
+        fresh = np.flatnonzero(self.rows[unit.kind][unit.lo : unit.hi] < 0)
+        return (unit.lo + fresh).tolist()
 
     def count(self, kind: str) -> int:
         """Rows that are carried over."""
         return int((self.rows[kind] >= 0).sum())
 
-    def texts(self, unit: Unit, new: Encoded | None, offsets: np.ndarray) -> Encoded:
-        """The whole unit, out of the older store's rows and of `new`, the fresh ones' features.
+    def texts(
+        self, unit: WorkUnit, pooled: np.ndarray, tokens: np.ndarray, lengths: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Global features and tokens of the whole unit, the older store's rows among the fresh.
 
         Parameters
         ----------
-        new: parts of the fresh texts alone, in their order; None if there are none.
-        offsets: of all the new store's texts, shape: (n + 1,).
+        pooled, tokens: of the fresh texts alone, in their order.
+        lengths: tokens of each of the unit's texts.
         """
         old = self.rows["texts"][unit.lo : unit.hi]
         kept = old >= 0  # (rows of the unit,)
-        fresh = _parts(new)
-        lengths = np.diff(offsets[unit.lo : unit.hi + 1])
-        tokens, _ = self.store.ragged("texts/local", "texts/offsets").gather(old[kept])
+        carried, _ = self.store.ragged("texts/local", "texts/offsets").gather(old[kept])
         whole = self.store["texts/global"].gather(old[kept])
-        return Encoded(
-            [
-                ("texts/global", unit.lo, _joined(kept, whole, fresh.get("texts/global"))),
-                (
-                    "texts/local",
-                    int(offsets[unit.lo]),
-                    _joined(np.repeat(kept, lengths), tokens, fresh.get("texts/local")),
-                ),
-            ]
-        )
+        return _joined(kept, whole, pooled), _joined(np.repeat(kept, lengths), carried, tokens)
 
-    def images(self, unit: Unit, new: Encoded | None) -> Encoded:
-        """As `texts`; rows in the note of `new` are places among the fresh pictures."""
-        old = self.rows["images"][unit.lo : unit.hi]
+    def pictures(self, unit: WorkUnit, name: str, new: np.ndarray) -> np.ndarray:
+        """One array's rows of the whole unit; `new` are those of the fresh pictures."""
+        old = self.rows["pictures"][unit.lo : unit.hi]
         kept = old >= 0
-        fresh, rows = _parts(new), self.fresh(unit)
-        parts = []
-        for name in ("images/global", "images/local", "images/ok"):
-            carried = self.store[name].gather(old[kept])
-            parts.append((name, unit.lo, _joined(kept, carried, fresh.get(name))))
-        failed = [] if new is None else new.note
-        return Encoded(parts, [[int(rows[place]), reason] for place, reason in failed])
+        return _joined(kept, self.store[name].gather(old[kept]), new)
 
 
-def _parts(encoded: Encoded | None) -> dict[str, np.ndarray]:
-    return {} if encoded is None else {name: values for name, _, values in encoded.parts}
-
-
-def _joined(kept: np.ndarray, carried: np.ndarray, new: np.ndarray | None) -> np.ndarray:
+def _joined(kept: np.ndarray, carried: np.ndarray, new: np.ndarray) -> np.ndarray:
     """`carried` where `kept` is true, `new` elsewhere; shape: (len(kept), *trailing shape)."""
-    if new is None:
-        return carried
     out = np.empty((len(kept), *new.shape[1:]), new.dtype)
     out[kept], out[~kept] = carried, new
     return out

@@ -1,9 +1,9 @@
 """Runs units so that reading, decoding, the forward pass and writing overlap as far as they should.
 
 Files of the next unit are read and the last unit is written in threads while the main thread
-computes. Decoding, too, beside a GPU. On a CPU it has the same cores as the forward pass, whose
-threads wait for each other: decoding beside it costs more than taking turns, so there a batch is
-decoded when it is asked for, by all threads.
+encodes. With a GPU, pictures are decoded in those threads, too. On a CPU, decoding has the same
+cores as the forward pass, whose threads wait for each other: both at once cost more than taking
+turns, so there a batch is decoded when it is asked for, by all threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar, overload
 
 from tqdm import tqdm
 
-from stages.encode.units import Encoded, Unit
+from stages.encode.features import NotFiniteError
+from stages.encode.units import Encoded, Walk, WorkUnit
 
 Item = TypeVar("Item")
 
@@ -78,6 +79,11 @@ class Ahead(Sequence[Item]):
         self.waited += time.perf_counter() - begun
         return found
 
+    def cancel(self) -> None:
+        """Drop what is not read yet."""
+        for future in self._futures:
+            future.cancel()
+
     def require_all(self) -> None:
         """Wait for all that is read, so that no failure is passed over."""
         for future in self._futures:
@@ -86,47 +92,67 @@ class Ahead(Sequence[Item]):
 
 @dataclass(frozen=True)
 class Work(Generic[Item]):
-    """One kind of unit: how an item is read and decoded, a unit computed, its result written.
+    """Units of one kind: how an item is read and decoded, and a unit encoded.
 
-    `compute` asks for each item once, by slices: what it asks for together is decoded together.
-    `size` is what a unit adds to the progress bar: of texts, which are sorted by length, their
-    tokens, since the last rows take far longer than the first. `rows` are those to load and to
-    count: all of them, unless some need no work. `beside`: decode while the last unit is computed.
+    `encode` asks for each item once, by slices: what it asks for together is decoded together.
+    `counted` names what the progress bar counts and `size` gives it for a unit: of texts, which are
+    sorted by length, their tokens, since the last rows take far longer than the first. `rows` are
+    those to load and to count: all of them, unless some need no work. `ahead`: decode the next
+    unit's items while this one is encoded.
     """
 
-    read: Callable[[int], Any] | None
-    decode: Callable[[Any], Item] | None
-    compute: Callable[[Unit, Sequence[Item]], Encoded]
-    write: Callable[[Unit, Encoded], None]
-    size: Callable[[Unit], int]
-    rows: Callable[[Unit], Sequence[int]] = lambda unit: range(unit.lo, unit.hi)
-    beside: bool = False
+    units: Sequence[WorkUnit]
+    encode: Callable[[WorkUnit, Sequence[Item]], Encoded]
+    counted: str
+    size: Callable[[WorkUnit], int] = lambda unit: unit.rows
+    rows: Callable[[WorkUnit], Sequence[int]] = lambda unit: range(unit.lo, unit.hi)
+    read: Callable[[int], Any] | None = None
+    decode: Callable[[Any], Item] | None = None
+    ahead: bool = False
 
 
-def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[Any]) -> Timing:
-    """Compute and write every unit, in order; the first error stops all and is raised."""
+def run_units(
+    work: Work[Any],
+    walk: Walk,
+    write: Callable[[WorkUnit, Encoded], None],
+    threads: int,
+    bar: tqdm[Any],
+) -> Timing:
+    """Encode and write every unit of the walk; the first error stops all and is raised.
+
+    Raises
+    ------
+    NotFiniteError: with the item's row of the store in place of its place in the unit.
+    """
     timing = Timing()
     readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     writer = ThreadPoolExecutor(1, thread_name_prefix="write")
     try:
-        ahead = _submit(readers, decoders, work, units[0]) if units else Ahead([])
         writing: Future[None] | None = None
-        for index, unit in enumerate(units):
+        way = iter(walk)
+        following = next(way, None)
+        ahead = _submit(readers, decoders, work, following)
+        while (unit := following) is not None:
             begun = time.perf_counter()
-            items = ahead
-            if index + 1 < len(units):
-                ahead = _submit(readers, decoders, work, units[index + 1])
-            encoded = work.compute(unit, items)
-            items.require_all()
-            computed = time.perf_counter()
-            if writing is not None:
-                writing.result()
-            writing = writer.submit(work.write, unit, encoded)
-            timing.waiting += items.waited
-            timing.forward += computed - begun - items.waited
-            timing.writing += time.perf_counter() - computed
-            timing.rows += len(work.rows(unit))
+            items, following = ahead, next(way, None)
+            ahead = _submit(readers, decoders, work, following)
+            if walk.is_done(unit):  # by another process, since it was taken
+                items.cancel()
+            else:
+                try:
+                    encoded = work.encode(unit, items)
+                except NotFiniteError as error:
+                    raise NotFiniteError(error.what, work.rows(unit)[error.place]) from None
+                items.require_all()
+                computed = time.perf_counter()
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(write, unit, encoded)
+                timing.waiting += items.waited
+                timing.forward += computed - begun - items.waited
+                timing.writing += time.perf_counter() - computed
+                timing.rows += len(work.rows(unit))
             bar.update(work.size(unit))
         if writing is not None:
             last = time.perf_counter()
@@ -140,14 +166,21 @@ def run_units(work: Work[Any], units: Sequence[Unit], threads: int, bar: tqdm[An
 
 
 def _submit(
-    readers: ThreadPoolExecutor, decoders: ThreadPoolExecutor, work: Work[Any], unit: Unit
+    readers: ThreadPoolExecutor,
+    decoders: ThreadPoolExecutor,
+    work: Work[Any],
+    unit: WorkUnit | None,
 ) -> Ahead[Any]:
     read, decode = work.read, work.decode
-    if read is None or decode is None:
+    if unit is None or read is None or decode is None:
         return Ahead([])
     rows = work.rows(unit)
-    if work.beside:
-        return Ahead([readers.submit(lambda row=row: decode(read(row))) for row in rows])
+    if work.ahead:
+        return Ahead([readers.submit(_load, read, decode, row) for row in rows])
     return Ahead(
         [readers.submit(read, row) for row in rows], lambda some: list(decoders.map(decode, some))
     )
+
+
+def _load(read: Callable[[int], Any], decode: Callable[[Any], Item], row: int) -> Item:
+    return decode(read(row))

@@ -18,8 +18,7 @@ import numpy as np
 from cache.files import atomic_path
 from cache.reader import FeatureStore
 from stages.datasets.records import Records
-from stages.encode.plan import GROUPS
-from stages.paths import SPLITS
+from stages.encode.plan import GROUPS, tables_of
 
 STATUS_REASON = {
     "missing": "missing file",
@@ -44,10 +43,10 @@ def failed_pictures(store: FeatureStore, records: Records) -> list[FailedPicture
     paths = records.pictures["path"].to_pylist()
     status = records.pictures["status"].to_pylist()
     owners: dict[int, list[str]] = {}
-    for kind, table in (("entity", records.entities), *_mentions(records)):
-        for owner, picture in zip(
-            table["id"].to_pylist(), table["picture"].to_pylist(), strict=True
-        ):
+    for group, table in tables_of(records).items():
+        kind = "entity" if group == "entities" else "mention"
+        ids, pictures = (table[column].to_pylist() for column in ("id", "picture"))
+        for owner, picture in zip(ids, pictures, strict=True):
             if picture >= 0:
                 owners.setdefault(picture, []).append(f"{kind} {owner}")
     # One file under two names is decoded once, under the first: both names fail with it.
@@ -61,18 +60,18 @@ def failed_pictures(store: FeatureStore, records: Records) -> list[FailedPicture
     return sorted(found, key=lambda failed: failed.path)
 
 
-def _mentions(records: Records) -> list[tuple[str, Any]]:
-    return [("mention", records.mentions[split]) for split in SPLITS]
-
-
 def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[str, Any]:
     """Write both files of `folder`; returns the summary."""
     has_images = "images/global" in store
     failed = failed_pictures(store, records) if has_images else []
-    texts = store["texts/global"].shape[0]
+    tokens = store.ragged("texts/local", "texts/offsets")
     asked = sum(len(store[f"{group}/text"]) for group in GROUPS)
     summary: dict[str, Any] = {
-        "texts": {"records": asked, "distinct": texts, "tokens": store["texts/local"].shape[0]},
+        "texts": {
+            "records": asked,
+            "distinct": len(tokens),
+            "tokens": int(tokens.lengths(np.arange(len(tokens))).sum()),
+        },
         "texts_at_max_tokens": store.attributes["texts_at_max_tokens"],
         "pictures": {
             "distinct": store["images/global"].shape[0] if has_images else 0,

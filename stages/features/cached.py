@@ -144,5 +144,6 @@ def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | n
             f"python -m pipeline.extract --dataset {store.attributes['dataset']} --force",
         )
     parts = [whole(store, f"{name}/{group}/{part}") for part in ("data", "indices", "indptr")]
-    columns = len(store[f"{name}/idf"])
+    known = store.attributes.get("record_arrays", {})  # a store of an earlier version has none
+    columns = known[name] if name in known else len(store[f"{name}/idf"])
     return sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.device import DTYPES, resolve_device
-from stages.encode.decode import PictureError, decode, quiet_pillow
-from stages.encode.encoders.encoder import (
-    Checkpoints,
-    Encoder,
-    Pixels,
-    find_checkpoints,
-    open_encoder,
-)
-from stages.encode.lexical import Lexicon
-from stages.encode.name_words import NameWords
-from stages.encode.plan import fingerprint_of
+from stages.encode.decode import quiet_pillow
+from stages.encode.encoders.encoder import Encoder, Pixels
+from stages.encode.encoders.families import find_checkpoints, open_encoder
+from stages.encode.features import encode_pictures, encode_texts
+from stages.encode.fingerprint import fingerprint_of
+from stages.encode.pictures import Loaded, decode_picture
+from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
-from stages.encode.units import Loaded, Unit, encode_image_unit, encode_text_unit
 from stages.linking.features import NewFeatures
 from stages.linking.mention import NewMention
 
@@ -38,77 +33,66 @@ class MentionEncoder:
     encoder: Encoder
     tokenizer: Tokenizer
     config: ExtractConfig
-    lexicon: Lexicon | None
-    name_words: NameWords | None
+    arrays: Mapping[str, RecordArray]
 
     def __call__(self, mentions: Sequence[NewMention]) -> NewFeatures:
         """Features of at least one mention; a picture that cannot be read is a warning."""
         text_global, text_local = self._texts(mentions)
-        rows, keys, image_global, image_local, warnings = self._pictures(mentions)
         words = [mention.words for mention in mentions]
         sentences = [mention.sentence for mention in mentions]
-        return NewFeatures(
+        without = NewFeatures(
             text_global,
             text_local,
-            rows,
-            image_global,
-            image_local,
-            keys,
-            None if self.lexicon is None else self.lexicon(words),
-            None if self.name_words is None else self.name_words.in_sentences(sentences),
-            warnings,
+            pictures=np.full(len(mentions), -1, dtype=np.int64),
+            image_global=np.zeros((0, self.encoder.shapes.d_image), np.float16),
+            image_local=np.zeros(
+                (0, self.encoder.shapes.n_p, self.encoder.shapes.d_patch), np.float16
+            ),
+            keys=[],
+            arrays={
+                name: array.of_mentions(words, sentences) for name, array in self.arrays.items()
+            },
+            warnings=[()] * len(mentions),
         )
+        return self._with_pictures(mentions, without)
 
     def _texts(self, mentions: Sequence[NewMention]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Global (n, d_t) and n arrays (n_t, d_local)."""
         ids = self.tokenizer([joined(m.words, m.sentence) for m in mentions])
         order = np.argsort([len(row) for row in ids], kind="stable")  # batches pad little
-        sorted_ids = [ids[i] for i in order]
-        unit = Unit("texts", 0, len(ids))
-        encoded = encode_text_unit(
-            self.encoder, sorted_ids, unit, 0, self.config.batch_texts, self.tokenizer.pad
+        ids = [ids[i] for i in order]
+        pooled, tokens = encode_texts(
+            self.encoder, ids, self.config.batch_texts, self.tokenizer.pad
         )
-        parts = {name: values for name, _, values in encoded.parts}
-        ends = np.cumsum([len(row) for row in sorted_ids])
-        local = np.split(parts["texts/local"], ends[:-1])
+        local = np.split(tokens, np.cumsum([len(row) for row in ids])[:-1])
         back = np.argsort(order)
-        return parts["texts/global"][back], [local[i] for i in back]
+        return pooled[back], [local[i] for i in back]
 
-    def _pictures(
-        self, mentions: Sequence[NewMention]
-    ) -> tuple[np.ndarray, list[bytes], np.ndarray, np.ndarray, list[tuple[str, ...]]]:
-        rows = np.full(len(mentions), -1, dtype=np.int64)
-        with_file = [i for i, mention in enumerate(mentions) if mention.image is not None]
-        warnings: list[tuple[str, ...]] = [()] * len(mentions)
-        shapes, pixels = self.encoder.shapes, self.encoder.pixels
-        if pixels is None or not with_file:
-            for i in with_file:
-                warnings[i] = (f"{mentions[i].image}: not read: the run uses no pictures",)
-            no_global = np.zeros((0, shapes.d_image), np.float16)
-            return (
-                rows,
-                [],
-                no_global,
-                np.zeros((0, shapes.n_p, shapes.d_patch), np.float16),
-                warnings,
-            )
+    def _with_pictures(self, mentions: Sequence[NewMention], new: NewFeatures) -> NewFeatures:
+        files = {i: m.image for i, m in enumerate(mentions) if m.image is not None}
+        pixels, rows, warnings = self.encoder.pixels, new.pictures.copy(), list(new.warnings)
+        if pixels is None or not files:
+            for i, file in files.items():
+                warnings[i] = (f"{file}: not read: the run uses no pictures",)
+            return replace(new, warnings=warnings)
+        load = partial(_load, pixels=pixels, resize=self.config.resize)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
-            jobs = [
-                threads.submit(_load, Path(str(mentions[i].image)), pixels, self.config.resize)
-                for i in with_file
-            ]
-            read = [job.result() for job in jobs]
-        pictures = [loaded for _, loaded in read]
-        unit = Unit("images", 0, len(pictures))
-        encoded = encode_image_unit(self.encoder, pictures, unit, self.config.batch_images)
-        parts = {name: values for name, _, values in encoded.parts}
-        for place, i in enumerate(with_file):
-            if pictures[place].reason is None:
+            read = list(threads.map(load, files.values()))
+        loaded = [picture for _, picture in read]
+        found = encode_pictures(self.encoder, loaded, self.config.batch_images)
+        for place, ((i, file), reason) in enumerate(zip(files.items(), found.reasons, strict=True)):
+            if reason is None:
                 rows[i] = place
             else:
-                warnings[i] = (f"{mentions[i].image}: not readable: {pictures[place].reason}",)
-        keys = [key for key, _ in read]
-        return rows, keys, parts["images/global"], parts["images/local"], warnings
+                warnings[i] = (f"{file}: not readable: {reason}",)
+        return replace(
+            new,
+            pictures=rows,
+            image_global=found.pooled,
+            image_local=found.local,
+            keys=[key for key, _ in read],
+            warnings=warnings,
+        )
 
 
 def open_mention_encoder(
@@ -116,7 +100,7 @@ def open_mention_encoder(
     config: ExtractConfig,
     root: Path,
     images: bool,
-    lexical: bool,
+    arrays: Sequence[str],
     hint: str,
 ) -> MentionEncoder:
     """The encoder that made `store`, checked by the hash of its weights and by every setting.
@@ -125,32 +109,31 @@ def open_mention_encoder(
     ----------
     config: `extract` of the parameters; `dtype: auto` takes the store's precision.
     root: the project's folder.
-    images, lexical: whether pictures and names' TF-IDF rows are needed.
+    images: whether pictures are needed.
+    arrays: names of the record arrays that are needed.
     hint: the command that makes the store again.
 
     Raises
     ------
     CheckpointError: the encoder is not here.
-    StoreError: another encoder, or other settings, than those that made the store.
+    StoreError: another encoder, or other settings, than those that made the store; the store holds
+        no such array.
     """
     config = _own_encoder(store, config, root)
     checkpoints = find_checkpoints(config, root)
     said = store.fingerprint.fields
     dtype = str(said.get("dtype")) if config.dtype == "auto" else config.dtype
-    asked = fingerprint_of(str(said.get("records")), checkpoints, config, dtype)
     store.fingerprint.require_equal(
-        Fingerprint(asked.fields),
+        fingerprint_of(str(said.get("records")), checkpoints, config, dtype),
         store.path,
         f"link with what made the store (--set extract.KEY=VALUE), or make it again: {hint}",
     )
-    needed = Checkpoints(checkpoints.text, checkpoints.image if images else None)
-    encoder = open_encoder(needed, config, resolve_device(config.device), DTYPES[dtype])
+    needed = checkpoints if images else replace(checkpoints, image=None)
     return MentionEncoder(
-        encoder,
+        open_encoder(needed, config, resolve_device(config.device), DTYPES[dtype]),
         Tokenizer(checkpoints.text, config.max_tokens),
         config,
-        _lexicon(store) if lexical else None,
-        _name_words(store) if lexical and "words/idf" in store else None,
+        {name: open_record_array(store, name, config, hint) for name in arrays},
     )
 
 
@@ -169,25 +152,10 @@ def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> Extr
     return config.model_copy(update=own)
 
 
-def _lexicon(store: FeatureStore) -> Lexicon:
-    terms, idf = store["lexical/terms"], store["lexical/idf"]
-    low, high = store.attributes["lexical_ngrams"]
-    return Lexicon.from_bytes(terms.slice(0, len(terms)), idf.slice(0, len(idf)), (low, high))
-
-
-def _name_words(store: FeatureStore) -> NameWords:
-    terms, idf = store["words/terms"], store["words/idf"]
-    return NameWords.from_bytes(terms.slice(0, len(terms)), idf.slice(0, len(idf)))
-
-
 def _load(path: Path, pixels: Pixels, resize: str) -> tuple[bytes, Loaded]:
     """The hash of the file's bytes, and its pixels or the reason why there are none."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         return b"", Loaded(None, getattr(error, "strerror", None) or str(error))
-    key = hashlib.blake2b(data, digest_size=16).digest()
-    try:
-        return key, Loaded(decode(data, pixels.size, resize))
-    except PictureError as error:
-        return key, Loaded(None, str(error))
+    return hashlib.blake2b(data, digest_size=16).digest(), decode_picture(data, pixels, resize)

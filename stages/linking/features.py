@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,7 @@ class NewFeatures:
     image_global: shape: (pictures, d_image).
     image_local: shape: (pictures, n_p, d_patch).
     keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
-    lexical: CSR of shape (n, terms), or None where no unit reads it.
-    words: CSR of shape (n, words of names), likewise.
+    arrays: rows of the record arrays that the heads read, by name, shape: (n, columns).
     warnings: what each mention's reader should know.
     """
 
@@ -37,8 +36,7 @@ class NewFeatures:
     image_global: np.ndarray
     image_local: np.ndarray
     keys: Sequence[bytes]
-    lexical: sp.csr_array | None
-    words: sp.csr_array | None
+    arrays: Mapping[str, sp.csr_array | np.ndarray]
     warnings: Sequence[tuple[str, ...]]
 
     def __len__(self) -> int:
@@ -69,11 +67,7 @@ class BesideStore:
             has_image=torch.from_numpy(has_image).to(device),
             image_global=pictures[0],
             image_local=pictures[1],
-            arrays={
-                name: array[rows]
-                for name, array in (("lexical", new.lexical), ("words", new.words))
-                if array is not None
-            },
+            arrays={name: array[rows] for name, array in new.arrays.items()},
         )
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

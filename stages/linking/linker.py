@@ -99,7 +99,7 @@ class Linker:
             extract,
             paths.root,
             images=cached.uses_images,
-            lexical="lexical" in cached.arrays,
+            arrays=list(cached.arrays),
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
         views, graph, entity_index = distinct_views(cached), None, None

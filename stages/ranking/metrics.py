@@ -62,9 +62,11 @@ class Metric:
         return f"{self.title}, %" if self.scale > 1 else self.title
 
 
-def _hits(k: int, **flags: bool) -> Metric:
+def _hits(k: int, shown: bool = True, by_part: bool = False) -> Metric:
     note = "the share of mentions whose entity comes first" if k == 1 else f"among the first {k}"
-    return Metric(f"hits@{k}", f"H@{k}", note, lambda ranks: ranks <= k, **flags)
+    return Metric(
+        f"hits@{k}", f"H@{k}", note, lambda ranks: ranks <= k, shown=shown, by_part=by_part
+    )
 
 
 METRICS: dict[str, Metric] = {

@@ -115,7 +115,8 @@ def spread(ranks: np.ndarray, rows: np.ndarray, count: int) -> list[int]:
     """`count` of `rows` at even steps from the best rank to the worst, equal ones in order."""
     ordered = rows[np.lexsort((rows, ranks[rows]))]
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-    return ordered[places].tolist()
+    chosen: list[int] = ordered[places].tolist()
+    return chosen
 
 
 def mark(sentence: str, words: str) -> Marked:

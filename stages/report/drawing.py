@@ -10,6 +10,7 @@ import html
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ PAGE_COLOURS = {INK: "currentColor", GRID: "var(--line)"} | {
     mark: f"var(--series-{place})" for place, mark in enumerate(SERIES, 1)
 }
 MARKERS = "osD^vX"
-STYLE = {
+STYLE: Any = {  # the stub of matplotlib wants every key as a literal
     "svg.fonttype": "none",  # text stays text: searchable, in the page's font
     "svg.hashsalt": "melov",  # ids that do not change from one drawing to the next
     "font.size": 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -130,7 +131,8 @@ def _panel(title: str, longest: int) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set_title(title, loc="left")
     axes.set(xlim=(0.5, longest + 0.5), xlabel="epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    locator: Any = axes.xaxis.get_major_locator()  # a MaxNLocator, which the stub does not say
+    locator.set_params(integer=True)
     axes.grid(True)
     return figure, axes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +18,7 @@ def draw_degrees(train: sp.csr_array) -> Drawing:
     """Stored neighbours of a mention; itself not counted."""
     degrees = np.diff(train.indptr) - (train.diagonal() != 0)
     most = int(degrees.max(initial=0))
-    edges = np.arange(-0.5, most + 1) if most <= 2 * BINS else BINS
+    edges = np.arange(-0.5, most + 1).tolist() if most <= 2 * BINS else BINS
     title = "neighbours of a training mention"
     said = (
         f"{title}: median {np.median(degrees):g}, at most {most}, "
@@ -29,7 +31,7 @@ def draw_similarities(train: sp.csr_array, taus: dict[str, float]) -> Drawing:
     """Similarity of every stored edge, each once, and where τ came to stand."""
     coo = train.tocoo()
     values = coo.data[coo.row < coo.col]
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, BINS + 1).tolist()
     title = "similarity of a stored edge"
     said = f"{title}: {len(values):,} edges"
     if len(values):
@@ -41,7 +43,7 @@ def draw_similarities(train: sp.csr_array, taus: dict[str, float]) -> Drawing:
 
 def _histogram(
     values: np.ndarray,
-    edges: np.ndarray | int,
+    edges: list[float] | int,
     title: str,
     what: str,
     taus: dict[str, float] | None,
@@ -54,7 +56,8 @@ def _histogram(
         axes.hist(values, bins=edges, color=SERIES[0], rwidth=0.9)
         axes.set_title(title, loc="left")
         axes.set_ylabel(what)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        locator: Any = axes.yaxis.get_major_locator()  # a MaxNLocator, which the stub does not say
+        locator.set_params(integer=True)
         axes.yaxis.grid(True)
         axes.set_axisbelow(True)
         for place, (run, tau) in enumerate((taus or {}).items()):

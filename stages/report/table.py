@@ -7,9 +7,10 @@ import io
 from dataclasses import dataclass
 
 from stages.ranking.metrics import by_part, shown
-from stages.report.results import Rate, Results, part_name
+from stages.report.rate import Rate
+from stages.report.results import Results, part_name
+from stages.report.sheet import NOTHING
 
-NO_MENTION = "–"
 FROZEN = (
     "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
     "their figures are other conditions."
@@ -49,7 +50,7 @@ class Table:
 
 def cell(rate: Rate | None) -> str:
     """Two digits, `± std` where there are several seeds."""
-    return NO_MENTION if rate is None else str(rate)
+    return NOTHING if rate is None else str(rate)
 
 
 def main_table(results: Results) -> Table:

@@ -9,9 +9,9 @@ from pipeline.prepare import main as prepare
 from pipeline.validate import main as validate
 from stages.config import ConfigError, load_params
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.records import Findings, Records
 from stages.datasets.rows import EntityRows, MentionRows
-from stages.datasets.sources import SOURCES, read_source
+from stages.datasets.sources import SOURCES
 from stages.paths import project_path
 
 
@@ -65,5 +65,3 @@ def test_one_reader_and_one_entry_are_a_source(project, monkeypatch):
 def test_a_source_that_nobody_registered_is_named_with_the_nearest(project):
     with pytest.raises(ConfigError, match=r"prepare.source.*did you mean 'jsonl'"):
         load_params("params.yaml", "own", ("prepare.source=json",))
-    with pytest.raises(RecordsError, match=r"unknown source 'mimik'; did you mean 'mimic'"):
-        read_source("mimik", project, "own")

@@ -248,7 +248,7 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
     Does not return: the process ends with the command's exit code.
     """
     from cache import build, finish
-    from stages.encode import job
+    from stages.encode import feature_job
 
     def slowly(module: Any, name: str) -> None:
         real = getattr(module, name)
@@ -265,8 +265,8 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
     with output.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    slowly(job, "encode_text_unit")
-    slowly(job, "encode_image_unit")
+    slowly(feature_job, "encode_texts")
+    slowly(feature_job, "encode_pictures")
     slowly(build.Build, "write")
     slowly(finish, "sync_folder")
     sys.argv = ["extract", "--dataset", "tiny", *arguments]

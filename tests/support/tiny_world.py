@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from stages.config import load_params
-from stages.datasets.sources import read_source as read_records
+from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.store import open_store, provenance_of
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.encode.extract import extract
@@ -43,7 +43,7 @@ def tiny_world(base: Path) -> Path:
     paths = DatasetPaths("tiny")
     with contextlib.chdir(root):
         params = load_params("params.yaml", "tiny")
-        read_records("jsonl", paths.raw, "tiny").save(paths.records)
+        read_jsonl(paths.raw, "tiny").save(paths.records)
         extract(paths, params.extract)
         store = open_store(paths)
         source = GraphSource.of(store)

@@ -33,25 +33,15 @@ SPLIT_NAMES = {**{split: split for split in SPLITS}, "dev": "valid", "validation
 
 
 def read_jsonl(
-    folder: Path,
-    dataset: str,
-    *,
-    root: Path = Path(),
-    seed: int = 0,
-    missing_answer: Literal["error", "drop"] = "error",
-    keys: KeyCache | None = None,
-) -> Records:
+    folder: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a folder of JSON Lines (entities also as CSV).
 
     A mention without `id` is called `<split or "mention">-<position in its file>`; `nil` mentions
     are dropped and counted.
 
-    Parameters
-    ----------
-    root: the project's folder.
-    seed: of the split, where the files have none.
-    missing_answer: a mention whose answer is no entity's id raises, or is dropped and counted.
-    keys: picture digests of an earlier run.
+    Parameters are those of `Reader`; a missing answer is no entity's id.
 
     Raises
     ------
@@ -109,7 +99,8 @@ def _read_entities(
 ) -> tuple[EntityRows, dict[str, int]]:
     file = _one_of(folder, ("entities.jsonl", "entities.csv"))
     lines_of = json_lines if file.suffix == ".jsonl" else csv_lines
-    entities, rows, lines = EntityRows(findings), {}, []
+    entities, lines = EntityRows(findings), list[str]()
+    rows: dict[str, int] = {}
     for where, record in lines_of(file, name):
         _count_unknown(record, ENTITY_FIELDS, where, findings)
         id = _identifier(record, where, findings)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,25 +36,15 @@ QID = re.compile(r"Q(\d+)", re.ASCII)
 
 
 def read_melbench(
-    path: Path,
-    dataset: str,
-    *,
-    root: Path = Path(),
-    seed: int = 0,
-    missing_answer: Literal["error", "drop"] = "error",
-    keys: KeyCache | None = None,
-) -> Records:
+    path: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a .json or .zip file, or a folder that holds exactly one of them.
 
     Entities are sorted by QID number. Mentions keep the file's order within their split; the id
     is the record's key, with `#k` behind it for the k-th mention of a record with lists.
 
-    Parameters
-    ----------
-    root: the project's folder.
-    seed: of the split.
-    missing_answer: a mention with a blank answer raises, or is dropped and counted.
-    keys: not used: there is no picture.
+    Parameters are those of `Reader`; a missing answer is a blank one.
 
     Raises
     ------
@@ -160,7 +151,7 @@ def _text_of(file: Path) -> str:
                 raise RecordsError(f"{file}: expected exactly one .json inside, found {listed}")
             return decode(archive.read(names[0]), f"{file}: {names[0]}")
     # zlib.error is no subclass of BadZipFile; RuntimeError: a password is asked for.
-    except (zipfile.BadZipFile, zipfile.zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise RecordsError(f"{file}: not a readable zip file: {error}") from None
 
 

@@ -49,25 +49,15 @@ KB_IMAGES = "kb_image"
 
 
 def read_mimic(
-    folder: Path,
-    dataset: str,
-    *,
-    root: Path = Path(),
-    seed: int = 0,
-    missing_answer: Literal["error", "drop"] = "error",
-    keys: KeyCache | None = None,
-) -> Records:
+    folder: Path, dataset: str, *, root: Path = Path(), seed: int = 0,
+    missing_answer: Literal["error", "drop"] = "error", keys: KeyCache | None = None,
+) -> Records:  # fmt: skip
     """Read a folder in the layout of the MIMIC release.
 
     Entity row = KB `id`, entity id = QID; mention id = `<split>-<position in its file>`, so a
     dropped mention leaves a gap. `nil` mentions are dropped and counted.
 
-    Parameters
-    ----------
-    root: the project's folder.
-    seed: not used: the release has its split.
-    missing_answer: a mention whose answer is not in qid2id.json raises or is dropped and counted.
-    keys: picture digests of an earlier run.
+    Parameters are those of `Reader`; `seed` is not used, since the release has its split.
 
     Raises
     ------

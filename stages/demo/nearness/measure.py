@@ -23,7 +23,8 @@ from stages.demo.world.clean import CleanPicture, clean_pictures
 from stages.demo.world.mentions import IMAGE_KINDS
 from stages.device import heads_device
 from stages.encode.decode import decode
-from stages.encode.units import Loaded, Unit, encode_image_unit
+from stages.encode.features import encode_pictures
+from stages.encode.pictures import Loaded
 from stages.features.batches import MentionInputs
 from stages.heads.model import Melov
 from stages.heads.projection import project
@@ -73,7 +74,7 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
     model = cast(Melov, run.model)  # what builds every variant with units
     again = f"python -m pipeline.extract --dataset {paths.dataset} --force"
     encoder = open_mention_encoder(
-        opened.store, params.extract, paths.root, images=True, lexical=False, hint=again
+        opened.store, params.extract, paths.root, images=True, arrays=(), hint=again
     )
     kinds_of_entity, encoded = encode_clean(encoder, pictures)
     clean = project(torch.from_numpy(encoded).to(device), model.w_v).cpu().numpy()
@@ -117,9 +118,7 @@ def encode_clean(
             kinds.append(picture.entity.kind.label)
             loaded.append(Loaded(decode(picture.data, own.pixels.size, encoder.config.resize)))
             bar.update()
-    unit = Unit("images", 0, len(loaded))
-    encoded = encode_image_unit(own, loaded, unit, encoder.config.batch_images)
-    return np.array(kinds), {name: values for name, _, values in encoded.parts}["images/global"]
+    return np.array(kinds), encode_pictures(own, loaded, encoder.config.batch_images).pooled
 
 
 @torch.inference_mode()

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.config import ExtractConfig
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
-from stages.encode.encoders.encoder import Checkpoints, Pixels, Shapes, pixels_of
+from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
+from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.pretrained import load_frozen
 
 _OLD_FLAGS = {
@@ -47,10 +49,14 @@ class BertVitEncoder:
     of CLIP's vision tower have not."""
 
     def __init__(
-        self, checkpoints: Checkpoints, pooling: str, device: torch.device, dtype: torch.dtype
+        self,
+        checkpoints: Checkpoints,
+        config: ExtractConfig,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.device = device
-        self.pooling = text_pooling(checkpoints.text, pooling)
+        self.pooling = text_pooling(checkpoints.text, config.text_pooling)
         self.text = load_frozen("AutoModel", checkpoints.text, device, dtype)
         d_t = self.text.config.hidden_size
         self.image = None
@@ -62,18 +68,18 @@ class BertVitEncoder:
         self.image = load_frozen(
             "CLIPVisionModel" if of_clip else "AutoModel", checkpoints.image, device, dtype
         )
-        config = self.image.config
+        vit = self.image.config
         try:
-            size, _ = config.image_size, config.patch_size
+            size, _ = vit.image_size, vit.patch_size
         except AttributeError:
             raise CheckpointError(
-                f"{checkpoints.image.folder}: a {config.model_type} model is no ViT "
+                f"{checkpoints.image.folder}: a {vit.model_type} model is no ViT "
                 "(no image_size and patch_size)"
             ) from None
         self.pixels = pixels_of(checkpoints.image, size)
         probe = torch.zeros(1, 3, size, size, device=device)
         n_p = self._hidden(probe).shape[1]  # some ViTs have more special tokens than CLS
-        self.shapes = Shapes(d_t, d_t, config.hidden_size, config.hidden_size, n_p)
+        self.shapes = Shapes(d_t, d_t, vit.hidden_size, vit.hidden_size, n_p)
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

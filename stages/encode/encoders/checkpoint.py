@@ -122,10 +122,11 @@ def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a hub's cached folder has what its model needs; CLIP needs two kinds of companion."""
+    """Whether a hub's cached folder has what its model needs: a model of two towers, such as CLIP,
+    needs a tokenizer and a preprocessor, another one of the two."""
     if not _any_of(folder, ("config.json",)) or not _any_of(folder, WEIGHTS):
         return False
-    if _read_json(folder / "config.json").get("model_type") == "clip":
+    if "vision_config" in _read_json(folder / "config.json"):
         return _any_of(folder, TOKENIZERS) and _any_of(folder, PREPROCESSORS)
     return _any_of(folder, (*TOKENIZERS, *PREPROCESSORS))
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.encode.encoders.checkpoint import Checkpoint
+from stages.config import ExtractConfig
 from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
+from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.pretrained import load_frozen
 from stages.encode.encoders.quick_gelu import fold_quick_gelu
 
@@ -21,9 +22,14 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, images: bool, device: torch.device, dtype: torch.dtype
+        self,
+        checkpoints: Checkpoints,
+        config: ExtractConfig,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.device = device
+        checkpoint, images = checkpoints.text, checkpoints.image is not None
         self.model = load_frozen("CLIPModel", checkpoint, device, dtype, fold_quick_gelu)
         text, vision = self.model.config.text_config, self.model.config.vision_config
         d = self.model.config.projection_dim

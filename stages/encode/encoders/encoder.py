@@ -1,21 +1,16 @@
-"""What extraction needs of an encoder, and how one is opened.
-
-Two families: CLIP checkpoints, and any BERT-like text model with any ViT or with none.
-"""
+"""What extraction needs of an encoder; `families.py` lists those that there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stages.config import ExtractConfig
-from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 
 
 @dataclass(frozen=True)
@@ -53,60 +48,6 @@ class Encoder(Protocol):
 
     def projections(self) -> dict[str, np.ndarray]:
         """Matrices that turn hidden states into the encoder's own embeddings, float32."""
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """The text checkpoint and the image checkpoint of an extraction; the latter may be none."""
-
-    text: Checkpoint
-    image: Checkpoint | None
-
-    @property
-    def is_clip(self) -> bool:
-        return self.text.model_type == "clip"
-
-
-def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
-    """Resolve the configuration's encoders to folders, without loading a weight.
-
-    Parameters
-    ----------
-    root: the project's folder, which local folders are relative to.
-
-    Raises
-    ------
-    CheckpointError: see `find_checkpoint`; also for a text model with `image_encoder: same`.
-    """
-    text = find_checkpoint(config.text_encoder, config.revision, root)
-    text.require_tokenizer()
-    if config.image_encoder == "none":
-        return Checkpoints(text, None)
-    if config.image_encoder == "same":
-        if text.model_type != "clip":
-            raise CheckpointError(
-                f"{text.name}: a {text.model_type} model encodes no pictures",
-                "name a ViT or none: --set extract.image_encoder=none",
-            )
-        return Checkpoints(text, text)
-    if text.model_type == "clip":
-        raise CheckpointError(
-            f"{text.name}: CLIP's text encoder goes with CLIP's own image encoder",
-            "--set extract.image_encoder=same, or name a BERT-like text encoder",
-        )
-    return Checkpoints(text, find_checkpoint(config.image_encoder, root=root))
-
-
-def open_encoder(
-    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
-) -> Encoder:
-    """Load the weights, frozen, in `dtype` on `device`."""
-    from stages.encode.encoders.bert_vit import BertVitEncoder
-    from stages.encode.encoders.clip import ClipEncoder
-
-    if checkpoints.is_clip and checkpoints.image in (None, checkpoints.text):
-        return ClipEncoder(checkpoints.text, checkpoints.image is not None, device, dtype)
-    return BertVitEncoder(checkpoints, config.text_pooling, device, dtype)
 
 
 def pixels_of(checkpoint: Checkpoint, size: int) -> Pixels:

@@ -7,7 +7,8 @@ import torch
 
 from stages.config import ExtractConfig
 from stages.device import DTYPES
-from stages.encode.encoders.encoder import Encoder, find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import Encoder
+from stages.encode.encoders.families import find_checkpoints, open_encoder
 from stages.paths import DatasetPaths
 from tests.support.small_project import build_bert, build_clip, build_vit, write_project
 

@@ -3,7 +3,6 @@ import errno
 import io
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,14 @@ from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
-from stages.encode import job as extraction
+from stages.encode import feature_job, job
 from stages.encode.decode import PictureError, decode, normalised
-from stages.encode.encoders.encoder import Encoder, find_checkpoints, open_encoder, pad_ids
+from stages.encode.encoders.encoder import Encoder, pad_ids
+from stages.encode.encoders.families import find_checkpoints, open_encoder
 from stages.encode.extract import extract
-from stages.encode.lexical import Lexicon
 from stages.encode.plan import GROUPS, texts_of
+from stages.encode.record_arrays.lexical import Lexical
+from stages.encode.record_arrays.registry import open_record_array
 from stages.encode.summary import write_summary
 from stages.encode.tokens import Tokenizer
 from stages.paths import DatasetPaths
@@ -133,7 +134,7 @@ def test_distinct_texts_are_stored_once_by_token_length(store: FeatureStore, rec
     # Texts that the tokenizer cuts to the same tokens are one, so at most one row a text.
     assert set(rows) == set(range(len(store["texts/global"])))
     assert len(set(rows)) <= len(row_of)
-    lengths = np.diff(column(store, "texts/offsets"))
+    lengths = np.diff(column(store, "texts/offsets"), axis=1)[:, 0]
     assert (np.diff(lengths) >= 0).all()
     assert lengths[0] < lengths[-1] == 20
     assert len({key.tobytes() for key in column(store, "texts/keys")}) == len(lengths)
@@ -151,23 +152,23 @@ def test_the_same_bytes_under_two_names_share_a_row(store: FeatureStore, records
 def test_each_text_and_picture_is_encoded_once(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    texts: list[int] = []
+    texts: list[bytes] = []
     pictures: list[str] = []
-    real_text, real_read = extraction.encode_text_unit, extraction.read_picture
+    real_texts, real_read = feature_job.encode_texts, feature_job.read_picture
 
-    def text_unit(encoder: Any, ids: Any, unit: Any, *rest: Any) -> Any:
-        texts.extend(range(unit.lo, unit.hi))
-        return real_text(encoder, ids, unit, *rest)
+    def encode_texts(encoder: Any, ids: Any, *rest: Any) -> Any:
+        texts.extend(row.tobytes() for row in ids)
+        return real_texts(encoder, ids, *rest)
 
     def read(root: Path, path: str, *rest: Any) -> Any:
         pictures.append(path)
         return real_read(root, path, *rest)
 
-    monkeypatch.setattr(extraction, "encode_text_unit", text_unit)
-    monkeypatch.setattr(extraction, "read_picture", read)
+    monkeypatch.setattr(feature_job, "encode_texts", encode_texts)
+    monkeypatch.setattr(feature_job, "read_picture", read)
     extract(project, config_of(project))
     opened = FeatureStore.open(project.store)
-    assert texts == list(range(len(opened["texts/global"])))
+    assert len(texts) == len(set(texts)) == len(opened["texts/global"])
     assert len(pictures) == len(set(pictures)) == len(opened["images/global"])
     assert "same-as-a.png" not in pictures
     assert "a.png" in pictures
@@ -201,12 +202,13 @@ def test_failed_pictures_are_listed_each_with_its_reason(
 def test_the_stores_lexicon_is_fitted_on_the_knowledge_base_alone(
     finished: DatasetPaths, store: FeatureStore, records: Records
 ):
-    fitted = Lexicon.fit(records.entities["name"].to_pylist(), (2, 4))
-    kept = Lexicon.from_bytes(column(store, "lexical/terms"), column(store, "lexical/idf"), (2, 4))
-    assert kept.terms == fitted.terms
-    np.testing.assert_array_equal(kept.idf, fitted.idf)
+    fitted = Lexical.fit(records.entities["name"].to_pylist(), config_of(finished))
+    kept = open_record_array(store, "lexical", config_of(finished), "hint")
+    assert isinstance(kept, Lexical)
+    assert kept.terms.names == fitted.terms.names
+    np.testing.assert_array_equal(kept.terms.idf, fitted.terms.idf)
     words = records.mentions["test"]["words"].to_pylist()
-    matrix = fitted(words)
+    matrix = fitted.of_mentions(words, [])
     for part in ("indptr", "indices", "data"):
         np.testing.assert_array_equal(
             column(store, f"lexical/mentions/test/{part}"), getattr(matrix, part)
@@ -216,7 +218,7 @@ def test_the_stores_lexicon_is_fitted_on_the_knowledge_base_alone(
 def test_two_extractions_give_the_same_bytes(finished: DatasetPaths, project: DatasetPaths):
     extract(project, config_of(project))
     assert tree(project.store) == tree(finished.store)
-    assert not any(path.is_dir() for path in project.partial.iterdir())
+    assert not project.partial.exists()
 
 
 def test_a_bert_without_an_image_encoder_stores_no_pictures(tmp_path: Path, bert: Path):
@@ -384,7 +386,7 @@ def test_a_full_disk_is_told_and_a_rerun_completes(
         return real(*args)
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    with pytest.raises(StoreError, match=r"disk full while writing (texts|images)/"):
+    with pytest.raises(StoreError, match=r"disk full while writing (texts|pictures)/"):
         extract(project, config_of(project))
     assert not project.store.exists()
     monkeypatch.setattr(os, "pwrite", real)
@@ -395,17 +397,13 @@ def test_a_full_disk_is_told_and_a_rerun_completes(
 def test_work_that_a_kill_left_behind_a_finished_store_is_swept_by_the_next_run(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    from cache import finish
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
 
-    def killed(folder: Path, **_: Any) -> None:
-        if folder.parent == project.partial:
-            raise KeyboardInterrupt
-        raise AssertionError(folder)
-
-    monkeypatch.setattr(finish.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):  # after the renaming, before the cleaning
-        extract(project, config_of(project))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("cache.finish.sweep", killed)
+        with pytest.raises(KeyboardInterrupt):  # after the renaming
+            extract(project, config_of(project))
     made = tree(project.store)
     (stale,) = project.partial.iterdir()
     assert not extract(project, config_of(project)).did_work
@@ -419,17 +417,18 @@ def test_the_bar_of_texts_counts_tokens_and_that_of_pictures_pictures(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
     bars: dict[str, Any] = {}
-    real = extraction.progress
+    real = job.progress
 
     def progress(total: int, unit: str, what: str) -> Any:
         bars[unit] = real(total, unit, what)
         return bars[unit]
 
-    monkeypatch.setattr(extraction, "progress", progress)
+    monkeypatch.setattr(job, "progress", progress)
     done = extract(project, config_of(project))
     opened = FeatureStore.open(project.store)
-    for unit, array in (("tokens", "texts/local"), ("pictures", "images/global")):
-        assert bars[unit].n == bars[unit].total == len(opened[array])
+    tokens = np.diff(column(opened, "texts/offsets")).sum()
+    for unit, count in (("tokens", tokens), ("pictures", len(opened["images/global"]))):
+        assert bars[unit].n == bars[unit].total == count
     assert done.timings["texts"]["rows"] == len(opened["texts/global"])
 
 
@@ -441,24 +440,22 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_units_of_another_batch_size_are_not_mixed_in(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    real: Callable[..., Any] = extraction.encode_image_unit
-
     def stopped(*args: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extraction, "encode_image_unit", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        extract(project, config_of(project))
-    monkeypatch.setattr(extraction, "encode_image_unit", real)
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_job, "encode_pictures", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            extract(project, config_of(project))
     (half,) = project.partial.iterdir()
-    units: list[str] = []
-    text_unit = extraction.encode_text_unit
+    texts, real = 0, feature_job.encode_texts
 
-    def noted(encoder: Any, ids: Any, unit: Any, *rest: Any) -> Any:
-        units.append(unit.name)
-        return text_unit(encoder, ids, unit, *rest)
+    def counted(encoder: Any, ids: Any, *rest: Any) -> Any:
+        nonlocal texts
+        texts += len(ids)
+        return real(encoder, ids, *rest)
 
-    monkeypatch.setattr(extraction, "encode_text_unit", noted)
+    monkeypatch.setattr(feature_job, "encode_texts", counted)
     extract(project, config_of(project, "extract.batch_texts=3"))
-    assert units[0] == "texts/0-24"
+    assert texts == len(FeatureStore.open(project.store)["texts/global"])
     assert not half.exists()

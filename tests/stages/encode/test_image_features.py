@@ -10,7 +10,8 @@ from cache.errors import MelovError
 from stages.encode.decode import normalised
 from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
 from stages.encode.encoders.encoder import Encoder, Pixels, pixels_of
-from stages.encode.units import Loaded, Unit, encode_image_unit
+from stages.encode.features import encode_pictures
+from stages.encode.pictures import Loaded
 from tests.support.small_project import NORMALISATION, random_picture
 
 Open = Callable[..., Encoder]
@@ -103,14 +104,14 @@ def test_failed_pictures_keep_their_rows_and_move_no_other(clip: Path, opened: O
     loaded = [
         Loaded(None, f"reason {i}") if i in (0, 2, 3, 6) else Loaded(good[i]) for i in range(7)
     ]
-    encoded = encode_image_unit(encoder, loaded, Unit("images", 20, 27), batch=2)
-    (_, _, whole), (_, _, patches), (_, _, ok) = encoded.parts
-    assert [part[1] for part in encoded.parts] == [20, 20, 20]
-    assert encoded.note == [[20 + i, f"reason {i}"] for i in (0, 2, 3, 6)]
-    assert ok.tolist() == [0, 1, 0, 0, 1, 1, 0]
+    found = encode_pictures(encoder, loaded, batch=2)
+    whole, patches = found.pooled, found.local
+    assert found.reasons == [
+        "reason 0", None, "reason 2", "reason 3", None, None, "reason 6",
+    ]  # fmt: skip
     assert encoder.pixels is not None
     for i in range(7):
-        if not ok[i]:
+        if found.reasons[i]:
             assert not whole[i].any()
             assert not patches[i].any()
             continue
@@ -119,7 +120,7 @@ def test_failed_pictures_keep_their_rows_and_move_no_other(clip: Path, opened: O
         np.testing.assert_allclose(patches[i], local[0].numpy(), atol=4e-3)
 
 
-def test_an_overflow_in_float16_is_told_by_its_row(
+def test_an_overflow_in_float16_is_told_by_its_place(
     clip: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
 ):
     encoder = opened(clip)
@@ -133,5 +134,6 @@ def test_an_overflow_in_float16_is_told_by_its_row(
 
     monkeypatch.setattr(encoder, "encode_images", overflowing)
     loaded = [Loaded(picture) for picture in squares(3, 32)]
-    with pytest.raises(MelovError, match=r"images/local: row 31 is not finite"):
-        encode_image_unit(encoder, loaded, Unit("images", 30, 33), batch=8)
+    with pytest.raises(MelovError, match=r"picture 1: its features are not finite") as found:
+        encode_pictures(encoder, loaded, batch=8)
+    assert "extract.dtype=float32" in str(found.value)

@@ -12,7 +12,7 @@ from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
-from stages.encode import job, units
+from stages.encode import feature_job, pictures
 from stages.encode.decode import PictureError
 from stages.encode.extract import extract
 from stages.encode.plan import GROUPS
@@ -35,18 +35,18 @@ class Counter:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.texts, self.pictures = 0, list[str]()
-        real_text, real_read = job.encode_text_unit, job.read_picture
+        real_texts, real_read = feature_job.encode_texts, feature_job.read_picture
 
-        def text_unit(encoder: Any, ids: Any, unit: Any, *rest: Any) -> Any:
-            self.texts += unit.rows
-            return real_text(encoder, ids, unit, *rest)
+        def encode_texts(encoder: Any, ids: Any, *rest: Any) -> Any:
+            self.texts += len(ids)
+            return real_texts(encoder, ids, *rest)
 
         def read(root: Path, path: str, *rest: Any) -> Any:
             self.pictures.append(path)
             return real_read(root, path, *rest)
 
-        patch.setattr(job, "encode_text_unit", text_unit)
-        patch.setattr(job, "read_picture", read)
+        patch.setattr(feature_job, "encode_texts", encode_texts)
+        patch.setattr(feature_job, "read_picture", read)
 
 
 @pytest.fixture
@@ -79,10 +79,9 @@ def whole(store: FeatureStore, name: str) -> np.ndarray:
 def features(store: FeatureStore) -> dict[bytes, tuple[np.ndarray, ...]]:
     """Global and local features by key; a failed picture has none."""
     found = {}
-    tokens, offsets = whole(store, "texts/local"), whole(store, "texts/offsets")
+    tokens = store.ragged("texts/local", "texts/offsets")
     for row, key in enumerate(whole(store, "texts/keys")):
-        local = tokens[offsets[row] : offsets[row + 1]]
-        found[key.tobytes()] = (whole(store, "texts/global")[row], local)
+        found[key.tobytes()] = (whole(store, "texts/global")[row], tokens.gather([row])[0])
     if "images/keys" in store:
         for row in np.flatnonzero(whole(store, "images/ok")):
             key = whole(store, "images/keys")[row].tobytes()
@@ -191,7 +190,7 @@ def test_a_picture_that_failed_is_tried_again(
     made: DatasetPaths, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     paths = write_project(tmp_path / "failing", clip)
-    real = units.decode
+    real = pictures.decode
 
     def failing(data: bytes, *rest: Any) -> np.ndarray:
         if data == (paths.raw / "7.png").read_bytes():
@@ -199,7 +198,7 @@ def test_a_picture_that_failed_is_tried_again(
         return real(data, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(units, "decode", failing)
+        patch.setattr(pictures, "decode", failing)
         extract(paths, config_of(paths))
     assert FeatureStore.open(paths.store).attributes["failed_pictures"]["7.png"]
     add_entities(paths)
@@ -307,7 +306,7 @@ def test_a_store_that_lost_a_file_is_refused_by_its_name_and_made_anew_by_replac
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.encode.plan.FEATURES_VERSION", 4)
+    monkeypatch.setattr("stages.encode.fingerprint.FEATURES_VERSION", 4)
     with pytest.raises(StoreError, match="features_version: stored 3, asked 4"):
         extract(project, config_of(project))
     assert extract(project, config_of(project), replace=True).reused is None
@@ -322,7 +321,7 @@ def interrupt(patch: pytest.MonkeyPatch) -> None:
     def stopped(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    patch.setattr(job, "encode_image_unit", stopped)
+    patch.setattr(feature_job, "encode_pictures", stopped)
 
 
 def test_units_of_an_update_are_not_mixed_into_a_run_without_the_older_store(
@@ -375,10 +374,10 @@ def test_a_kill_between_the_two_renamings_loses_neither_store(
         with pytest.raises(KeyboardInterrupt):
             extract(project, config_of(project))
     assert not project.store.exists()
-    (work,) = project.partial.iterdir()
-    assert tree(work / "replaced") == old
-    made = tree(work / "features.zarr")
+    (made,) = (tree(path) for path in project.partial.glob("*/*/features.zarr"))
+    (kept,) = (tree(path) for path in project.partial.glob("*/*/replaced-*"))
+    assert kept == old
     counter.texts = 0
-    assert extract(project, config_of(project)).reused is not None
+    assert not extract(project, config_of(project)).did_work
     assert counter.texts == 0
     assert tree(project.store) == made

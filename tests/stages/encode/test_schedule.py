@@ -1,54 +1,60 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from stages.encode.features import NotFiniteError
 from stages.encode.schedule import Work, run_units
-from stages.encode.units import Encoded, Unit, units_of
+from stages.encode.units import Encoded, Walk, WorkUnit, units_of
 from stages.progress import progress
 
-UNITS = units_of("images", 50, 1)
+UNITS = units_of("pictures", 50, 1)
 
 
-def run(work: Work[Any], units: list[Unit] = UNITS) -> tuple[Any, Any]:
+def run(
+    work: Work[Any],
+    write: Callable[[WorkUnit, Encoded], None],
+    done: Callable[[str], bool] = lambda name: False,
+) -> tuple[Any, Any]:
     with progress(None, "rows", "test") as bar:
-        return run_units(work, units, 3, bar), bar
+        return run_units(work, Walk(work.units, done), write, 3, bar), bar
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_each_unit_gets_its_own_rows_and_is_written_in_order(beside: bool):
-    written: list[tuple[Unit, list[int]]] = []
+@pytest.mark.parametrize("ahead", [True, False])
+def test_each_unit_gets_its_own_rows_and_is_written_in_order(ahead: bool):
+    written: list[tuple[WorkUnit, list[int]]] = []
 
-    def compute(unit: Unit, items: Sequence[int]) -> Encoded:
+    def encode(unit: WorkUnit, items: Sequence[int]) -> Encoded:
         assert items[len(items) - 1] == items[-1]
         return Encoded([], [*items[:3], *items[3:]])
 
     work: Work[int] = Work(
+        UNITS,
+        encode,
+        "rows",
+        size=lambda unit: 100,
         read=lambda row: str(row),
         decode=lambda text: 10 * int(text),
-        compute=compute,
-        write=lambda unit, encoded: written.append((unit, encoded.note)),
-        size=lambda unit: 100,
-        beside=beside,
+        ahead=ahead,
     )
-    timing, bar = run(work)
+    timing, bar = run(work, lambda unit, encoded: written.append((unit, encoded.note)))
     assert [unit for unit, _ in written] == UNITS
     assert [row for _, items in written for row in items] == [10 * row for row in range(50)]
     assert timing.rows == 50
     assert bar.n == 100 * len(UNITS)
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_what_is_decoded_before_it_is_asked_for(beside: bool):
-    """Beside a GPU, the next unit; on a CPU nothing, though its files are read."""
+@pytest.mark.parametrize("ahead", [True, False])
+def test_what_is_decoded_before_it_is_asked_for(ahead: bool):
+    """With a GPU, the next unit; on a CPU nothing, though its files are read."""
     read, decoded, asked = threading.Semaphore(0), threading.Semaphore(0), list[int]()
 
-    def compute(unit: Unit, items: Sequence[int]) -> Encoded:
+    def encode(unit: WorkUnit, items: Sequence[int]) -> Encoded:
         if unit == UNITS[0]:
-            ahead = decoded if beside else read
-            assert all(ahead.acquire(timeout=30) for _ in range(2 * unit.rows))
-            asked.append(0 if beside else int(decoded.acquire(blocking=False)))
+            begun = decoded if ahead else read
+            assert all(begun.acquire(timeout=30) for _ in range(2 * unit.rows))
+            asked.append(0 if ahead else int(decoded.acquire(blocking=False)))
         return Encoded([], items[:])
 
     def read_row(row: int) -> int:
@@ -59,12 +65,13 @@ def test_what_is_decoded_before_it_is_asked_for(beside: bool):
         decoded.release()
         return row
 
-    run(Work(read_row, decode, compute, lambda *_: None, lambda unit: 1, beside=beside), UNITS[:2])
+    work = Work(UNITS[:2], encode, "rows", read=read_row, decode=decode, ahead=ahead)
+    run(work, lambda *_: None)
     assert asked == [0]
 
 
 def test_no_units_are_no_work():
-    timing, bar = run(Work(None, None, _never, _never, _never), [])
+    timing, bar = run(Work([], _never, "rows", size=_never), _never)
     assert timing.rows == bar.n == 0
     assert timing.rates()["rows_per_second"] == 0.0
 
@@ -73,9 +80,9 @@ def _never(*_: Any) -> Any:
     raise AssertionError
 
 
-@pytest.mark.parametrize("beside", [True, False])
-@pytest.mark.parametrize("step", ["read", "decode", "compute", "write"])
-def test_the_first_error_stops_the_work_and_its_threads(step: str, beside: bool):
+@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize("step", ["read", "decode", "encode", "write"])
+def test_the_first_error_stops_the_work_and_its_threads(step: str, ahead: bool):
     seen: list[int] = []
 
     def failing(name: str, row: int) -> None:
@@ -90,17 +97,43 @@ def test_the_first_error_stops_the_work_and_its_threads(step: str, beside: bool)
         failing("decode", row)
         return row
 
-    def compute(unit: Unit, items: Any) -> Encoded:
-        failing("compute", unit.lo)
+    def encode(unit: WorkUnit, items: Any) -> Encoded:
+        failing("encode", unit.lo)
         assert items[:] == list(range(unit.lo, unit.hi))
         return Encoded([], unit.lo)
 
-    def write(unit: Unit, encoded: Encoded) -> None:
+    def write(unit: WorkUnit, encoded: Encoded) -> None:
         failing("write", unit.lo)
         seen.append(unit.lo)
 
     with pytest.raises(ValueError, match=step):
-        run(Work(read, decode, compute, write, lambda unit: unit.rows, beside=beside))
+        run(Work(UNITS, encode, "rows", read=read, decode=decode, ahead=ahead), write)
     assert seen == [0, 8]
     names = {thread.name.split("_")[0] for thread in threading.enumerate()}
     assert not names & {"read", "decode", "write"}
+
+
+def test_a_unit_that_another_process_does_meanwhile_is_passed_over():
+    done, written = set[str](), list[int]()
+
+    def encode(unit: WorkUnit, items: Sequence[int]) -> Encoded:
+        done.add(UNITS[1].name)  # whose items are being read
+        return Encoded([])
+
+    def write(unit: WorkUnit, _: Encoded) -> None:
+        written.append(unit.lo)
+
+    work = Work(UNITS[:4], encode, "rows", read=lambda row: row, decode=lambda row: row)
+    timing, bar = run(work, write, done.__contains__)
+    assert written == [0, 16, 24]
+    assert timing.rows == 24
+    assert bar.n == 32
+
+
+def test_an_overflow_is_told_by_its_row_of_the_store():
+    def encode(unit: WorkUnit, _: Any) -> Encoded:
+        raise NotFiniteError("text", 2)
+
+    work = Work(UNITS[1:2], encode, "rows", rows=lambda unit: [9, 12, 15])
+    with pytest.raises(NotFiniteError, match="text 15: its features are not finite"):
+        run(work, _never)

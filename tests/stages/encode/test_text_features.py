@@ -7,13 +7,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertModel, CLIPModel
 
-from cache.errors import MelovError
-from stages.encode import units
 from stages.encode.encoders.bert_vit import text_pooling
 from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
 from stages.encode.encoders.encoder import Encoder, pad_ids
+from stages.encode.features import NotFiniteError, encode_texts
 from stages.encode.tokens import Tokenizer, joined
-from stages.encode.units import Unit, encode_text_unit
 from tests.support.small_project import TEXTS, build_bert
 
 Open = Callable[..., Encoder]
@@ -236,44 +234,42 @@ def test_more_tokens_than_the_model_has_positions_for_are_refused(clip: Path, be
             Tokenizer(find_checkpoint(str(folder)), positions + 1)
 
 
-# Units
+# Batches
 
 
-def test_units_of_any_batch_size_put_the_same_tokens_end_to_end(clip: Path, opened: Open):
+def test_batches_of_any_size_put_the_same_tokens_end_to_end(clip: Path, opened: Open):
     encoder, rows = opened(clip), tokenized(clip, TEXTS)
-    one = encode_text_unit(encoder, rows, Unit("texts", 0, len(rows)), 0, batch=5, pad=7)
-    whole, local = (part[2] for part in one.parts)
+    whole, local = encode_texts(encoder, rows, batch=5, pad=7)
     assert whole.dtype == local.dtype == np.float16
     offset = 0
     for i, row in enumerate(rows):
-        unit = encode_text_unit(encoder, rows, Unit("texts", i, i + 1), offset, batch=1, pad=0)
-        (_, at, pooled), (_, first, tokens) = unit.parts
-        assert (at, first, len(tokens)) == (i, offset, len(row))
+        pooled, tokens = encode_texts(encoder, [row], batch=1, pad=0)
+        assert len(tokens) == len(row)
         np.testing.assert_allclose(pooled[0], whole[i], atol=2e-3)
         np.testing.assert_allclose(tokens, local[offset : offset + len(row)], atol=4e-3)
         offset += len(row)
     assert offset == len(local)
 
 
-def test_an_overflow_in_float16_is_told_by_its_row(
-    clip: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+def test_no_texts_have_no_features(clip: Path, opened: Open):
+    pooled, tokens = encode_texts(opened(clip), [], batch=5, pad=7)
+    assert (pooled.shape, tokens.shape) == ((0, 24), (0, 32))
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_an_overflow_in_float16_is_told_by_its_place(
+    clip: Path, opened: Open, monkeypatch: pytest.MonkeyPatch, local: bool
 ):
-    encoder, rows = opened(clip), tokenized(clip, TEXTS)
+    encoder, rows = opened(clip), tokenized(clip, TEXTS)[4:10]
     real = encoder.encode_texts
 
     def overflowing(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled, local = real(ids, mask)
-        pooled = pooled.clone()
-        pooled[-1, 3] = 70_000.0  # fits float32, not float16
-        return pooled, local
+        pooled, tokens = (x.clone() for x in real(ids, mask))
+        (tokens[-1, 0] if local else pooled[-1])[3] = 70_000.0  # fits float32, not float16
+        return pooled, tokens
 
     monkeypatch.setattr(encoder, "encode_texts", overflowing)
-    with pytest.raises(MelovError, match=r"texts/global: row 6 is not finite") as caught:
-        encode_text_unit(encoder, rows, Unit("texts", 4, 10), 0, batch=3, pad=0)
+    with pytest.raises(NotFiniteError, match=r"text 2: its features are not finite") as caught:
+        encode_texts(encoder, rows, batch=3, pad=0)
+    assert caught.value.place == 2
     assert "extract.dtype=float32" in str(caught.value)
-
-
-def test_units_cover_every_row_once():
-    covered = [(u.lo, u.hi) for u in units.units_of("texts", 50, 3)]
-    assert covered == [(0, 24), (24, 48), (48, 50)]
-    assert units.units_of("texts", 0, 3) == []

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from pipeline.nearness import main as nearness
 from pipeline.train import main as train
 from stages.config import DemoConfig, load_params
+from stages.datasets.readers.mimic import read_mimic
 from stages.datasets.records import Records
-from stages.datasets.sources import read_source as read_records
 from stages.datasets.store import open_store, provenance_of
 from stages.demo.nearness.cosines import against_clean, another
 from stages.demo.world.clean import clean_pictures
@@ -131,7 +131,7 @@ def root(tmp_path_factory):
         paths = DatasetPaths("demo")
         generate(DemoConfig(**DEMO), paths.raw)
         params = load_params("params.yaml", "demo")
-        read_records("mimic", paths.raw, "demo").save(paths.records)
+        read_mimic(paths.raw, "demo").save(paths.records)
         extract(paths, params.extract)
         store = open_store(paths)
         source = GraphSource.of(store)

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.encode.name_words import NameWords
+from stages.config import ExtractConfig
+from stages.encode.record_arrays.words import Words
 
+CONFIG = ExtractConfig()
 NAMES = ["Ada Lovelace", "Ada", "Élan Ada, Duke of Ada", "C.", "北京 市", "", "  ", "--", "O'Neil"]
 SENTENCES = ["In 1843 ada met the DUKE, Elan.", "Ada Ada Ada", "", "the Dukes", "a 北京!", "Neil o"]
 
@@ -31,8 +33,8 @@ def contained(kb: list[str], sentence: str, name: str) -> float:
 
 
 def test_the_product_is_the_share_of_the_name_that_the_sentence_contains():
-    fitted = NameWords.fit(NAMES)
-    found = (fitted.in_sentences(SENTENCES) @ fitted.of_names(NAMES).T).toarray()
+    fitted = Words.fit(NAMES, CONFIG)
+    found = (fitted.of_mentions([], SENTENCES) @ fitted.of_entities(NAMES, []).T).toarray()
     expected = [[contained(NAMES, s, n) for n in NAMES] for s in SENTENCES]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found[1, 1] == pytest.approx(1)
@@ -46,34 +48,36 @@ def test_the_product_is_the_share_of_the_name_that_the_sentence_contains():
     st.lists(st.text(max_size=12), max_size=4),
 )
 def test_shares_lie_between_zero_and_one_in_any_script(kb: list[str], sentences: list[str]):
-    fitted = NameWords.fit(kb)
-    found = (fitted.in_sentences(sentences) @ fitted.of_names(kb).T).toarray()
+    fitted = Words.fit(kb, CONFIG)
+    found = (fitted.of_mentions([], sentences) @ fitted.of_entities(kb, []).T).toarray()
     assert found.shape == (len(sentences), len(kb))
     assert (found >= 0).all()
     assert (found <= 1 + 1e-6).all()
 
 
 def test_a_row_does_not_depend_on_the_others():
-    fitted = NameWords.fit(NAMES)
-    alone = fitted.in_sentences(["Duke Ada"]).toarray()
+    fitted = Words.fit(NAMES, CONFIG)
+    alone = fitted.of_mentions([], ["Duke Ada"]).toarray()
     np.testing.assert_array_equal(
-        fitted.in_sentences([*SENTENCES, "Duke Ada"]).toarray()[-1:], alone
+        fitted.of_mentions([], [*SENTENCES, "Duke Ada"]).toarray()[-1:], alone
     )
     np.testing.assert_array_equal(
-        fitted.of_names(NAMES).toarray()[2:3], fitted.of_names([NAMES[2]]).toarray()
+        fitted.of_entities(NAMES, []).toarray()[2:3], fitted.of_entities([NAMES[2]], []).toarray()
     )
 
 
-def test_words_go_through_bytes_and_back():
-    fitted = NameWords.fit(NAMES)
-    again = NameWords.from_bytes(fitted.terms_as_bytes(), fitted.idf)
-    assert again.terms == fitted.terms
-    np.testing.assert_array_equal(again.of_names(NAMES).toarray(), fitted.of_names(NAMES).toarray())
+def test_words_go_through_arrays_and_back():
+    fitted = Words.fit(NAMES, CONFIG)
+    again = Words.from_state(fitted.state(), CONFIG)
+    assert again.terms.names == fitted.terms.names
+    np.testing.assert_array_equal(
+        again.of_entities(NAMES, []).toarray(), fitted.of_entities(NAMES, []).toarray()
+    )
 
 
 @pytest.mark.parametrize("kb", [[], [""], [" ", "--"]])
 def test_a_knowledge_base_without_a_word_gives_no_columns(kb: list[str]):
-    fitted = NameWords.fit(kb)
-    assert fitted.in_sentences(["a", "b"]).shape == (2, 0)
-    assert fitted.of_names(kb).shape == (len(kb), 0)
-    assert NameWords.from_bytes(fitted.terms_as_bytes(), fitted.idf).terms == ()
+    fitted = Words.fit(kb, CONFIG)
+    assert fitted.of_mentions([], ["a", "b"]).shape == (2, 0)
+    assert fitted.of_entities(kb, []).shape == (len(kb), 0)
+    assert Words.from_state(fitted.state(), CONFIG).terms.names == ()

@@ -1,0 +1,86 @@
+"""The arrays of a feature store, whose shapes and meaning docs/store.md lists.
+
+The encoders' own are written unit by unit, chunk files of which a unit has a whole number. All
+others are small and written whole: keys, the records' rows and ids, the record arrays, and what
+turns hidden states into the encoder's own embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from cache.layout import ArraySpec
+from cache.strings import pack_strings
+from stages.datasets.records import Records
+from stages.encode.encoders.encoder import Encoder, Shapes
+from stages.encode.plan import PicturePlan, TextPlan, tables_of
+from stages.encode.units import TokenPlaces, chunk_rows
+
+
+def text_specs(shapes: Shapes, texts: int, places: TokenPlaces, batch: int) -> list[ArraySpec]:
+    """The texts' features; float16 whatever the precision of the forward pass."""
+    return [
+        _by_unit("texts/global", (texts, shapes.d_t), batch),
+        ArraySpec("texts/local", (len(places), shapes.d_local), "float16", places.chunk_rows),
+    ]
+
+
+def image_specs(shapes: Shapes, images: int, batch: int) -> list[ArraySpec]:
+    """The pictures' features; none of an encoder without pictures."""
+    if not shapes.n_p:
+        return []
+    return [
+        _by_unit("images/global", (images, shapes.d_image), batch),
+        _by_unit("images/local", (images, shapes.n_p, shapes.d_patch), batch),
+    ]
+
+
+def _by_unit(name: str, shape: tuple[int, ...], batch: int) -> ArraySpec:
+    return ArraySpec(name, shape, "float16", chunk_rows(batch, 2 * int(np.prod(shape[1:]))))
+
+
+def specs_of(arrays: Mapping[str, np.ndarray]) -> list[ArraySpec]:
+    """Specs of arrays that are at hand."""
+    return [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
+
+
+def small_arrays(
+    records: Records, texts: TextPlan, pictures: PicturePlan, encoder: Encoder
+) -> dict[str, np.ndarray]:
+    """Keys, ids, the records' texts and the encoder's projections, by name.
+
+    `<group>/image` waits until all pictures are decoded.
+    """
+    arrays: dict[str, np.ndarray] = {"texts/keys": texts.keys}
+    if encoder.pixels is not None:
+        arrays["images/keys"] = pictures.key_rows
+    for name, weight in encoder.projections().items():
+        arrays[f"projections/{name}"] = weight
+    for group, table in tables_of(records).items():
+        arrays[f"{group}/text"] = texts.rows[group]
+        id_bytes, id_offsets = pack_strings(table["id"].to_pylist())
+        arrays |= {f"{group}/id_bytes": id_bytes, f"{group}/id_offsets": id_offsets}
+    return arrays
+
+
+def image_arrays(
+    pictures: PicturePlan, encoder: Encoder, failed: Collection[int] = ()
+) -> dict[str, np.ndarray]:
+    """Every record's image row, -1 where the picture is missing or did not decode, and which
+    pictures did.
+
+    Parameters
+    ----------
+    failed: rows of the pictures that did not decode.
+    """
+    gone = np.array(sorted(failed), dtype=np.int32)
+    arrays = {
+        f"{group}/image": np.where(np.isin(rows, gone), np.int32(-1), rows)
+        for group, rows in pictures.rows.items()
+    }
+    if encoder.pixels is not None:
+        arrays["images/ok"] = np.ones(len(pictures.paths), np.uint8)
+        arrays["images/ok"][gone] = 0
+    return arrays

@@ -1,0 +1,116 @@
+"""The families of encoders, in one registry: which checkpoints each takes, and what opens them.
+
+A new family is a class with the members of `Encoder`, called as `Family.open` is, and an entry in
+`FAMILIES`. Nothing here imports torch before an encoder is opened, so asking whether a store is
+finished stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.config import ExtractConfig
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+from stages.lazy import lazily
+
+if TYPE_CHECKING:
+    import torch
+
+    from stages.encode.encoders.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The text checkpoint and the image checkpoint of an extraction; the latter may be none."""
+
+    text: Checkpoint
+    image: Checkpoint | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of encoder.
+
+    Parameters
+    ----------
+    name: for messages.
+    accepts: whether a text checkpoint, by the model_type of its config.json, is of this family.
+    own_images: whether pictures go through the text's own checkpoint, as CLIP's do; else through
+        one of their own.
+    open: the class, which loads the weights, frozen, in a precision on a device.
+    """
+
+    name: str
+    accepts: Callable[[str], bool]
+    own_images: bool
+    open: Callable[[Checkpoints, ExtractConfig, torch.device, torch.dtype], Encoder]
+
+
+FAMILIES: list[Family] = [
+    Family(
+        "CLIP",
+        lambda model_type: model_type == "clip",
+        True,
+        lazily("stages.encode.encoders.clip:ClipEncoder"),
+    ),
+    # Last, since it takes whatever transformers' AutoModel does.
+    Family(
+        "BERT-like",
+        lambda model_type: True,
+        False,
+        lazily("stages.encode.encoders.bert_vit:BertVitEncoder"),
+    ),
+]
+"""The first that accepts a text checkpoint is its family."""
+
+
+def family_of(text: Checkpoint) -> Family:
+    return next(family for family in FAMILIES if family.accepts(text.model_type))
+
+
+def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
+    """Resolve the configuration's encoders to folders, without loading a weight.
+
+    Parameters
+    ----------
+    root: the project's folder, which local folders are relative to.
+
+    Raises
+    ------
+    CheckpointError: see `find_checkpoint`; also for `image_encoder: same` with a family of text
+        alone, and for another image encoder than its own with one that has its own.
+    """
+    text = find_checkpoint(config.text_encoder, config.revision, root)
+    text.require_tokenizer()
+    family = family_of(text)
+    if config.image_encoder == "none":
+        return Checkpoints(text, None)
+    if config.image_encoder == "same":
+        if not family.own_images:
+            raise CheckpointError(
+                f"{text.name}: a {text.model_type} model encodes no pictures",
+                "name a ViT or none: --set extract.image_encoder=none",
+            )
+        return Checkpoints(text, text)
+    if family.own_images:
+        raise CheckpointError(
+            f"{text.name}: {family.name}'s text encoder goes with {family.name}'s own image "
+            "encoder",
+            "--set extract.image_encoder=same, or name a BERT-like text encoder",
+        )
+    return Checkpoints(text, find_checkpoint(config.image_encoder, root=root))
+
+
+def open_encoder(
+    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Load the weights, frozen, in `dtype` on `device`.
+
+    Raises
+    ------
+    CheckpointError: the files do not make the family's model.
+    """
+    return family_of(checkpoints.text).open(checkpoints, config, device, dtype)

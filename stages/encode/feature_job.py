@@ -1,0 +1,189 @@
+"""The job of a feature store: distinct texts and distinct pictures, unit by unit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.reader import FeatureStore
+from stages.config import ExtractConfig
+from stages.datasets.records import Records
+from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
+from stages.encode.encoders.encoder import Encoder
+from stages.encode.encoders.families import Checkpoints, open_encoder
+from stages.encode.features import encode_pictures, encode_texts
+from stages.encode.job import EncodingJob
+from stages.encode.pictures import Loaded, decode_picture, read_picture
+from stages.encode.plan import (
+    PicturePlan,
+    TextPlan,
+    plan_pictures,
+    plan_texts,
+    said_of,
+    texts_of,
+)
+from stages.encode.record_arrays.registry import fit_record_arrays
+from stages.encode.reuse import Reuse
+from stages.encode.schedule import Work
+from stages.encode.tokens import Tokenizer
+from stages.encode.units import Encoded, TokenPlaces, WorkUnit, units_of
+from stages.paths import DatasetPaths
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextWork:
+    """Distinct texts; `pad` is the token id that fills a batch's shorter ones."""
+
+    config: ExtractConfig
+    encoder: Encoder
+    plan: TextPlan
+    places: TokenPlaces
+    pad: int
+    reuse: Reuse | None
+
+    def work(self) -> Work[Any]:
+        return Work(list(self.places.spans), self.encode, "tokens", self.tokens, self.rows)
+
+    def encode(self, unit: WorkUnit, _: Any) -> Encoded:
+        ids = [self.plan.ids[row] for row in self.rows(unit)]
+        pooled, tokens = encode_texts(self.encoder, ids, self.config.batch_texts, self.pad)
+        if self.reuse is not None:
+            lengths = self.plan.lengths[unit.lo : unit.hi]
+            pooled, tokens = self.reuse.texts(unit, pooled, tokens, lengths)
+        start, local = self.places.filled(unit, tokens)
+        return Encoded([("texts/global", unit.lo, pooled), ("texts/local", start, local)])
+
+    def rows(self, unit: WorkUnit) -> Sequence[int]:
+        return _fresh(self.reuse, unit)
+
+    def tokens(self, unit: WorkUnit) -> int:
+        return int(self.places.offsets[unit.hi - 1, 1] - self.places.offsets[unit.lo, 0])
+
+
+@dataclass(frozen=True)
+class PictureWork:
+    """Distinct pictures, in files below `root`; a unit's note has the row of each that did not
+    decode, with the reason."""
+
+    config: ExtractConfig
+    encoder: Encoder
+    plan: PicturePlan
+    root: Path
+    reuse: Reuse | None
+
+    def work(self) -> Work[Any]:
+        return Work(
+            units_of("pictures", len(self.plan.paths), self.config.batch_images),
+            self.encode,
+            "pictures",
+            rows=self.rows,
+            read=self.read,
+            decode=self.decode,
+            ahead=self.encoder.device.type != "cpu",
+        )
+
+    def encode(self, unit: WorkUnit, loaded: Sequence[Loaded]) -> Encoded:
+        found = encode_pictures(self.encoder, loaded, self.config.batch_images)
+        parts = []
+        for name, values in (("images/global", found.pooled), ("images/local", found.local)):
+            whole = values if self.reuse is None else self.reuse.pictures(unit, name, values)
+            parts.append((name, unit.lo, whole))
+        reasons = zip(self.rows(unit), found.reasons, strict=True)
+        return Encoded(parts, [[row, reason] for row, reason in reasons if reason is not None])
+
+    def rows(self, unit: WorkUnit) -> Sequence[int]:
+        return _fresh(self.reuse, unit)
+
+    def read(self, row: int) -> bytes:
+        return read_picture(self.root, self.plan.paths[row], self.plan.keys[row])
+
+    def decode(self, data: bytes) -> Loaded:
+        assert self.encoder.pixels is not None
+        return decode_picture(data, self.encoder.pixels, self.config.resize)
+
+
+def _fresh(reuse: Reuse | None, unit: WorkUnit) -> Sequence[int]:
+    """Rows of the unit that no older store has."""
+    return range(unit.lo, unit.hi) if reuse is None else reuse.fresh(unit)
+
+
+def feature_job(
+    paths: DatasetPaths,
+    config: ExtractConfig,
+    checkpoints: Checkpoints,
+    device: torch.device,
+    dtype: torch.dtype,
+    older: FeatureStore | None,
+) -> EncodingJob:
+    """Plan the extraction of a prepared data set and open its encoder.
+
+    Parameters
+    ----------
+    older: a store of the same encoder and settings, whose rows are copied where they are wanted.
+
+    Raises
+    ------
+    MelovError: the encoder or its tokenizer cannot be loaded.
+    """
+    records = Records.load(paths.records)
+    tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
+    texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
+    pictures = plan_pictures(records, encode=checkpoints.image is not None)
+    reuse = reused = None
+    if older is not None:
+        reuse = Reuse.find(older, texts.keys, pictures.key_rows)
+        reused = {
+            "fingerprint": older.fingerprint.digest,
+            "texts": reuse.count("texts"),
+            "pictures": reuse.count("pictures"),
+        }
+        log.info(
+            "updating %s: it has %d of %d texts and %d of %d pictures", paths.store,
+            reused["texts"], len(texts.ids), reused["pictures"], len(pictures.paths),
+        )  # fmt: skip
+    encoder = open_encoder(checkpoints, config, device, dtype)
+    shapes = encoder.shapes
+    units = units_of("texts", len(texts.ids), config.batch_texts)
+    places = TokenPlaces.of(texts.lengths, units, 2 * shapes.d_local)
+    fitted, columns = fit_record_arrays(said_of(records), config)
+
+    def attributes(failed: Mapping[int, str]) -> dict[str, Any]:
+        return {
+            "dataset": records.dataset,
+            "text_encoder": checkpoints.text.name,
+            "image_encoder": None if checkpoints.image is None else checkpoints.image.name,
+            "shapes": asdict(shapes),
+            "max_tokens": config.max_tokens,
+            "texts_at_max_tokens": texts.cut,
+            "lexical_ngrams": list(config.lexical_ngrams),
+            "record_arrays": columns,
+            "failed_pictures": {pictures.paths[row]: failed[row] for row in sorted(failed)},
+            "reused": reused,
+        }
+
+    return EncodingJob(
+        encoded=[
+            *text_specs(shapes, len(texts.ids), places, config.batch_texts),
+            *image_specs(shapes, len(pictures.paths), config.batch_images),
+        ],
+        arrays={
+            "texts/offsets": places.offsets,
+            **small_arrays(records, texts, pictures, encoder),
+            **fitted,
+        },
+        works={
+            "texts": TextWork(config, encoder, texts, places, tokenizer.pad, reuse).work(),
+            "pictures": PictureWork(
+                config, encoder, pictures, records.image_folder(paths.root), reuse
+            ).work(),
+        },
+        columns=lambda failed: image_arrays(pictures, encoder, failed),
+        attributes=attributes,
+    )

@@ -1,0 +1,159 @@
+"""From token ids and pictures to features. Pure functions, which extraction, linking and the demo's
+nearness share: they know no store, no row of one and no unit of work.
+
+Features are float16 whatever the precision of the forward pass. What is given is encoded in batches
+of consecutive items; a row's last bits depend on its batch, on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cache.errors import MelovError
+from stages.encode.decode import normalised
+from stages.encode.encoders.encoder import Encoder, Pixels, pad_ids
+from stages.encode.encoders.vilt import ViltEncoder
+from stages.encode.pictures import Loaded
+
+
+class NotFiniteError(MelovError):
+    """The encoder's features of one item overflow float16; `place` counts the items from 0."""
+
+    def __init__(self, what: str, place: int) -> None:
+        super().__init__(
+            f"{what} {place}: its features are not finite in float16",
+            "the encoder overflows: --set extract.dtype=float32, or another checkpoint",
+        )
+        self.what, self.place = what, place
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Features of n pictures; those of a picture that did not decode are zero.
+
+    Parameters
+    ----------
+    pooled: global features, float16, shape: (n, d_image).
+    local: patches, float16, shape: (n, n_p, d_patch).
+    reasons: why a picture did not decode, None where it did; length n.
+    """
+
+    pooled: np.ndarray
+    local: np.ndarray
+    reasons: list[str | None]
+
+
+def encode_texts(
+    encoder: Encoder, ids: Sequence[np.ndarray], batch: int, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Global features (n, d_t), and those of all real tokens, text after text (tokens, d_local).
+
+    Parameters
+    ----------
+    ids: token ids of each text, int32, shape: (n_t,).
+    batch: texts that are encoded together, padded to the longest with `pad`.
+
+    Raises
+    ------
+    NotFiniteError: a feature overflows float16.
+    """
+    ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
+    whole = np.empty((len(ids), encoder.shapes.d_t), np.float16)
+    tokens = np.empty((ends[-1] if len(ids) else 0, encoder.shapes.d_local), np.float16)
+    done = 0
+    for lo in range(0, len(ids), batch):
+        padded, mask = pad_ids(ids[lo : lo + batch], pad, encoder.device)
+        pooled, local = encoder.encode_texts(padded, mask)
+        whole[lo : lo + batch] = _half(pooled)
+        real = _half(local[mask.bool()])
+        tokens[done : done + len(real)] = real
+        done += len(real)
+    _require_finite("text", whole, np.arange(1, len(ids) + 1))
+    _require_finite("text", tokens, ends)
+    return whole, tokens
+
+
+def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) -> Pictures:
+    """Features of the pictures of an encoder that takes some.
+
+    Parameters
+    ----------
+    pictures: asked for once, by slices of `batch`, so that they may be decoded meanwhile.
+
+    Raises
+    ------
+    NotFiniteError: a feature overflows float16.
+    """
+    assert encoder.pixels is not None
+    shapes, n = encoder.shapes, len(pictures)
+    whole = np.zeros((n, shapes.d_image), np.float16)
+    patches = np.zeros((n, shapes.n_p, shapes.d_patch), np.float16)
+    reasons: list[str | None] = []
+    for lo in range(0, n, batch):
+        part = pictures[lo : lo + batch]
+        reasons += [picture.reason for picture in part]
+        squares = {lo + i: p.pixels for i, p in enumerate(part) if p.pixels is not None}
+        if not squares:
+            continue
+        rows = list(squares)
+        x = normalised(np.stack(list(squares.values())), encoder.pixels, encoder.device)
+        pooled, local = encoder.encode_images(x)
+        whole[rows], patches[rows] = _half(pooled), _half(local)
+    for values in (whole, patches):
+        _require_finite("picture", values, np.arange(1, n + 1))
+    return Pictures(whole, patches, reasons)
+
+
+def encode_pairs(
+    encoder: ViltEncoder,
+    ids: Sequence[np.ndarray],
+    pictures: Sequence[Loaded | None],
+    batch: int,
+    pad: int,
+) -> tuple[np.ndarray, list[str | None]]:
+    """Joint vectors of n texts each with its picture, float16, shape: (n, d), and why a picture did
+    not decode. A blank stands in for it, and where there is none.
+
+    Raises
+    ------
+    NotFiniteError: a feature overflows float16.
+    """
+    found = np.empty((len(ids), encoder.d), np.float16)
+    reasons: list[str | None] = []
+    for lo in range(0, len(ids), batch):
+        part = pictures[lo : lo + batch]
+        reasons += [None if picture is None else picture.reason for picture in part]
+        padded, mask = pad_ids(ids[lo : lo + batch], pad, encoder.device)
+        squares = _squares_or_blanks(part, encoder.pixels, encoder.device)
+        found[lo : lo + batch] = _half(encoder.encode_pairs(padded, mask, squares))
+    _require_finite("pair", found, np.arange(1, len(ids) + 1))
+    return found, reasons
+
+
+def _squares_or_blanks(
+    part: Sequence[Loaded | None], pixels: Pixels, device: torch.device
+) -> torch.Tensor:
+    """Normalised squares, all zero (the mean colour) where there is no picture."""
+    squares = torch.zeros(len(part), 3, pixels.size, pixels.size, device=device)
+    there = {i: x.pixels for i, x in enumerate(part) if x is not None and x.pixels is not None}
+    if there:
+        stacked = np.stack(list(there.values()))
+        squares[list(there)] = normalised(stacked, pixels, device).to(squares)
+    return squares
+
+
+def _half(x: torch.Tensor) -> np.ndarray:
+    half: np.ndarray = x.to(torch.float16).cpu().numpy()
+    return half
+
+
+def _require_finite(what: str, values: np.ndarray, ends: np.ndarray) -> None:
+    """Item i has the rows of `values` up to ends[i], from where the one before it ends."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = np.argwhere(~finite)[0][0]
+        raise NotFiniteError(what, int(np.searchsorted(ends, row, side="right")))

@@ -1,0 +1,47 @@
+"""Everything that decides what a store of features holds: other fields, other store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cache.fingerprint import Fingerprint
+from stages.config import ExtractConfig
+from stages.encode.encoders.families import Checkpoints
+from stages.encode.record_arrays.registry import RECORD_ARRAYS
+
+FEATURES_VERSION = 3
+"""Raise it with any change of code that moves a feature: no store from before is then taken for
+finished, and no row of one is carried over."""
+
+
+def fingerprint_of(
+    records_digest: str, checkpoints: Checkpoints, config: ExtractConfig, dtype: str
+) -> Fingerprint:
+    """Of the store that these records, encoders and settings make.
+
+    Parameters
+    ----------
+    dtype: precision of the forward pass, not `auto`.
+    """
+    text, image = checkpoints.text, checkpoints.image
+    of_text = text.identity()
+    of_image = None if image is None else of_text if image is text else image.identity()
+    said: dict[str, Any] = {
+        "records": records_digest,
+        "text_encoder": of_text,
+        "image_encoder": of_image,
+        "image_size": None if image is None else _image_size(image.config),
+        "max_tokens": config.max_tokens,
+        "text_pooling": config.text_pooling,
+        "resize": None if image is None else config.resize,
+        "dtype": dtype,
+        "features_version": FEATURES_VERSION,
+    }
+    for array in RECORD_ARRAYS.values():
+        said |= array.fingerprint(config)
+    return Fingerprint(said)
+
+
+def _image_size(config: dict[str, Any]) -> int | None:
+    size: int | None = config.get("vision_config", config).get("image_size")
+    return size
