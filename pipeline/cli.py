@@ -21,6 +21,7 @@ from cache.errors import MelovError
 from stages.config import load_params
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
+from stages.section import known
 
 PARAMS = "params.yaml"
 
@@ -83,9 +84,16 @@ def run_options(function: Callable[..., None]) -> Callable[..., None]:
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The run's seed."
     )(function)
     return click.option(
-        "--variant", type=click.Choice(list(VARIANTS)), default="melov", show_default=True,
-        help="The model: melov, a part of it left out, mimic (nothing repaired), or a baseline.",
+        "--variant", callback=_variant, default="melov", show_default=True, metavar="NAME",
+        help=f"The model, one of {', '.join(VARIANTS)}.",
     )(seeded)  # fmt: skip
+
+
+def _variant(context: click.Context, option: click.Parameter, name: str) -> str:
+    try:
+        return known(name, VARIANTS)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def find_project(start: Path) -> Path:

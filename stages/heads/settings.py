@@ -78,7 +78,7 @@ class HeadsConfig(HeadsSettings):
     d_image: int = 0
     d_patch: int = 0
     n_p: int = 0
-    joint_space: bool = False
+    joint_space: bool
     floor: float = 0.0
 
     @classmethod

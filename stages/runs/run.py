@@ -7,14 +7,12 @@ metrics, ranks = run.evaluate(dataset, params.evaluate)
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -65,16 +63,15 @@ class Run:
         MelovError: no such run, a damaged one, or one of another version of this program.
         """
         try:
-            said = json.loads(folder.config.read_text(encoding="utf-8"))
-            info = RunInfo.model_validate(said)
+            info = RunInfo.model_validate_json(folder.config.read_bytes())
             model = VARIANTS[info.heads.variant].build(info.heads)
             model.load_state_dict(load_file(folder.weights))
         except FileNotFoundError:
             raise MelovError(f"{folder.path}: no trained run", f"run {folder.command}") from None
-        except (ValueError, ValidationError, RuntimeError, SafetensorError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+        except (ValueError, RuntimeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
             raise MelovError(
-                f"{folder.path}: the heads do not fit this version, or are damaged: {first}",
+                f"{folder.path}: the heads do not fit this version, or are damaged: {said}",
                 f"run {folder.command}",
             ) from None
         return cls(folder, info, model.to(device).eval(), device)

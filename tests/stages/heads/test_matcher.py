@@ -18,7 +18,7 @@ UNITS = ("text", "vision", "cross")
 
 def config(units=UNITS, **widths) -> HeadsConfig:
     sizes = {"d_t": D_T, "d_local": D_LOCAL, "d_v": D_V, "d_h": D_H} | widths
-    return HeadsConfig(variant="mimic", units=units, **sizes)
+    return HeadsConfig(variant="mimic", units=units, joint_space=False, **sizes)
 
 
 def make_matcher(units=UNITS, seed=0, **widths) -> Matcher:

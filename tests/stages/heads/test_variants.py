@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stages.heads.variants import VARIANTS
-from tests.stages.heads.test_model import OPTIMIZED, batch, features, make
+from tests.support.small_heads import OPTIMIZED, batch, features, make
 
 OTHERS = [name for name in OPTIMIZED if name != "melov"]
 MISSING = [2, 5]

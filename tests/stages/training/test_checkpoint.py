@@ -71,7 +71,7 @@ def test_a_state_of_another_version_is_reported(state, tmp_path, caplog, monkeyp
     assert "of another version" in caplog.text
 
 
-HEADS = HeadsConfig(variant="melov", units=("text",), d_t=8, d_local=8)
+HEADS = HeadsConfig(variant="melov", units=("text",), d_t=8, d_local=8, joint_space=False)
 
 
 def test_the_digest_depends_on_all_that_it_is_made_from_and_not_on_the_order():

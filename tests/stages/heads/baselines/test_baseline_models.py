@@ -86,7 +86,7 @@ def test_every_entry_builds_its_own_class():
     for name, made in CLASSES.items():
         assert type(make(name)) is made
     for name in VARIANTS.keys() - BASELINES:
-        config = HeadsConfig(variant=name, units=("text",), d_t=10, d_local=8)
+        config = HeadsConfig(variant=name, units=("text",), d_t=10, d_local=8, joint_space=False)
         assert type(config.entry.build(config)) is Melov
 
 
@@ -180,7 +180,7 @@ def test_what_is_said_to_read_no_tokens_reads_none(variant):
 @pytest.mark.parametrize("variant", ["bert", "blink"])
 def test_a_text_bi_encoder_starts_from_the_encoders_own_similarity(variant):
     torch.manual_seed(0)
-    config = HeadsConfig(variant=variant, d_t=10, d_local=8, logit_scale=20.0)
+    config = HeadsConfig(variant=variant, d_t=10, d_local=8, joint_space=False, logit_scale=20.0)
     x = features(1)
     with torch.no_grad():
         found = scores(config.entry.build(config), x, x).total

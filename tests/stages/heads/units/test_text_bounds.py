@@ -15,7 +15,8 @@ H = 6
 
 def unit(seed, spread=1.0):
     torch.manual_seed(seed)
-    text = TextUnit(HeadsConfig(variant="mimic", units=("text",), d_t=5, d_local=7, d_h=H))
+    sizes = {"d_t": 5, "d_local": 7, "d_h": H}
+    text = TextUnit(HeadsConfig(variant="mimic", units=("text",), joint_space=False, **sizes))
     with torch.no_grad():
         for p in text.parameters():
             p.copy_(spread * torch.randn_like(p))

@@ -1,0 +1,133 @@
+"""A matcher unit costs one class, one entry, and its array's class and entry: here one more, which
+compares how many words a mention's sentence and an entity's text have."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cache.reader import FeatureStore
+from stages.encode.record_arrays.registry import RECORD_ARRAYS
+from stages.features.features import Features
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
+from stages.heads.units.registry import UNITS, UnitEntry
+from tests.support.tiny_project import call, own_world, run
+
+UNITS_SET = ["--set", "train.units=[text,length]"]
+
+
+@dataclass(frozen=True)
+class Length:
+    """Logarithm of a text's words over the mean entity's name's, dense (records, 1)."""
+
+    name: ClassVar[str] = "length"
+
+    mean: float
+
+    @classmethod
+    def fit(cls, names: Sequence[str], config: Any) -> "Length":
+        return cls(float(np.mean([len(name.split()) for name in names])))
+
+    def of_entities(self, names: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+        return self._rows(texts)
+
+    def of_mentions(self, words: Sequence[str], sentences: Sequence[str]) -> np.ndarray:
+        return self._rows(sentences)
+
+    def _rows(self, texts: Sequence[str]) -> np.ndarray:
+        lengths = [math.log((1 + len(text.split())) / self.mean) for text in texts]
+        return np.array(lengths, np.float32).reshape(-1, 1)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"mean": np.array([self.mean])}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, np.ndarray], config: Any) -> "Length":
+        return cls(float(arrays["mean"][0]))
+
+    @staticmethod
+    def fingerprint(config: Any) -> dict[str, Any]:
+        return {"length": 1}
+
+
+@dataclass(frozen=True)
+class LengthSide(Side):
+    a: Tensor  # (n, 1)
+
+
+class LengthUnit(nn.Module):
+    """S = -exp(s) |a_m - a_e|."""
+
+    def __init__(self, config: HeadsConfig) -> None:
+        super().__init__()
+        self.s = nn.Parameter(torch.empty(()))
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.s)
+
+    def side(self, x: Features) -> LengthSide:
+        return LengthSide(torch.as_tensor(x.arrays["length"]).to(self.s))
+
+    mention_side = entity_side = side
+
+    def pairs(self, mentions: LengthSide, entities: LengthSide) -> Tensor:
+        return -self.s.exp() * (mentions.a - entities.a.T).abs()
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
+    root = own_world(tmp_path_factory.getbasetemp(), tmp_path / "world")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_one_class_one_entry_and_an_array_go_through_every_command(project, monkeypatch):
+    assert "expected one of text" in call("train", *UNITS_SET).output
+    monkeypatch.setitem(UNITS, "length", UnitEntry(LengthUnit, ("length",)))
+    lacking = call("train", *UNITS_SET)
+    assert "holds no array 'length'" in lacking.output
+    assert "python -m pipeline.extract --dataset tiny --force" in lacking.output
+
+    monkeypatch.setitem(RECORD_ARRAYS, "length", Length)
+    run("extract", "--force")
+    run("graph")
+    store = FeatureStore.open(project / "data/tiny/features.zarr")
+    records = project / "data/tiny/raw"
+    texts = [json.loads(line)["description"] for line in (records / "entities.jsonl").open()]
+    names = [json.loads(line)["name"] for line in (records / "entities.jsonl").open()]
+    fitted = Length.fit(names, None)
+    stored = store["length/entities"]
+    np.testing.assert_allclose(stored.slice(0, 28), fitted.of_entities(names, texts))
+
+    run("train", *UNITS_SET)
+    run("evaluate", *UNITS_SET)
+    folder = project / "runs/tiny/melov-s0"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["heads"]["units"] == ["text", "length"]
+    assert json.loads((folder / "metrics.json").read_text())["test"]["mentions"] == 24
+
+    sentence = "Ada at the river"
+    mention = ["--mention", "Ada", "--sentence", sentence, "--json"]
+    linked = run("link", *mention)
+    best = json.loads(linked)["entities"][0]
+    assert set(best["units"]) == {"text", "length"}
+    entity = [f"E{i}" for i in range(28)].index(best["id"])
+    apart = abs(fitted.of_mentions(["Ada"], [sentence])[0, 0] - stored.slice(0, 28)[entity, 0])
+    (piece,) = (project / "indexes/tiny/melov-s0").glob("*.zarr")
+    index = FeatureStore.open(piece)
+    assert len(index["length/a"]) == 28
+    assert run("link", *mention) == linked  # out of the index
+    scale = -best["units"]["length"] / apart
+    assert 0.2 < scale < 5  # exp(s), which starts from 1
+    for other in json.loads(linked)["entities"]:
+        row = int(other["id"].removeprefix("E"))
+        apart = abs(fitted.of_mentions(["Ada"], [sentence])[0, 0] - stored.slice(0, 28)[row, 0])
+        assert other["units"]["length"] == pytest.approx(-scale * apart, rel=1e-4)

@@ -1,0 +1,70 @@
+"""Small heads, and random features for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from stages.features.features import Features, MentionInput
+from stages.features.neighborhood import limit_neighbors, neighborhood
+from stages.heads.model import Melov
+from stages.heads.settings import HeadsConfig
+from stages.heads.variants import VARIANTS
+
+OPTIMIZED = [name for name, entry in VARIANTS.items() if entry.has_units]
+
+N, N_P = 6, 4
+
+
+def config(variant="melov", **more) -> HeadsConfig:
+    sizes = {"d_t": 10, "d_local": 8, "d_image": 7, "d_patch": 9, "n_p": N_P}
+    small = {"d_v": 6, "d_h": 5, "d_z": 3, "floor": 0.1, "tau_init": 0.3}
+    units = more.pop("units", ("text", "vision", "cross"))
+    return HeadsConfig(variant=variant, units=units, joint_space=False, **sizes, **small, **more)
+
+
+def features(seed, n=N, missing=()) -> Features:
+    """Random ones of n records, those of `missing` without a picture."""
+    rng = torch.Generator().manual_seed(seed)
+    mask = torch.arange(5) < torch.randint(1, 6, (n, 1), generator=rng)
+    has = torch.ones(n, dtype=torch.bool)
+    has[list(missing)] = False
+    return Features(
+        text_global=torch.randn(n, 10, generator=rng),
+        text_local=torch.randn(n, 5, 8, generator=rng) * mask[..., None],
+        text_mask=mask,
+        has_image=has,
+        image_global=torch.randn(n, 7, generator=rng) * has[:, None],
+        image_local=torch.randn(n, N_P, 9, generator=rng) * has[:, None, None],
+    )
+
+
+def graph() -> sp.csr_array:
+    a = np.eye(N, dtype=np.float32)
+    a[0, 1] = a[1, 0] = 0.8
+    a[2, 3] = a[3, 2] = 0.6
+    a[1, 2] = a[2, 1] = 0.2  # below τ
+    return limit_neighbors(sp.csr_array(a), 0)
+
+
+def batch(model: Melov, x: Features, rows=None) -> MentionInput:
+    rows = np.arange(len(x)) if rows is None else np.asarray(rows)
+    picked = {
+        name: value[rows] for name, value in vars(x).items() if isinstance(value, torch.Tensor)
+    }
+    mine = replace(x, **picked)
+    if not model.config.uses_graph:
+        return MentionInput(mine)
+    found = neighborhood(graph(), rows, model.config.gcn_layers)
+    nodes = torch.from_numpy(found.nodes)
+    return MentionInput(
+        mine, found, x.image_global[nodes], x.image_local[nodes], x.has_image[nodes]
+    )
+
+
+def make(variant="melov", **more) -> Melov:
+    torch.manual_seed(0)
+    return Melov(config(variant, **more))
