@@ -1,4 +1,4 @@
-"""From a picture's bytes to the square of pixels that the encoder takes.
+"""From a picture's file to the square of pixels that the encoder takes.
 
 Every failure is a `PictureError` with a short reason: extraction marks the row, counts and lists
 it. No picture is ever replaced by a black one.
@@ -6,17 +6,21 @@ it. No picture is ever replaced by a black one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from cache.errors import MelovError
 from stages.encode.encoders.encoder import Pixels
 
 # Decoded pixels at most; Pillow's own limit warns at this size and raises at twice of it.
@@ -31,6 +35,14 @@ _DAMAGED = (
 
 class PictureError(Exception):
     """Why a picture cannot be encoded: corrupt, truncated, too large, empty."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A decoded picture, uint8 (size, size, 3), or the reason why there is none."""
+
+    pixels: np.ndarray | None
+    reason: str | None = None
 
 
 def decode(data: bytes, size: int, resize: str) -> np.ndarray:
@@ -64,6 +76,30 @@ def decode(data: bytes, size: int, resize: str) -> np.ndarray:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         kind = "truncated" if "truncated" in reason else "corrupt"
         raise PictureError(f"{kind}: {reason}") from None
+
+
+def read_picture(root: Path, path: str, key: str) -> bytes:
+    """A picture's file, checked against the key of the records.
+
+    Raises
+    ------
+    MelovError: the file is not the one that `prepare` saw.
+    """
+    try:
+        data = (root / path).read_bytes()
+    except OSError as error:
+        raise _changed(root / path, error.strerror or str(error)) from None
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != key:
+        raise _changed(root / path, "other bytes")
+    return data
+
+
+def decode_picture(data: bytes, pixels: Pixels, resize: str) -> Loaded:
+    """The encoder's square, or why there is none."""
+    try:
+        return Loaded(decode(data, pixels.size, resize))
+    except PictureError as error:
+        return Loaded(None, str(error))
 
 
 @contextmanager
@@ -104,3 +140,10 @@ def _square(picture: Image.Image, size: int, resize: str) -> Image.Image:
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
     return picture.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _changed(path: Path, how: str) -> MelovError:
+    return MelovError(
+        f"{path}: changed since the records were made ({how})",
+        "run python -m pipeline.prepare for this data set again",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
 from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
+from stages.encode.decode import Loaded, decode_picture, read_picture
 from stages.encode.encoders.encoder import Encoder
 from stages.encode.encoders.families import Checkpoints, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.job import EncodingJob
-from stages.encode.pictures import Loaded, decode_picture, read_picture
 from stages.encode.plan import (
     PicturePlan,
     TextPlan,
@@ -153,21 +153,6 @@ def feature_job(
     units = units_of("texts", len(texts.ids), config.batch_texts)
     places = TokenPlaces.of(texts.lengths, units, 2 * shapes.d_local)
     fitted, columns = fit_record_arrays(said_of(records), config)
-
-    def attributes(failed: Mapping[int, str]) -> dict[str, Any]:
-        return {
-            "dataset": records.dataset,
-            "text_encoder": checkpoints.text.name,
-            "image_encoder": None if checkpoints.image is None else checkpoints.image.name,
-            "shapes": asdict(shapes),
-            "max_tokens": config.max_tokens,
-            "texts_at_max_tokens": texts.cut,
-            "lexical_ngrams": list(config.lexical_ngrams),
-            "record_arrays": columns,
-            "failed_pictures": {pictures.paths[row]: failed[row] for row in sorted(failed)},
-            "reused": reused,
-        }
-
     return EncodingJob(
         encoded=[
             *text_specs(shapes, len(texts.ids), places, config.batch_texts),
@@ -185,5 +170,16 @@ def feature_job(
             ).work(),
         },
         columns=lambda failed: image_arrays(pictures, encoder, failed),
-        attributes=attributes,
+        pictures=pictures.paths,
+        attributes={
+            "dataset": records.dataset,
+            "text_encoder": checkpoints.text.name,
+            "image_encoder": None if checkpoints.image is None else checkpoints.image.name,
+            "shapes": asdict(shapes),
+            "max_tokens": config.max_tokens,
+            "texts_at_max_tokens": texts.cut,
+            "lexical_ngrams": list(config.lexical_ngrams),
+            "record_arrays": columns,
+            "reused": reused,
+        },
     )

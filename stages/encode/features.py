@@ -14,21 +14,9 @@ import numpy as np
 import torch
 
 from cache.errors import MelovError
-from stages.encode.decode import normalised
+from stages.encode.decode import Loaded, normalised
 from stages.encode.encoders.encoder import Encoder, Pixels, pad_ids
 from stages.encode.encoders.vilt import ViltEncoder
-from stages.encode.pictures import Loaded
-
-
-class NotFiniteError(MelovError):
-    """The encoder's features of one item overflow float16; `place` counts the items from 0."""
-
-    def __init__(self, what: str, place: int) -> None:
-        super().__init__(
-            f"{what} {place}: its features are not finite in float16",
-            "the encoder overflows: --set extract.dtype=float32, or another checkpoint",
-        )
-        self.what, self.place = what, place
 
 
 @dataclass(frozen=True)
@@ -59,21 +47,18 @@ def encode_texts(
 
     Raises
     ------
-    NotFiniteError: a feature overflows float16.
+    MelovError: a feature overflows float16.
     """
-    ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
     whole = np.empty((len(ids), encoder.shapes.d_t), np.float16)
-    tokens = np.empty((ends[-1] if len(ids) else 0, encoder.shapes.d_local), np.float16)
+    tokens = np.empty((sum(map(len, ids)), encoder.shapes.d_local), np.float16)
     done = 0
     for lo in range(0, len(ids), batch):
         padded, mask = pad_ids(ids[lo : lo + batch], pad, encoder.device)
         pooled, local = encoder.encode_texts(padded, mask)
-        whole[lo : lo + batch] = _half(pooled)
-        real = _half(local[mask.bool()])
+        whole[lo : lo + batch] = _half(pooled, "a text")
+        real = _half(local[mask.bool()], "a text")
         tokens[done : done + len(real)] = real
         done += len(real)
-    _require_finite("text", whole, np.arange(1, len(ids) + 1))
-    _require_finite("text", tokens, ends)
     return whole, tokens
 
 
@@ -86,7 +71,7 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) ->
 
     Raises
     ------
-    NotFiniteError: a feature overflows float16.
+    MelovError: a feature overflows float16.
     """
     assert encoder.pixels is not None
     shapes, n = encoder.shapes, len(pictures)
@@ -102,9 +87,7 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) ->
         rows = list(squares)
         x = normalised(np.stack(list(squares.values())), encoder.pixels, encoder.device)
         pooled, local = encoder.encode_images(x)
-        whole[rows], patches[rows] = _half(pooled), _half(local)
-    for values in (whole, patches):
-        _require_finite("picture", values, np.arange(1, n + 1))
+        whole[rows], patches[rows] = _half(pooled, "a picture"), _half(local, "a picture")
     return Pictures(whole, patches, reasons)
 
 
@@ -120,7 +103,7 @@ def encode_pairs(
 
     Raises
     ------
-    NotFiniteError: a feature overflows float16.
+    MelovError: a feature overflows float16.
     """
     found = np.empty((len(ids), encoder.d), np.float16)
     reasons: list[str | None] = []
@@ -129,8 +112,8 @@ def encode_pairs(
         reasons += [None if picture is None else picture.reason for picture in part]
         padded, mask = pad_ids(ids[lo : lo + batch], pad, encoder.device)
         squares = _squares_or_blanks(part, encoder.pixels, encoder.device)
-        found[lo : lo + batch] = _half(encoder.encode_pairs(padded, mask, squares))
-    _require_finite("pair", found, np.arange(1, len(ids) + 1))
+        joint = encoder.encode_pairs(padded, mask, squares)
+        found[lo : lo + batch] = _half(joint, "a pair")
     return found, reasons
 
 
@@ -146,14 +129,11 @@ def _squares_or_blanks(
     return squares
 
 
-def _half(x: torch.Tensor) -> np.ndarray:
+def _half(x: torch.Tensor, what: str) -> np.ndarray:
     half: np.ndarray = x.to(torch.float16).cpu().numpy()
+    if not np.isfinite(half).all():
+        raise MelovError(
+            f"features of {what} are not finite in float16",
+            "the encoder overflows: --set extract.dtype=float32, or another checkpoint",
+        )
     return half
-
-
-def _require_finite(what: str, values: np.ndarray, ends: np.ndarray) -> None:
-    """Item i has the rows of `values` up to ends[i], from where the one before it ends."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = np.argwhere(~finite)[0][0]
-        raise NotFiniteError(what, int(np.searchsorted(ends, row, side="right")))

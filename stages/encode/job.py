@@ -7,7 +7,7 @@ may run the same job at once: each does the units that no ledger has, and one of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +36,18 @@ class EncodingJob:
     encoded: specs of the arrays that units of work write.
     arrays: small ones that are there before an encoder runs.
     works: by the kind of their units.
-    columns: the small arrays, and `attributes` the JSON, that depend on which pictures did not
-        decode: called with the reason by the picture's row.
+    columns: the small arrays that depend on which pictures did not decode; called with the reason
+        by the picture's row.
+    pictures: the pictures' paths by row.
+    attributes: of the store; it gets `failed_pictures`, path to reason, besides.
     """
 
     encoded: list[ArraySpec]
     arrays: Mapping[str, np.ndarray]
     works: Mapping[str, Work[Any]]
     columns: Callable[[Mapping[int, str]], Mapping[str, np.ndarray]]
-    attributes: Callable[[Mapping[int, str]], dict[str, Any]]
+    pictures: Sequence[str]
+    attributes: Mapping[str, Any]
 
     @property
     def specs(self) -> list[ArraySpec]:
@@ -52,12 +55,7 @@ class EncodingJob:
         return [*self.encoded, *specs_of(self.arrays), *specs_of(self.columns({}))]
 
     def run(self, build: Build, threads: int) -> dict[str, Any]:
-        """Write everything that no process has written yet; returns timings by kind.
-
-        Raises
-        ------
-        NotFiniteError: a feature overflows float16; the row of the store is named.
-        """
+        """Write everything that no process has written yet; returns timings by kind."""
         _write_whole(build, FIRST, self.arrays)
         timings = {}
         with quiet_pillow():
@@ -68,7 +66,8 @@ class EncodingJob:
 
     def finish(self, build: Build) -> dict[str, Any]:
         """Move the store into place; returns its attributes."""
-        attributes = self.attributes(self._failed(build))
+        failed = {self.pictures[row]: why for row, why in sorted(self._failed(build).items())}
+        attributes = {**self.attributes, "failed_pictures": failed}
         build.finish([FIRST, *self._units, LAST], attributes)
         return attributes
 

@@ -7,8 +7,9 @@ are no tokens. So whatever reads a text encoder's global features reads these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,93 @@ from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device, resolve_dtype
 from stages.encode.arrays import text_specs
+from stages.encode.decode import Loaded, decode_picture, read_picture
 from stages.encode.encoders.checkpoint import Checkpoint, find_checkpoint
 from stages.encode.encoders.encoder import Shapes
 from stages.encode.encoders.vilt import ViltEncoder, require_vilt
+from stages.encode.features import encode_pairs
 from stages.encode.job import EncodingJob
-from stages.encode.pairs import PairWork, plan_pairs
-from stages.encode.plan import plan_pictures, plan_texts, texts_of
+from stages.encode.plan import GROUPS, PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
+from stages.encode.schedule import Work
 from stages.encode.tokens import Tokenizer
-from stages.encode.units import TokenPlaces
+from stages.encode.units import Encoded, TokenPlaces, WorkUnit, units_of
 from stages.paths import DatasetPaths
 
 JOINT_VERSION = 2
 """Raise it with any change of code that moves a joint vector."""
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """Distinct pairs, sorted by text (and so by length), then by picture.
+
+    Parameters
+    ----------
+    text, picture: rows of the text plan and of the picture plan, shape: (pairs,); picture is -1
+        where there is none.
+    rows: group -> int32 (records,), each record's pair.
+    """
+
+    texts: TextPlan
+    pictures: PicturePlan
+    text: np.ndarray
+    picture: np.ndarray
+    rows: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def plan_pairs(texts: TextPlan, pictures: PicturePlan) -> PairPlan:
+    wide = len(pictures.paths) + 1
+    codes = [texts.rows[g].astype(np.int64) * wide + pictures.rows[g] + 1 for g in GROUPS]
+    distinct, pair = np.unique(np.concatenate(codes), return_inverse=True)
+    parts = np.split(pair.astype(np.int32), np.cumsum([len(code) for code in codes])[:-1])
+    rows = dict(zip(GROUPS, parts, strict=True))
+    return PairPlan(texts, pictures, distinct // wide, distinct % wide - 1, rows)
+
+
+@dataclass(frozen=True)
+class PairWork:
+    """Distinct pairs, the pictures' files below `root`; a unit's note has the row of each picture
+    that did not decode, with the reason."""
+
+    config: ExtractConfig
+    encoder: ViltEncoder
+    plan: PairPlan
+    root: Path
+    pad: int
+
+    def work(self) -> Work[Any]:
+        return Work(
+            units_of("pairs", len(self.plan), self.config.batch_images),
+            self.encode,
+            "pairs",
+            read=self.read,
+            decode=self.decode,
+            ahead=self.encoder.device.type != "cpu",
+        )
+
+    def encode(self, unit: WorkUnit, loaded: Sequence[Loaded | None]) -> Encoded:
+        ids = [self.plan.texts.ids[row] for row in self.plan.text[unit.lo : unit.hi]]
+        joint, reasons = encode_pairs(self.encoder, ids, loaded, self.config.batch_images, self.pad)
+        pictures = self.plan.picture[unit.lo : unit.hi].tolist()
+        failed = [
+            [row, reason]
+            for row, reason in zip(pictures, reasons, strict=True)
+            if reason is not None
+        ]
+        return Encoded([("texts/global", unit.lo, joint)], failed)
+
+    def read(self, pair: int) -> bytes | None:
+        """The pair's picture, None where it has none."""
+        row, pictures = int(self.plan.picture[pair]), self.plan.pictures
+        return None if row < 0 else read_picture(self.root, pictures.paths[row], pictures.keys[row])
+
+    def decode(self, data: bytes | None) -> Loaded | None:
+        if data is None:
+            return None
+        return decode_picture(data, self.encoder.pixels, self.config.resize)
 
 
 def extract_joint(
@@ -96,22 +172,6 @@ def _joint_job(
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
     plan = plan_pairs(texts, plan_pictures(records, encode=True))
     shapes = Shapes(d_t=encoder.d, d_local=encoder.d, d_image=0, d_patch=0, n_p=0)
-
-    def attributes(failed: Mapping[int, str]) -> dict[str, Any]:
-        return {
-            "dataset": records.dataset,
-            "joint_encoder": checkpoint.name,
-            "text_encoder": checkpoint.name,
-            "image_encoder": None,
-            "shapes": asdict(shapes),
-            "max_tokens": config.max_tokens,
-            "texts_at_max_tokens": texts.cut,
-            "without_picture": {
-                group: int((plan.picture[rows] < 0).sum()) for group, rows in plan.rows.items()
-            },
-            "failed_pictures": {plan.pictures.paths[row]: failed[row] for row in sorted(failed)},
-        }
-
     return EncodingJob(
         encoded=text_specs(shapes, len(plan), TokenPlaces.of((), (), 1), config.batch_images),
         arrays={
@@ -126,5 +186,17 @@ def _joint_job(
         columns=lambda _: {
             f"{group}/image": np.full(len(rows), -1, np.int32) for group, rows in plan.rows.items()
         },
-        attributes=attributes,
+        pictures=plan.pictures.paths,
+        attributes={
+            "dataset": records.dataset,
+            "joint_encoder": checkpoint.name,
+            "text_encoder": checkpoint.name,
+            "image_encoder": None,
+            "shapes": asdict(shapes),
+            "max_tokens": config.max_tokens,
+            "texts_at_max_tokens": texts.cut,
+            "without_picture": {
+                group: int((plan.picture[rows] < 0).sum()) for group, rows in plan.rows.items()
+            },
+        },
     )

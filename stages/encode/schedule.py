@@ -16,7 +16,6 @@ from typing import Any, Generic, TypeVar, overload
 
 from tqdm import tqdm
 
-from stages.encode.features import NotFiniteError
 from stages.encode.units import Encoded, Walk, WorkUnit
 
 Item = TypeVar("Item")
@@ -118,12 +117,7 @@ def run_units(
     threads: int,
     bar: tqdm[Any],
 ) -> Timing:
-    """Encode and write every unit of the walk; the first error stops all and is raised.
-
-    Raises
-    ------
-    NotFiniteError: with the item's row of the store in place of its place in the unit.
-    """
+    """Encode and write every unit of the walk; the first error stops all and is raised."""
     timing = Timing()
     readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -140,10 +134,7 @@ def run_units(
             if walk.is_done(unit):  # by another process, since it was taken
                 items.cancel()
             else:
-                try:
-                    encoded = work.encode(unit, items)
-                except NotFiniteError as error:
-                    raise NotFiniteError(error.what, work.rows(unit)[error.place]) from None
+                encoded = work.encode(unit, items)
                 items.require_all()
                 computed = time.perf_counter()
                 if writing is not None:

@@ -14,12 +14,11 @@ import numpy as np
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.device import DTYPES, resolve_device
-from stages.encode.decode import quiet_pillow
+from stages.encode.decode import Loaded, decode_picture, quiet_pillow
 from stages.encode.encoders.encoder import Encoder, Pixels
 from stages.encode.encoders.families import find_checkpoints, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.fingerprint import fingerprint_of
-from stages.encode.pictures import Loaded, decode_picture
 from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures

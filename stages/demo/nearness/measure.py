@@ -22,9 +22,8 @@ from stages.demo.nearness.cosines import Near, against_clean, another
 from stages.demo.world.clean import CleanPicture, clean_pictures
 from stages.demo.world.mentions import IMAGE_KINDS
 from stages.device import heads_device
-from stages.encode.decode import decode
+from stages.encode.decode import Loaded, decode
 from stages.encode.features import encode_pictures
-from stages.encode.pictures import Loaded
 from stages.features.batches import MentionInputs
 from stages.heads.model import Melov
 from stages.heads.projection import project

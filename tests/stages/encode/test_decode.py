@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, features
 
 from cache.errors import MelovError
-from stages.encode.decode import PictureError, decode, quiet_pillow
-from stages.encode.pictures import read_picture
+from stages.encode.decode import PictureError, decode, quiet_pillow, read_picture
 from tests.support.small_project import picture_bytes, random_picture
 
 RED, WHITE = [255, 0, 0], [255, 255, 255]

@@ -7,11 +7,10 @@ import torch
 from transformers import CLIPModel, CLIPVisionModel, ViTModel
 
 from cache.errors import MelovError
-from stages.encode.decode import normalised
+from stages.encode.decode import Loaded, normalised
 from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
 from stages.encode.encoders.encoder import Encoder, Pixels, pixels_of
 from stages.encode.features import encode_pictures
-from stages.encode.pictures import Loaded
 from tests.support.small_project import NORMALISATION, random_picture
 
 Open = Callable[..., Encoder]
@@ -120,9 +119,7 @@ def test_failed_pictures_keep_their_rows_and_move_no_other(clip: Path, opened: O
         np.testing.assert_allclose(patches[i], local[0].numpy(), atol=4e-3)
 
 
-def test_an_overflow_in_float16_is_told_by_its_place(
-    clip: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_overflow_in_float16_is_told(clip: Path, opened: Open, monkeypatch: pytest.MonkeyPatch):
     encoder = opened(clip)
     real = encoder.encode_images
 
@@ -134,6 +131,6 @@ def test_an_overflow_in_float16_is_told_by_its_place(
 
     monkeypatch.setattr(encoder, "encode_images", overflowing)
     loaded = [Loaded(picture) for picture in squares(3, 32)]
-    with pytest.raises(MelovError, match=r"picture 1: its features are not finite") as found:
+    with pytest.raises(MelovError, match="features of a picture are not finite") as found:
         encode_pictures(encoder, loaded, batch=8)
     assert "extract.dtype=float32" in str(found.value)

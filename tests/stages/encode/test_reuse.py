@@ -13,7 +13,7 @@ from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
-from stages.encode import feature_job, pictures
+from stages.encode import decode, feature_job
 from stages.encode.arrays import specs_of
 from stages.encode.decode import PictureError
 from stages.encode.extract import extract
@@ -226,7 +226,7 @@ def test_a_picture_that_failed_is_tried_again(
     made: DatasetPaths, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     paths = write_project(tmp_path / "failing", clip)
-    real = pictures.decode
+    real = decode.decode
 
     def failing(data: bytes, *rest: Any) -> np.ndarray:
         if data == (paths.raw / "7.png").read_bytes():
@@ -234,7 +234,7 @@ def test_a_picture_that_failed_is_tried_again(
         return real(data, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "decode", failing)
+        patch.setattr(decode, "decode", failing)
         extract(paths, config_of(paths))
     assert FeatureStore.open(paths.store).attributes["failed_pictures"]["7.png"]
     add_entities(paths)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from stages.encode.features import NotFiniteError
 from stages.encode.schedule import Work, run_units
 from stages.encode.units import Encoded, Walk, WorkUnit, units_of
 from stages.progress import progress
@@ -128,12 +127,3 @@ def test_a_unit_that_another_process_does_meanwhile_is_passed_over():
     assert written == [0, 16, 24]
     assert timing.rows == 24
     assert bar.n == 32
-
-
-def test_an_overflow_is_told_by_its_row_of_the_store():
-    def encode(unit: WorkUnit, _: Any) -> Encoded:
-        raise NotFiniteError("text", 2)
-
-    work = Work(UNITS[1:2], encode, "rows", rows=lambda unit: [9, 12, 15])
-    with pytest.raises(NotFiniteError, match="text 15: its features are not finite"):
-        run(work, _never)

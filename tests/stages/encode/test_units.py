@@ -64,7 +64,7 @@ def test_unused_rows_are_zeros_after_the_tokens():
     units = units_of("texts", 20, 1)
     places = TokenPlaces.of([5] * 20, units, 2)
     tokens = np.ones((40, 3), np.float16)
-    assert places.chunk_rows == 5
+    assert places.chunk_rows == 5  # ceil(100 tokens / 7 / 3 units)
     start, rows = places.filled(units[1], tokens)
     assert (start, len(rows)) == (40, 40)
     places = TokenPlaces.of([5] * 18, units_of("texts", 18, 1), 2)  # the last unit has two texts
