@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from stages.encode.plan import (
 )
 from stages.encode.record_arrays.registry import fit_record_arrays
 from stages.encode.reuse import Reuse
-from stages.encode.schedule import Work
+from stages.encode.schedule import Work, every_row
 from stages.encode.tokens import Tokenizer
 from stages.encode.units import Encoded, TokenPlaces, WorkUnit, units_of
 from stages.paths import DatasetPaths
@@ -37,81 +37,61 @@ from stages.paths import DatasetPaths
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TextWork:
+def text_work(
+    config: ExtractConfig,
+    encoder: Encoder,
+    plan: TextPlan,
+    places: TokenPlaces,
+    pad: int,
+    reuse: Reuse | None,
+) -> Work[Any]:
     """Distinct texts; `pad` is the token id that fills a batch's shorter ones."""
+    rows = every_row if reuse is None else reuse.fresh
 
-    config: ExtractConfig
-    encoder: Encoder
-    plan: TextPlan
-    places: TokenPlaces
-    pad: int
-    reuse: Reuse | None
-
-    def work(self) -> Work[Any]:
-        return Work(list(self.places.spans), self.encode, "tokens", self.tokens, self.rows)
-
-    def encode(self, unit: WorkUnit, _: Any) -> Encoded:
-        ids = [self.plan.ids[row] for row in self.rows(unit)]
-        pooled, tokens = encode_texts(self.encoder, ids, self.config.batch_texts, self.pad)
-        if self.reuse is not None:
-            lengths = self.plan.lengths[unit.lo : unit.hi]
-            pooled, tokens = self.reuse.texts(unit, pooled, tokens, lengths)
-        start, local = self.places.filled(unit, tokens)
+    def encode(unit: WorkUnit, _: Any) -> Encoded:
+        ids = [plan.ids[row] for row in rows(unit)]
+        pooled, tokens = encode_texts(encoder, ids, config.batch_texts, pad)
+        if reuse is not None:
+            lengths = plan.lengths[unit.lo : unit.hi]
+            pooled, tokens = reuse.texts(unit, pooled, tokens, lengths)
+        start, local = places.filled(unit, tokens)
         return Encoded([("texts/global", unit.lo, pooled), ("texts/local", start, local)])
 
-    def rows(self, unit: WorkUnit) -> Sequence[int]:
-        return _fresh(self.reuse, unit)
+    def tokens_of(unit: WorkUnit) -> int:
+        return int(places.offsets[unit.hi - 1, 1] - places.offsets[unit.lo, 0])
 
-    def tokens(self, unit: WorkUnit) -> int:
-        return int(self.places.offsets[unit.hi - 1, 1] - self.places.offsets[unit.lo, 0])
+    return Work(list(places.spans), encode, "tokens", size=tokens_of, rows=rows)
 
 
-@dataclass(frozen=True)
-class PictureWork:
+def picture_work(
+    config: ExtractConfig, encoder: Encoder, plan: PicturePlan, root: Path, reuse: Reuse | None
+) -> Work[Any]:
     """Distinct pictures, in files below `root`; a unit's note has the row of each that did not
     decode, with the reason."""
+    pixels, rows = encoder.pixels, every_row if reuse is None else reuse.fresh
 
-    config: ExtractConfig
-    encoder: Encoder
-    plan: PicturePlan
-    root: Path
-    reuse: Reuse | None
-
-    def work(self) -> Work[Any]:
-        return Work(
-            units_of("pictures", len(self.plan.paths), self.config.batch_images),
-            self.encode,
-            "pictures",
-            rows=self.rows,
-            read=self.read,
-            decode=self.decode,
-            ahead=self.encoder.device.type != "cpu",
-        )
-
-    def encode(self, unit: WorkUnit, loaded: Sequence[Loaded]) -> Encoded:
-        found = encode_pictures(self.encoder, loaded, self.config.batch_images)
+    def encode(unit: WorkUnit, loaded: Sequence[Loaded]) -> Encoded:
+        found = encode_pictures(encoder, loaded, config.batch_images)
         parts = []
         for name, values in (("images/global", found.pooled), ("images/local", found.local)):
-            whole = values if self.reuse is None else self.reuse.pictures(unit, name, values)
+            whole = values if reuse is None else reuse.pictures(unit, name, values)
             parts.append((name, unit.lo, whole))
-        reasons = zip(self.rows(unit), found.reasons, strict=True)
+        reasons = zip(rows(unit), found.reasons, strict=True)
         return Encoded(parts, [[row, reason] for row, reason in reasons if reason is not None])
 
-    def rows(self, unit: WorkUnit) -> Sequence[int]:
-        return _fresh(self.reuse, unit)
+    def decode(data: bytes) -> Loaded:
+        assert pixels is not None
+        return decode_picture(data, pixels, config.resize)
 
-    def read(self, row: int) -> bytes:
-        return read_picture(self.root, self.plan.paths[row], self.plan.keys[row])
-
-    def decode(self, data: bytes) -> Loaded:
-        assert self.encoder.pixels is not None
-        return decode_picture(data, self.encoder.pixels, self.config.resize)
-
-
-def _fresh(reuse: Reuse | None, unit: WorkUnit) -> Sequence[int]:
-    """Rows of the unit that no older store has."""
-    return range(unit.lo, unit.hi) if reuse is None else reuse.fresh(unit)
+    return Work(
+        units_of("pictures", len(plan.paths), config.batch_images),
+        encode,
+        "pictures",
+        rows=rows,
+        read=lambda row: read_picture(root, plan.paths[row], plan.keys[row]),
+        decode=decode,
+        ahead=encoder.device.type != "cpu",
+    )
 
 
 def feature_job(
@@ -164,10 +144,10 @@ def feature_job(
             **fitted,
         },
         works={
-            "texts": TextWork(config, encoder, texts, places, tokenizer.pad, reuse).work(),
-            "pictures": PictureWork(
+            "texts": text_work(config, encoder, texts, places, tokenizer.pad, reuse),
+            "pictures": picture_work(
                 config, encoder, pictures, records.image_folder(paths.root), reuse
-            ).work(),
+            ),
         },
         columns=lambda failed: image_arrays(pictures, encoder, failed),
         pictures=pictures.paths,

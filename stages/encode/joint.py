@@ -67,47 +67,30 @@ def plan_pairs(texts: TextPlan, pictures: PicturePlan) -> PairPlan:
     return PairPlan(texts, pictures, distinct // wide, distinct % wide - 1, rows)
 
 
-@dataclass(frozen=True)
-class PairWork:
+def pair_work(
+    config: ExtractConfig, encoder: ViltEncoder, plan: PairPlan, root: Path, pad: int
+) -> Work[Any]:
     """Distinct pairs, the pictures' files below `root`; a unit's note has the row of each picture
     that did not decode, with the reason."""
 
-    config: ExtractConfig
-    encoder: ViltEncoder
-    plan: PairPlan
-    root: Path
-    pad: int
+    def read(pair: int) -> bytes | None:
+        row, pictures = int(plan.picture[pair]), plan.pictures
+        return None if row < 0 else read_picture(root, pictures.paths[row], pictures.keys[row])
 
-    def work(self) -> Work[Any]:
-        return Work(
-            units_of("pairs", len(self.plan), self.config.batch_images),
-            self.encode,
-            "pairs",
-            read=self.read,
-            decode=self.decode,
-            ahead=self.encoder.device.type != "cpu",
-        )
+    def decode(data: bytes | None) -> Loaded | None:
+        return None if data is None else decode_picture(data, encoder.pixels, config.resize)
 
-    def encode(self, unit: WorkUnit, loaded: Sequence[Loaded | None]) -> Encoded:
-        ids = [self.plan.texts.ids[row] for row in self.plan.text[unit.lo : unit.hi]]
-        joint, reasons = encode_pairs(self.encoder, ids, loaded, self.config.batch_images, self.pad)
-        pictures = self.plan.picture[unit.lo : unit.hi].tolist()
-        failed = [
-            [row, reason]
-            for row, reason in zip(pictures, reasons, strict=True)
-            if reason is not None
-        ]
-        return Encoded([("texts/global", unit.lo, joint)], failed)
+    def encode(unit: WorkUnit, loaded: Sequence[Loaded | None]) -> Encoded:
+        ids = [plan.texts.ids[row] for row in plan.text[unit.lo : unit.hi]]
+        joint, reasons = encode_pairs(encoder, ids, loaded, config.batch_images, pad)
+        rows = plan.picture[unit.lo : unit.hi].tolist()
+        failed = zip(rows, reasons, strict=True)
+        note = [[row, reason] for row, reason in failed if reason is not None]
+        return Encoded([("texts/global", unit.lo, joint)], note)
 
-    def read(self, pair: int) -> bytes | None:
-        """The pair's picture, None where it has none."""
-        row, pictures = int(self.plan.picture[pair]), self.plan.pictures
-        return None if row < 0 else read_picture(self.root, pictures.paths[row], pictures.keys[row])
-
-    def decode(self, data: bytes | None) -> Loaded | None:
-        if data is None:
-            return None
-        return decode_picture(data, self.encoder.pixels, self.config.resize)
+    units = units_of("pairs", len(plan), config.batch_images)
+    ahead = encoder.device.type != "cpu"
+    return Work(units, encode, "pairs", read=read, decode=decode, ahead=ahead)
 
 
 def extract_joint(
@@ -179,9 +162,9 @@ def _joint_job(
             **{f"{group}/text": rows for group, rows in plan.rows.items()},
         },
         works={
-            "pairs": PairWork(
+            "pairs": pair_work(
                 config, encoder, plan, records.image_folder(paths.root), tokenizer.pad
-            ).work()
+            )
         },
         columns=lambda _: {
             f"{group}/image": np.full(len(rows), -1, np.int32) for group, rows in plan.rows.items()

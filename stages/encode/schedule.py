@@ -89,6 +89,10 @@ class Ahead(Sequence[Item]):
             future.result()
 
 
+def every_row(unit: WorkUnit) -> Sequence[int]:
+    return range(unit.lo, unit.hi)
+
+
 @dataclass(frozen=True)
 class Work(Generic[Item]):
     """Units of one kind: how an item is read and decoded, and a unit encoded.
@@ -104,7 +108,7 @@ class Work(Generic[Item]):
     encode: Callable[[WorkUnit, Sequence[Item]], Encoded]
     counted: str
     size: Callable[[WorkUnit], int] = lambda unit: unit.rows
-    rows: Callable[[WorkUnit], Sequence[int]] = lambda unit: range(unit.lo, unit.hi)
+    rows: Callable[[WorkUnit], Sequence[int]] = every_row
     read: Callable[[int], Any] | None = None
     decode: Callable[[Any], Item] | None = None
     ahead: bool = False
