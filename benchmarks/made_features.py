@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.strings import pack_strings
-from cache.writer import StoreWriter
 from stages.datasets.records import Records
 from stages.encode.encoders.encoder import Shapes
 from stages.encode.layout import feature_specs, specs_of
@@ -121,14 +121,6 @@ def write_store(
     specs = feature_specs(
         SHAPES, len(features.lengths), int(features.offsets[-1]), len(features.image_global)
     )
-    work = paths.partial / fingerprint.digest
-    writer = StoreWriter.open(work, fingerprint, [*specs, *specs_of(small)])
-    names = []
-    for name, parts in _units(features):
-        names.append(name)
-        if not writer.done(name):
-            writer.write(name, parts)
-    writer.write("records", [(name, 0, array) for name, array in small.items()])
     attributes = {
         "dataset": paths.dataset,
         "text_encoder": "made",
@@ -137,7 +129,15 @@ def write_store(
         "max_tokens": MAX_TOKENS,
         "lexical_ngrams": list(NGRAMS),
     }
-    writer.finish(paths.store, [*names, "records"], attributes)
+    every = [*specs, *specs_of(small)]
+    with building(paths.store, paths.partial, fingerprint.digest, fingerprint, every) as build:
+        names = []
+        for name, parts in _units(features):
+            names.append(name)
+            if not build.done(name):
+                build.write(name, parts)
+        build.write("records", [(name, 0, array) for name, array in small.items()])
+        build.finish([*names, "records"], attributes)
 
 
 def _units(f: MadeFeatures) -> Iterator[tuple[str, list[tuple[str, int, np.ndarray]]]]:
