@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.strings import pack_strings
-from cache.writer import StoreWriter
+from stages.config import ExtractConfig
 from stages.datasets.records import Records
+from stages.encode.arrays import image_specs, specs_of, text_specs
 from stages.encode.encoders.encoder import Shapes
-from stages.encode.layout import feature_specs, specs_of
-from stages.encode.lexical import Lexicon
+from stages.encode.plan import said_of, tables_of
+from stages.encode.record_arrays.registry import fit_record_arrays
+from stages.encode.units import TokenPlaces, WorkUnit, units_of
 from stages.paths import SPLITS, DatasetPaths
 
 SHAPES = Shapes(d_t=512, d_local=512, d_image=512, d_patch=768, n_p=50)  # CLIP ViT-B/32
@@ -33,8 +36,9 @@ TOPIC, OWN = 0.88, 0.07
 SHARED = 0.5
 """Of a mention's tokens, patches and picture: what it has from its gold entity."""
 
-UNIT_TEXTS, UNIT_IMAGES = 16_384, 1_024
-NGRAMS = (2, 4)
+BATCH = 256
+"""Texts and pictures a batch; a unit of work is eight batches."""
+EXTRACT = ExtractConfig()
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,6 @@ class MadeFeatures:
             image_global[has].astype(np.float16),
         )
 
-    @property
-    def offsets(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.lengths)])
-
 
 def _normal(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
     """Rows of about unit length, float32 (n, d)."""
@@ -116,72 +116,74 @@ def _shared(rng: np.random.Generator, answer: np.ndarray, n_e: int, k: int) -> n
 def write_store(
     paths: DatasetPaths, fingerprint: Fingerprint, records: Records, features: MadeFeatures
 ) -> None:
-    """Write the finished store to its place, through the project's own writer."""
-    small = _small_arrays(records, features)
-    specs = feature_specs(
-        SHAPES, len(features.lengths), int(features.offsets[-1]), len(features.image_global)
-    )
-    work = paths.partial / fingerprint.digest
-    writer = StoreWriter.open(work, fingerprint, [*specs, *specs_of(small)])
-    names = []
-    for name, parts in _units(features):
-        names.append(name)
-        if not writer.done(name):
-            writer.write(name, parts)
-    writer.write("records", [(name, 0, array) for name, array in small.items()])
+    """Write the finished store to its place, in the units and chunk files of an extraction."""
+    units = units_of("texts", len(features.lengths), BATCH)
+    places = TokenPlaces.of(features.lengths.tolist(), units, 2 * SHAPES.d_local)
+    small, columns = _small_arrays(records, features, places)
+    specs = [
+        *text_specs(SHAPES, len(features.lengths), places, BATCH),
+        *image_specs(SHAPES, len(features.image_global), BATCH),
+        *specs_of(small),
+    ]
     attributes = {
         "dataset": paths.dataset,
         "text_encoder": "made",
         "image_encoder": "made",
         "shapes": vars(SHAPES),
         "max_tokens": MAX_TOKENS,
-        "lexical_ngrams": list(NGRAMS),
+        "lexical_ngrams": list(EXTRACT.lexical_ngrams),
+        "record_arrays": columns,
     }
-    writer.finish(paths.store, [*names, "records"], attributes)
+    with building(paths.store, paths.partial, fingerprint.digest, fingerprint, specs) as build:
+        names = []
+        for unit, parts in _written(features, units, places):
+            names.append(unit.name)
+            if not build.done(unit.name):
+                build.write(unit.name, parts)
+        build.write("records", [(name, 0, array) for name, array in small.items()])
+        build.finish([*names, "records"], attributes)
 
 
-def _units(f: MadeFeatures) -> Iterator[tuple[str, list[tuple[str, int, np.ndarray]]]]:
+def _written(
+    f: MadeFeatures, units: list[WorkUnit], places: TokenPlaces
+) -> Iterator[tuple[WorkUnit, list[tuple[str, int, np.ndarray]]]]:
     rng = np.random.default_rng(1)
     words = rng.standard_normal((BANK, SHAPES.d_local), dtype=np.float32).astype(np.float16)
     bits = rng.standard_normal((BANK, SHAPES.d_patch), dtype=np.float32).astype(np.float16)
-    for lo in range(0, len(f.lengths), UNIT_TEXTS):
-        hi = min(lo + UNIT_TEXTS, len(f.lengths))
-        real = np.arange(MAX_TOKENS) < f.lengths[lo:hi, None]
-        local = words[f.tokens[lo:hi][real]]
-        parts = [("texts/global", lo, f.text_global[lo:hi])]
-        yield f"texts/{lo}-{hi}", [*parts, ("texts/local", int(f.offsets[lo]), local)]
-    for lo in range(0, len(f.image_global), UNIT_IMAGES):
-        hi = min(lo + UNIT_IMAGES, len(f.image_global))
-        parts = [
-            ("images/global", lo, f.image_global[lo:hi]),
-            ("images/local", lo, bits[f.patches[lo:hi]]),
-            ("images/ok", lo, np.ones(hi - lo, np.uint8)),
-        ]
-        yield f"images/{lo}-{hi}", parts
+    for unit in units:
+        rows = slice(unit.lo, unit.hi)
+        real = np.arange(MAX_TOKENS) < f.lengths[rows, None]
+        first, local = places.filled(unit, words[f.tokens[rows][real]])
+        parts = [("texts/global", unit.lo, f.text_global[rows]), ("texts/local", first, local)]
+        yield unit, parts
+    for unit in units_of("images", len(f.image_global), BATCH):
+        rows = slice(unit.lo, unit.hi)
+        yield (
+            unit,
+            [
+                ("images/global", unit.lo, f.image_global[rows]),
+                ("images/local", unit.lo, bits[f.patches[rows]]),
+            ],
+        )
 
 
-def _small_arrays(records: Records, f: MadeFeatures) -> dict[str, np.ndarray]:
-    """Columns, ids and names' TF-IDF rows, as extraction writes them."""
-    tables = {"entities": (records.entities, "name")}
-    tables |= {f"mentions/{s}": (records.mentions[s], "words") for s in SPLITS}
-    names = {group: table[column].to_pylist() for group, (table, column) in tables.items()}
-    lexicon = Lexicon.fit(names["entities"], NGRAMS)
+def _small_arrays(
+    records: Records, f: MadeFeatures, places: TokenPlaces
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Rows, ids and record arrays, as extraction writes them, and the columns of the latter."""
+    fitted, columns = fit_record_arrays(said_of(records), EXTRACT)
     arrays = {
-        "texts/offsets": f.offsets,
-        "lexical/terms": lexicon.terms_as_bytes(),
-        "lexical/idf": lexicon.idf,
+        "texts/offsets": places.offsets,
+        "images/ok": np.ones(len(f.image_global), np.uint8),
         "projections/image": np.zeros((SHAPES.d_image, SHAPES.d_patch), np.float32),
+        **fitted,
     }
-    for group, (table, _) in tables.items():
-        data, offsets = pack_strings(table["id"].to_pylist())
-        matrix = lexicon(names[group])
+    for group, table in tables_of(records).items():
+        id_bytes, id_offsets = pack_strings(table["id"].to_pylist())
         arrays |= {
             f"{group}/text": f.texts[group],
             f"{group}/image": f.images[group].astype(np.int32),
-            f"{group}/id_bytes": data,
-            f"{group}/id_offsets": offsets,
-            f"lexical/{group}/indptr": matrix.indptr.astype(np.int64),
-            f"lexical/{group}/indices": matrix.indices.astype(np.int32),
-            f"lexical/{group}/data": matrix.data,
+            f"{group}/id_bytes": id_bytes,
+            f"{group}/id_offsets": id_offsets,
         }
-    return arrays
+    return arrays, columns

@@ -13,7 +13,8 @@ from stages.datasets.records import Records
 from stages.device import DTYPES
 from stages.encode.decode import decode, normalised
 from stages.encode.encoders.clip import ClipEncoder
-from stages.encode.encoders.encoder import find_checkpoints, pad_ids
+from stages.encode.encoders.encoder import pad_ids
+from stages.encode.encoders.families import find_checkpoints
 from stages.encode.plan import plan_texts, texts_of
 from stages.encode.tokens import Tokenizer
 from stages.paths import DatasetPaths

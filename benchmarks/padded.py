@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.features.features import Features
+from stages.features.features import Features, MentionInput
 from stages.heads.matcher import Matcher
-from stages.heads.model import Melov, MentionInput
+from stages.heads.model import Melov
 from stages.heads.units.vision import DualGate
 
 MAX_TOKENS = 40
@@ -35,7 +35,7 @@ class Side:
 
 
 def mention_side(model: Melov, batch: MentionInput) -> Side:
-    return _side(model.matcher, model.optimize(batch).features)
+    return _side(model.matcher, model.optimize(batch)[0])
 
 
 def entity_side(model: Melov, x: Features) -> Side:
@@ -69,7 +69,7 @@ def all_pairs(matcher: Matcher, m: Side, e: Side) -> Tensor:
 
 
 def _text(matcher: Matcher, m: Side, e: Side) -> Tensor:
-    unit = matcher.text
+    unit = matcher.units["text"]
     query, key, value = unit.w_q(e.tokens), unit.w_k(m.tokens), unit.w_u(m.tokens)
     logits = torch.einsum("eih,mjh->meij", query, key) / math.sqrt(unit.h)
     logits = logits.masked_fill(~m.mask[:, None, None], -torch.inf)
@@ -81,8 +81,9 @@ def _text(matcher: Matcher, m: Side, e: Side) -> Tensor:
 
 
 def _vision(matcher: Matcher, m: Side, e: Side) -> Tensor:
-    first = _gate(matcher.vision.d_1, e.v, m.v, m.patches)  # (m, e)
-    second = _gate(matcher.vision.d_2, m.v, e.v, e.patches).T
+    unit = matcher.units["vision"]
+    first = _gate(unit.d_1, e.v, m.v, m.patches)  # (m, e)
+    second = _gate(unit.d_2, m.v, e.v, e.patches).T
     return (first + second) / 2
 
 
@@ -99,7 +100,7 @@ def _cross(matcher: Matcher, m: Side, e: Side) -> Tensor:
 
 
 def _cross_side(matcher: Matcher, x: Side) -> Tensor:
-    unit = matcher.cross
+    unit = matcher.units["cross"]
     h, patches = unit.w_t(x.t), unit.w_i(x.patches)
     alpha = torch.einsum("nh,njh->nj", h, patches).softmax(-1)
     guided = torch.einsum("nj,njh->nh", alpha, patches)

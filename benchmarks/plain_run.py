@@ -11,7 +11,7 @@ from benchmarks.plain_clip import PlainFeatures, PlainProcess
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
-from stages.encode.encoders.encoder import find_checkpoints
+from stages.encode.encoders.families import find_checkpoints
 from stages.encode.plan import texts_of
 from stages.paths import DatasetPaths
 

@@ -18,13 +18,14 @@ from benchmarks import padded
 from benchmarks.compare import Mark, PeakMemory, Result, Timing, at_least, at_most, compare, slope
 from benchmarks.made import made_dataset
 from stages.config import EvaluateConfig, TrainConfig
+from stages.features.data import LinkingData
 from stages.features.views import Views
 from stages.heads.model import Melov
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.rank import rank_gold, top_entities
-from stages.runs.data import open_dataset, run_data
+from stages.ranking.rank import rank_gold
+from stages.ranking.top import top_entities
+from stages.runs.dataset import Dataset, RunSpec
 from stages.training.step import load_batch, train_step
-from stages.training.train import Data
 
 STEPS_QUICK, STEPS_FULL = 120, 280
 """Of training before anything is ranked: the share of pairs that bounds settle is a trained
@@ -43,7 +44,7 @@ class Trained:
     """A model, and what it ranks."""
 
     model: Melov
-    data: Data
+    data: LinkingData
 
     def rank(self, mentions: int, views: Views, screen: bool = True) -> np.ndarray:
         """Ranks of the first so many test mentions."""
@@ -115,8 +116,9 @@ def run(full: bool, rounds: int) -> Result:
 def _trained(full: bool) -> Trained:
     """melov with the default settings, trained for some steps on the made data set."""
     config = TrainConfig()
-    opened = open_dataset(made_dataset(full))
-    data, heads = run_data(opened, config, "melov", torch.device("cpu"))
+    dataset = Dataset.open(made_dataset(full))
+    heads = dataset.heads(RunSpec.of("melov", 0, config))
+    data = dataset.data(heads, config, torch.device("cpu"))
     torch.manual_seed(0)
     model = Melov(heads).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
@@ -198,9 +200,7 @@ def _one_mention(trained: Trained) -> str:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         begun = time.perf_counter()
-        index = EntityIndex.opened(
-            folder / "index.zarr", folder / "work", "bench", model, data.cached, data.views, size
-        )
+        index = EntityIndex.opened(folder, "bench", model, data.cached, data.views, size)
         written = time.perf_counter() - begun
         plain = [best(None) for _ in range(3)]
         indexed = [best(index) for _ in range(3)]

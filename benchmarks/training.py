@@ -17,7 +17,7 @@ from benchmarks.made import made_dataset
 from stages.allocator import keep_freed_memory
 from stages.config import TrainConfig
 from stages.heads.model import Melov
-from stages.runs.data import open_dataset, run_data
+from stages.runs.dataset import Dataset, RunSpec
 from stages.training.prefetch import prefetch
 from stages.training.step import Batch, load_batch, train_step
 
@@ -36,7 +36,9 @@ class Steps:
     def __init__(self, full: bool) -> None:
         keep_freed_memory()  # as training does
         self.config = TrainConfig()
-        data, heads = run_data(open_dataset(made_dataset(full)), self.config, "melov", CPU)
+        dataset = Dataset.open(made_dataset(full))
+        heads = dataset.heads(RunSpec.of("melov", 0, self.config))
+        data = dataset.data(heads, self.config, CPU)
         self.inputs, self.gold = data.inputs, data.gold["train"]
         self.entities = data.cached.n_entities
         torch.manual_seed(0)
@@ -123,7 +125,7 @@ def run(full: bool, rounds: int) -> Result:
 
 
 def _encoding(batch: Batch, full: bool) -> tuple[float, str]:
-    """Seconds to encode a batch's own pictures and texts; its neighbours' are given away."""
+    """Seconds to encode a batch's own pictures and texts, without its neighbours' pictures."""
     clip = FrozenClip()
     records = len(batch.mentions.features) + len(batch.entities)
     tokens = batch.mentions.features.text_local.shape[1]
