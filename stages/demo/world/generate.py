@@ -75,7 +75,7 @@ def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
         random = Random(f"{config.seed}/entity/{entity.row}")
         draw = random.random()
         count = 0 if draw < 0.04 else 2 if draw > 0.88 else 1
-        # A dot inside is kept: names of the knowledge base's pictures are used as they stand.
+        # Names of the knowledge base's pictures are used as they are, inner dots included.
         stem = f"{entity.qid}.view" if entity.row % 9 == 4 else entity.qid
         names = [f"{stem}_{i}.jpg" for i in range(count)]
         for name in names:

@@ -254,7 +254,7 @@ KINDS: tuple[Kind, ...] = (
     ),
 )
 
-# What anyone or anything may do: with one of these the sentence says nothing about the kind.
+# What anyone or anything may do, so that the sentence says nothing about the kind.
 VAGUE_ACTS = (
     "was all that people talked about",
     "surprised everybody again",

@@ -25,7 +25,7 @@ SECOND_COLOURS: dict[str, Colour] = {
     "navy": (22, 32, 95),
     "lime": (170, 222, 60),
 }
-# Names of their own, so that a caption's words tell whose colour is meant.
+# No name of a main colour, so that a caption's words tell which colour is meant.
 EMBLEM_COLOURS: dict[str, Colour] = {
     "ivory": (250, 250, 245),
     "ebony": (20, 20, 20),

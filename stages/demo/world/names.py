@@ -21,8 +21,8 @@ _GIVEN = (
     "Xenia", "Yusuf", "Zora", "Aldo", "Bea", "Cyril", "Dora", "Emil",
 )  # fmt: skip
 
-# Names that need percent-encoding in more than spaces: accents, and other scripts with given
-# names of their own.
+# Names that need percent-encoding beyond spaces: accents, and other scripts with their own given
+# names.
 _ACCENTED = ("Müller", "Sørensen", "Núñez", "Łukasz", "Çelik", "D'Aubigné")
 _SCRIPTS: dict[str, tuple[str, ...]] = {
     "Орлов": ("Иван", "Олег", "Пётр", "Юрий", "Борис", "Глеб"),
@@ -33,7 +33,7 @@ _SCRIPTS: dict[str, tuple[str, ...]] = {
 
 
 def surfaces(random: Random) -> Iterator[str]:
-    """Endless distinct surface names; each script stands among the first few.
+    """Endless distinct surface names; every script occurs among the first few.
 
     Double-barrelled names follow once the single ones are used up, so no size of knowledge base
     is too large.
@@ -42,7 +42,7 @@ def surfaces(random: Random) -> Iterator[str]:
     random.shuffle(plain)
     special = [*_SCRIPTS, *_ACCENTED]
     random.shuffle(special)
-    # Every third name is a special one: a knowledge base of 50 entities meets a few as well.
+    # Every third name is such a one, so that even a knowledge base of 50 entities has a few.
     while special:
         yield special.pop()
         yield plain.pop()

@@ -85,7 +85,7 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
 def graphic(random: Random) -> Image.Image:
     """`low_value`: a smiley, a meme, a card with words; it shows nobody."""
     r, g, b = random.choice((*MAIN_COLOURS.values(), (235, 235, 235), (30, 30, 30)))
-    # A tint of its own: no graphic of a caption has the bytes of a mention's.
+    # Tinted at random, so that no graphic of a caption has the bytes of a mention's.
     r, g, b = (max(0, min(255, c + random.randint(-18, 18))) for c in (r, g, b))
     canvas = Canvas((r, g, b))
     sort = random.choice(("smiley", "card", "meme"))

@@ -54,8 +54,8 @@ _OPENERS = (
     "Honestly",
     "Fun fact",
 )
-# {n} name, {a} act, {r} role, {w} where or when, {o} opener. Short, as posts are: the words that
-# tell one mention from another are most of the sentence.
+# {n} name, {a} act, {r} role, {w} where or when, {o} opener. Short, as posts are, so that most of a
+# sentence's words distinguish one mention from another.
 _TEMPLATES = (
     "{n} {a} {w}.",
     "{w}, {n} {a}.",

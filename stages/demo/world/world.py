@@ -1,7 +1,7 @@
 """The demo's world: entities, who shares a name, a look or an occasion, and who is mentioned.
 
-Words lead to the entities of one name, the sentence to those of one kind among them, the picture
-to the one meant. No two of the three suffice.
+The words lead to the entities of one name, the sentence to those of one kind among them, and the
+picture to the one that is meant. No two of the three suffice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stages.demo.world.occasions import Occasion, all_occasions
 
 SPLIT_SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 UNSEEN_SHARE = 0.2
-"""Of dev and test mentions: gold entity without a training mention."""
+"""Share of dev and test mentions whose gold entity has no training mention."""
 _WITHHELD_SHARE = 0.15  # of the entities: never mentioned in training
 # Zipf's law with a flattened head: the most mentioned entities have some twenty training mentions,
 # most have one to four.
