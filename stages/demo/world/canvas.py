@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from stages.demo.world.looks import Colour, Look
+from stages.demo.world.looks import Look
+from stages.demo.world.words import Colour
 
 PICTURE_SIZE = 96
 _SUPERSAMPLE = 2

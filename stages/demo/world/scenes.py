@@ -6,8 +6,8 @@ from collections.abc import Callable
 from random import Random
 
 from stages.demo.world.canvas import Canvas, shade
-from stages.demo.world.looks import MAIN_COLOURS, SECOND_COLOURS, Colour
-from stages.demo.world.occasions import CITIES, Occasion
+from stages.demo.world.occasions import Occasion
+from stages.demo.world.words import WORDS, Colour
 
 _SKY: Colour = (165, 210, 240)
 _SEA: Colour = (60, 130, 180)
@@ -20,8 +20,11 @@ def draw_scene(label: str, random: Random) -> Canvas:
 
 def draw_occasion(occasion: Occasion, random: Random) -> Canvas:
     """A crowd under bunting: the city decides its colours, the event what stands behind."""
-    index = CITIES.index(occasion.city)
-    mains, seconds = list(MAIN_COLOURS.values()), list(SECOND_COLOURS.values())
+    index = WORDS.occasions.cities.index(occasion.city)
+    mains, seconds = (
+        list(WORDS.looks.main_colours.values()),
+        list(WORDS.looks.second_colours.values()),
+    )
     flags = (mains[index % len(mains)], seconds[(index * 5) % len(seconds)])
     light = random.uniform(0.85, 1.1)
     night = occasion.event in ("gala", "lantern festival", "charity auction")

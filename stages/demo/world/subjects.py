@@ -9,7 +9,8 @@ from collections.abc import Callable
 from random import Random
 
 from stages.demo.world.canvas import Canvas, shade
-from stages.demo.world.looks import Colour, Look
+from stages.demo.world.looks import Look
+from stages.demo.world.words import Colour
 
 _SKINS: tuple[Colour, ...] = ((250, 215, 185), (225, 175, 135), (165, 110, 75), (95, 62, 45))
 _WOOD: Colour = (120, 80, 50)
