@@ -1,7 +1,7 @@
 """Write the demo in the layout of the MIMIC release, with that release's quirks.
 
     kb_entity.json  qid2id.json  DEMO_{train,dev,test}.json  kb_image/  mention_image/
-    captions.json   caption_image/        for the demo's encoder: no entity's, no mention's picture
+    captions.json   caption_image/    for the demo's encoders: no picture of an entity or a mention
 
 Beside what the release has, a mention carries `image_kind`.
 """

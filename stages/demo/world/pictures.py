@@ -90,11 +90,9 @@ def graphic(random: Random) -> Image.Image:
     if sort != "smiley":
         draw = ImageDraw.Draw(image)
         light = r + g + b < 380 or sort == "meme"
+        height = PICTURE_SIZE / 2 if sort == "card" else 12
         draw.text(
-            (
-                PICTURE_SIZE / 2,
-                (PICTURE_SIZE / 2 if sort == "card" else 12) + random.uniform(-3, 3),
-            ),
+            (PICTURE_SIZE / 2, height + random.uniform(-3, 3)),
             random.choice(WORDS.cards).replace("\n", "\n" if sort == "card" else " "),
             font=ImageFont.load_default(18 if sort == "card" else 15),
             fill=(255, 255, 255) if light else (20, 20, 20),

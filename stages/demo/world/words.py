@@ -46,7 +46,7 @@ class Kind(Section):
 
 
 class NameWords(Section):
-    """Parts of names, and whole ones with accents; script's surface name -> its given names."""
+    """Parts of names, whole names with accents, and a script's surface name -> its given names."""
 
     onsets: Texts
     endings: Texts
@@ -56,7 +56,7 @@ class NameWords(Section):
 
 
 class LookWords(Section):
-    """Colours by name; patterns and emblems, each with the captions' words for it."""
+    """Colours by name; pattern and emblem -> the captions' words for it."""
 
     main_colours: Colours
     second_colours: Colours
@@ -66,7 +66,7 @@ class LookWords(Section):
 
 
 class OccasionWords(Section):
-    """Cities, and event -> its phrase with {city} and, in some, {year}."""
+    """Cities; event -> its phrase, with {city} and in some {year}."""
 
     cities: Texts
     events: dict[str, str]
