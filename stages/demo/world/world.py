@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from stages.demo.world.kinds import KINDS, Kind
 from stages.demo.world.looks import Look, random_look
 from stages.demo.world.names import given_names, surfaces
 from stages.demo.world.occasions import Occasion, all_occasions
+from stages.demo.world.words import WORDS, Kind
 
 SPLIT_SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 UNSEEN_SHARE = 0.2
@@ -95,7 +95,7 @@ def build_world(entities: int, seed: int) -> World:
 
 def _group_kinds(random: Random) -> list[Kind]:
     """Kinds of one name's entities: 6 to 10 of them, each kind two or three times."""
-    kinds = random.sample(KINDS, random.choice((2, 3, 3, 4)))
+    kinds = random.sample(WORDS.kinds, random.choice((2, 3, 3, 4)))
     size = random.randint(max(6, 2 * len(kinds)), min(10, 3 * len(kinds)))
     return [kinds[i % len(kinds)] for i in range(size)]
 
