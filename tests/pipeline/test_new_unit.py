@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cache.reader import FeatureStore
+from stages.datasets.records import Records
 from stages.encode.record_arrays.registry import RECORD_ARRAYS
 from stages.features.features import Features
 from stages.heads.settings import HeadsConfig
@@ -100,12 +102,11 @@ def test_one_class_one_entry_and_an_array_go_through_every_command(project, monk
     run("extract", "--force")
     run("graph")
     store = FeatureStore.open(project / "data/tiny/features.zarr")
-    records = project / "data/tiny/raw"
-    texts = [json.loads(line)["description"] for line in (records / "entities.jsonl").open()]
-    names = [json.loads(line)["name"] for line in (records / "entities.jsonl").open()]
+    entities = Records.load(project / "data/tiny/records").entities
+    names, texts = (entities[column].to_pylist() for column in ("name", "text"))
     fitted = Length.fit(names, None)
-    stored = store["length/entities"]
-    np.testing.assert_allclose(stored.slice(0, 28), fitted.of_entities(names, texts))
+    stored = store["length/entities"].slice(0, 28)
+    np.testing.assert_allclose(stored, fitted.of_entities(names, texts))
 
     run("train", *UNITS_SET)
     run("evaluate", *UNITS_SET)
@@ -117,17 +118,13 @@ def test_one_class_one_entry_and_an_array_go_through_every_command(project, monk
     sentence = "Ada at the river"
     mention = ["--mention", "Ada", "--sentence", sentence, "--json"]
     linked = run("link", *mention)
-    best = json.loads(linked)["entities"][0]
-    assert set(best["units"]) == {"text", "length"}
-    entity = [f"E{i}" for i in range(28)].index(best["id"])
-    apart = abs(fitted.of_mentions(["Ada"], [sentence])[0, 0] - stored.slice(0, 28)[entity, 0])
     (piece,) = (project / "indexes/tiny/melov-s0").glob("*.zarr")
-    index = FeatureStore.open(piece)
-    assert len(index["length/a"]) == 28
+    assert FeatureStore.open(piece)["length/a"].shape == (28, 1)
     assert run("link", *mention) == linked  # out of the index
-    scale = -best["units"]["length"] / apart
-    assert 0.2 < scale < 5  # exp(s), which starts from 1
-    for other in json.loads(linked)["entities"]:
-        row = int(other["id"].removeprefix("E"))
-        apart = abs(fitted.of_mentions(["Ada"], [sentence])[0, 0] - stored.slice(0, 28)[row, 0])
-        assert other["units"]["length"] == pytest.approx(-scale * apart, rel=1e-4)
+    scale = float(load_file(folder / "model.safetensors")["matcher.units.length.s"].exp())
+    of_mention = fitted.of_mentions(["Ada"], [sentence])[0, 0]
+    for entity in json.loads(linked)["entities"]:
+        assert set(entity["units"]) == {"text", "length"}
+        of_entity = stored[entities["id"].to_pylist().index(entity["id"]), 0]
+        score = -scale * abs(of_mention - of_entity)
+        assert entity["units"]["length"] == pytest.approx(score, rel=1e-4)
