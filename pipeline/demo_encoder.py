@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
 from stages.demo.encoders.clip import SMALL_CLIP
@@ -16,12 +15,8 @@ from stages.paths import DatasetPaths
 def main(params: Params, paths: DatasetPaths) -> None:
     encoder = paths.raw / "encoder"
     trained = train(SMALL_CLIP, paths.raw, params.demo_encoder)
-    with replacing_folder(encoder) as folder:
-        trained.save(folder)
-    click.echo(
-        f"{encoder}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
-        f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own picture"
-    )
+    trained.save(encoder)
+    click.echo(f"{encoder}: {trained.as_text()}")
 
 
 if __name__ == "__main__":

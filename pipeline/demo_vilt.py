@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from cache.files import replacing_folder
 from pipeline.cli import command
 from stages.config import Params
 from stages.demo.encoders.training import train
@@ -16,12 +15,8 @@ from stages.paths import DatasetPaths
 def main(params: Params, paths: DatasetPaths) -> None:
     vilt = paths.path / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
     trained = train(SMALL_VILT, paths.raw, params.demo_vilt)
-    with replacing_folder(vilt) as folder:
-        trained.save(folder)
-    click.echo(
-        f"{vilt}: loss {trained.losses[0]:.2f} -> {trained.losses[-1]:.2f}; "
-        f"{trained.retrieval:.1%} of {trained.held_out} held-out captions find their own pair"
-    )
+    trained.save(vilt)
+    click.echo(f"{vilt}: {trained.as_text()}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Keeps freed memory for the next batch.
 
-glibc gives a layer's activations, tens of megabytes, back to the system as soon as they are freed
-and faults the same pages in again for the next layer: a fifth of an encoder's time on a CPU.
+glibc returns a layer's activations, tens of megabytes, to the system as soon as they are freed, and
+faults the same pages in again for the next layer: a fifth of an encoder's time on a CPU.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _MOST_OF_OLDER = 2**25  # HEAP_MAX_SIZE / 2: more is refused by older glibc
 
 @cache
 def keep_freed_memory() -> None:
-    """For the rest of the process: up to a gibibyte of freed memory stays with it. Nothing happens
-    where the C library is another one."""
+    """Let the process keep up to a gibibyte of freed memory. Has no effect where the C library is
+    not glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
         return
-    # First, since any setting ends glibc's own adjusting of the threshold.
+    # First: setting any threshold ends glibc's own adjustment of this one.
     if not mallopt(_M_MMAP_THRESHOLD, _BYTES):
         mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLDER)
     mallopt(_M_TRIM_THRESHOLD, _BYTES)

@@ -1,4 +1,4 @@
-"""Which device and which precision a step runs on."""
+"""The device and the precision that a step runs on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def resolve_device(name: str) -> torch.device:
 
     Raises
     ------
-    MelovError: the device asked for is not here.
+    MelovError: the device asked for is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -34,15 +34,14 @@ def resolve_device(name: str) -> torch.device:
 def heads_device(name: str) -> torch.device:
     """Where heads train and rank: `auto` takes CUDA, then the CPU.
 
-    MPS has neither float64, which exact ranks are counted in, nor sparse matrices, which the GCN
-    multiplies.
+    MPS has neither float64, in which exact ranks are counted, nor the GCN's sparse matrices.
 
     Raises
     ------
-    MelovError: the device asked for is not here, or is MPS.
+    MelovError: the device asked for is not available, or is MPS.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = resolve_device(name)
     if device.type == "mps":
         raise MelovError(

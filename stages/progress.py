@@ -1,4 +1,4 @@
-"""Progress bars with rate and ETA, for whatever takes longer than two seconds."""
+"""Progress bars with rate and ETA for anything that takes longer than two seconds."""
 
 from __future__ import annotations
 

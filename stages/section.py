@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -81,10 +81,12 @@ def _explain(model: type[BaseModel], where: str, item: Any) -> str:
         meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
         said = item["msg"].removeprefix("Value error, ")
         return f"{where}: {location}: {said} (found {item['input']!r}{meant})"
+    at: Any = model
     for part in item["loc"][:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    known = list(model.model_fields)
+        # A place in `tuple[Section, ...]`, a key of `dict[str, Section]`, or a section's own key.
+        inner = [
+            arg for arg in get_args(at) if isinstance(arg, type) and issubclass(arg, BaseModel)
+        ]
+        at = inner[0] if inner else at.model_fields[part].annotation
+    known = list(at.model_fields)
     return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"

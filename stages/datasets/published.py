@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
+
+from stages.section import Section, read_mapping, validated
+
+FILE = Path(__file__).with_name("published.yaml")
 
 
-@dataclass(frozen=True)
-class PublishedCounts:
+class PublishedCounts(Section):
     """What the release is known to hold.
 
     Parameters
@@ -26,11 +29,8 @@ class PublishedCounts:
 
 
 PUBLISHED = {
-    "wikimel": PublishedCounts(109_976, 18_092, 2_585, 5_169, 1, 983),
-    "richpediamel": PublishedCounts(
-        160_933, 12_463, 1_780, 3_562, 1_953, 0, "the paper says 160,935 entities"
-    ),
-    "wikidiverse": PublishedCounts(132_460, 11_351, 1_664, 2_078, 238, 14),
+    name: validated(PublishedCounts, counts, f"{FILE}: {name}")
+    for name, counts in read_mapping(FILE, "table of published counts").items()
 }
 
 

@@ -82,7 +82,7 @@ def parse(words: list[str], project: Path) -> None:
         if re.fullmatch(r"[\w-]+\.(zip|jpg|jsonl|h5)", word):  # a reader's own file
             (project / word).touch()
     given = main.make_context(words[2], words[3:]).params
-    load_params(given["params"], given["dataset"], given["assignments"])
+    load_params(given["params"] or "params.yaml", given["dataset"], given["assignments"])
 
 
 PIPELINE = [

@@ -139,7 +139,7 @@ def test_an_update_says_what_it_reused(project: DatasetPaths, finished: DatasetP
     assert "reused" not in run("--force").output
 
 
-def test_replace_says_why_a_store_is_made_anew(
+def test_replace_says_why_a_store_is_rebuilt(
     project: DatasetPaths, finished: DatasetPaths, caplog: pytest.LogCaptureFixture
 ):
     shutil.copytree(finished.store, project.store)
@@ -147,7 +147,7 @@ def test_replace_says_why_a_store_is_made_anew(
         result = run("--set", "extract.max_tokens=9", "--replace")
     assert result.exit_code == 0, result.output
     assert "max_tokens: stored 20, asked 9" in caplog.text
-    assert "it is made anew" in caplog.text
+    assert "it is rebuilt" in caplog.text
     assert tree(project.store) != tree(finished.store)
 
 

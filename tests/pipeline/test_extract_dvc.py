@@ -57,5 +57,5 @@ def test_dvc_repro_updates_the_store_and_leaves_the_cached_one_as_it_was(project
 
     params = project.root / "params.yaml"
     params.write_text(params.read_text().replace("max_tokens: 20", "max_tokens: 9"))
-    assert "it is made anew" in dvc(project.root, "repro")
+    assert "it is rebuilt" in dvc(project.root, "repro")
     assert FeatureStore.open(project.store).attributes["max_tokens"] == 9

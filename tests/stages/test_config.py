@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import Field
 
 from stages.config import SECTIONS, GraphConfig, Params, load_params
-from stages.section import ConfigError
+from stages.section import ConfigError, Section, validated
 
 PROJECT = Path(__file__).parents[2]
 
@@ -108,3 +109,24 @@ def test_the_graphs_digest_leaves_out_what_changes_no_entry():
 def test_a_value_of_the_wrong_form_is_one_clear_error(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         load_params(write(tmp_path, text), "demo")
+
+
+class Leaf(Section):
+    depth: int = 1
+
+
+class Tree(Section):
+    row: tuple[Leaf, ...] = ()
+    named: dict[str, Leaf] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"row": [{}, {"dpeth": 2}]}, "row.1.dpeth"),
+        ({"named": {"a": {"dpeth": 2}}}, "named.a.dpeth"),
+    ],
+)
+def test_an_unknown_key_of_a_section_within_a_tuple_or_a_dictionary_is_named(values, place):
+    with pytest.raises(ConfigError, match=f"here: {place}: unknown key; did you mean 'depth'"):
+        validated(Tree, values, "here")

@@ -28,8 +28,6 @@ from stages.demo.encoders.training import (
     Objective,
     Recipe,
     info_nce,
-    parts,
-    share_found,
     shifted,
     thinned,
     token_ids,
@@ -40,17 +38,6 @@ from stages.encode.encoders.encoder import Pixels, pad_ids
 VISION_LAYERS, TEXT_LAYERS = 4, 2
 _CPU = torch.device("cpu")
 _PIXELS = Pixels(IMAGE_SIZE, tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
-
-
-@torch.inference_mode()
-def retrieval_accuracy(
-    model: CLIPModel, tokenizer: CLIPTokenizer, pairs: Pairs, top: int = 1
-) -> float:
-    """Share of texts whose own picture is among the `top` nearest of all in `pairs`, 0 to 1."""
-    ids = token_ids(pairs.texts, tokenizer)
-    texts = [unit_texts(model, ids[part]) for part in parts(len(pairs))]
-    images = [unit_images(model, pairs.pictures[part]) for part in parts(len(pairs))]
-    return share_found(texts, images, top)
 
 
 def unit_texts(model: CLIPModel, ids: list[np.ndarray]) -> Tensor:
@@ -129,7 +116,9 @@ SMALL_CLIP = Recipe(
     tokenizer=train_tokenizer,
     model=_model,
     objective=_objective,
-    retrieval=retrieval_accuracy,
+    query=lambda model, ids, pictures: unit_texts(model, ids),
+    own=lambda model, ids, pictures: unit_images(model, pictures),
+    finds="picture",
     preprocessor={
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,

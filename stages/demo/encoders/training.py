@@ -1,4 +1,4 @@
-"""How the demo's small encoders are trained: one recipe each, one loop for both."""
+"""How the demo's small encoders are trained, checked and saved: a recipe each, the rest shared."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from cache.files import replacing_folder
 from stages.config import DemoEncoderConfig
 from stages.demo.encoders.pairs import Pairs, read_pairs
 
 IMAGE_SIZE, PATCH_SIZE = 64, 16  # 16 patches
 WIDTH, HEADS = 128, 4  # of every layer of both encoders
 MAX_TOKENS = 40  # what extraction reads of a text
-PART = 64  # pairs encoded at once when the trained encoder is checked
+_PART = 64  # pairs encoded at once when the trained encoder is checked
 _SHIFT = 4  # pixels by which pictures are moved at most
 _WARM_UP = 0.05  # of the steps
 _WEIGHT_DECAY = 0.1
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP
 
 logger = logging.getLogger(__name__)
+
+Side = Callable[[Any, list[np.ndarray], np.ndarray], Tensor]
+"""Of model, n texts' ids and n pictures: unit vectors (n, d)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Recipe:
     tokenizer: trained on the given texts.
     model: untrained, with torch's random state as it is.
     objective: of model, tokenizer, sources and the generator of all that training draws.
-    retrieval: share, 0 to 1, of a model's held-out texts that find their own pair.
+    query, own: what is retrieved with, and what it should find (`retrieval_accuracy`).
+    finds: the latter in a word.
     preprocessor: content of preprocessor_config.json.
     """
 
@@ -66,8 +71,24 @@ class Recipe:
     objective: Callable[
         [PreTrainedModel, PreTrainedTokenizerBase, Sequence[Pairs], np.random.Generator], Objective
     ]
-    retrieval: Callable[[PreTrainedModel, PreTrainedTokenizerBase, Pairs], float]
+    query: Side
+    own: Side
+    finds: str
     preprocessor: dict[str, Any]
+
+    @torch.inference_mode()
+    def retrieval_accuracy(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Pairs, top: int = 1
+    ) -> float:
+        """Share of queries whose own pair is among the `top` nearest of all in `pairs`, 0 to 1."""
+        ids = token_ids(pairs.texts, tokenizer)
+        parts = [slice(start, start + _PART) for start in range(0, len(pairs), _PART)]
+        queries, own = (
+            torch.cat([side(model, ids[part], pairs.pictures[part]) for part in parts])  # (n, d)
+            for side in (self.query, self.own)
+        )
+        nearest = (queries @ own.T).topk(top).indices  # (n, top)
+        return float(nearest.eq(torch.arange(len(pairs))[:, None]).any(1).float().mean())
 
 
 @dataclass(frozen=True)
@@ -89,12 +110,21 @@ class Trained:
     held_out: int
 
     def save(self, folder: Path) -> None:
-        """Weights, configuration, tokenizer and preprocessing, for `from_pretrained(folder)`."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        # By hand: the library's own classes ask for torchvision, which nothing here needs.
-        text = json.dumps(self.recipe.preprocessor, indent=2) + "\n"
-        (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+        """Replace `folder`: weights, configuration, tokenizer and preprocessing, all that
+        `from_pretrained(folder)` reads."""
+        with replacing_folder(folder) as fresh:
+            self.model.save_pretrained(fresh)
+            self.tokenizer.save_pretrained(fresh)
+            # By hand: the library's own classes ask for torchvision, which nothing here needs.
+            text = json.dumps(self.recipe.preprocessor, indent=2) + "\n"
+            (fresh / "preprocessor_config.json").write_text(text, encoding="utf-8")
+
+    def as_text(self) -> str:
+        """The fall of the loss and the retrieval, on one line."""
+        return (
+            f"loss {self.losses[0]:.2f} -> {self.losses[-1]:.2f}; {self.retrieval:.1%} of "
+            f"{self.held_out} held-out captions find their own {self.recipe.finds}"
+        )
 
 
 def train(recipe: Recipe, raw: Path, config: DemoEncoderConfig) -> Trained:
@@ -119,7 +149,7 @@ def train(recipe: Recipe, raw: Path, config: DemoEncoderConfig) -> Trained:
         model.train()
         losses = _fit(objective, [len(source) for source in sources], config, random, recipe.title)
         model.eval()
-        retrieval = recipe.retrieval(model, tokenizer, pairs.held_out)
+        retrieval = recipe.retrieval_accuracy(model, tokenizer, pairs.held_out)
     return Trained(recipe, model, tokenizer, tuple(losses), retrieval, len(pairs.held_out))
 
 
@@ -170,23 +200,6 @@ def token_ids(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.n
     """int64 (n_t,) of each text, cut to MAX_TOKENS, the tokens at both ends included."""
     rows = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     return [np.array(row, np.int64) for row in rows]
-
-
-def parts(count: int) -> list[slice]:
-    """`count` rows, PART at a time."""
-    return [slice(start, start + PART) for start in range(0, count, PART)]
-
-
-def share_found(queries: Sequence[Tensor], own: Sequence[Tensor], top: int) -> float:
-    """Share of rows of `queries` whose own row is among the `top` nearest of `own`, 0 to 1.
-
-    Shapes
-    ------
-    queries, own: (n, d) in parts
-    """
-    scores = torch.cat(list(queries)) @ torch.cat(list(own)).T  # (n, n)
-    nearest = scores.topk(top).indices  # (n, top)
-    return float(nearest.eq(torch.arange(len(scores))[:, None]).any(1).float().mean())
 
 
 def info_nce(first: Tensor, second: Tensor, logit_scale: Tensor) -> Tensor:

@@ -31,8 +31,6 @@ from stages.demo.encoders.training import (
     Objective,
     Recipe,
     info_nce,
-    parts,
-    share_found,
     shifted,
     thinned,
     token_ids,
@@ -46,22 +44,6 @@ _GREY = (0.5, 0.5, 0.5)  # ViLT's mean and deviation
 _PIXELS = Pixels(IMAGE_SIZE, _GREY, _GREY)
 _BLANK, _SILENT = 0.5, 0.25  # share of first views without the picture, and without the text
 _LOGIT_SCALE = 10.0  # at the start
-
-
-@torch.inference_mode()
-def retrieval_accuracy(
-    model: ViltModel, tokenizer: BertTokenizer, pairs: Pairs, top: int = 1
-) -> float:
-    """Share of texts with a blank picture whose own pair is among the `top` nearest, 0 to 1.
-
-    A record without a picture is encoded with such a blank.
-    """
-    ids = token_ids(pairs.texts, tokenizer)
-    blank = np.ones(len(pairs), bool)
-    cut = parts(len(pairs))
-    texts = [unit_joint(model, ids[p], pairs.pictures[p], blank[p]) for p in cut]
-    whole = [unit_joint(model, ids[p], pairs.pictures[p], ~blank[p]) for p in cut]
-    return share_found(texts, whole, top)
 
 
 def unit_joint(
@@ -134,7 +116,10 @@ SMALL_VILT = Recipe(
     tokenizer=train_wordpiece,
     model=_model,
     objective=_objective,
-    retrieval=retrieval_accuracy,
+    # A text with a blank picture, as a record without one is encoded, finds the whole pair.
+    query=lambda model, ids, pictures: unit_joint(model, ids, pictures, np.ones(len(ids), bool)),
+    own=lambda model, ids, pictures: unit_joint(model, ids, pictures, np.zeros(len(ids), bool)),
+    finds="pair",
     preprocessor={
         "image_processor_type": "ViltImageProcessor",
         "do_resize": True,

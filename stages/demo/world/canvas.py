@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from stages.demo.world.looks import Colour, Look
+from stages.demo.world.looks import Look
+from stages.demo.world.words import Colour
 
 PICTURE_SIZE = 96
 _SUPERSAMPLE = 2
@@ -61,16 +62,9 @@ class Canvas:
         self._draw.ellipse(self._box(x0, y0, x1, y1), fill=fill)
 
     def arc(
-        self,
-        x0: float,
-        y0: float,
-        x1: float,
-        y1: float,
-        start: float,
-        end: float,
-        fill: Colour,
+        self, x0: float, y0: float, x1: float, y1: float, start: float, end: float, fill: Colour,
         width: float,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """An arc of the ellipse in the box; angles in degrees, clockwise from three o'clock."""
         pixels = max(1, round(width * self._unit))
         self._draw.arc(self._box(x0, y0, x1, y1), start, end, fill=fill, width=pixels)
@@ -119,11 +113,8 @@ class Canvas:
 
 _OUTLINES: dict[str, list[Point]] = {
     "star": [
-        (
-            math.sin(i * math.pi / 5) * (1.15, 0.45)[i % 2],
-            -math.cos(i * math.pi / 5) * (1.15, 0.45)[i % 2],
-        )
-        for i in range(10)
+        (math.sin(i * math.pi / 5) * radius, -math.cos(i * math.pi / 5) * radius)
+        for i, radius in enumerate((1.15, 0.45) * 5)
     ],
     "triangle": [(0, -1), (1, 0.8), (-1, 0.8)],
     "diamond": [(0, -1.15), (0.75, 0), (0, 1.15), (-0.75, 0)],

@@ -1,8 +1,8 @@
-"""The clean picture of a demo mention: what its own picture would be, had nothing been done to it.
+"""The clean picture of a demo mention: its own picture as it was before it was spoilt.
 
-`low_quality` has the very picture that was spoilt afterwards. Every other kind has a new snapshot
-of the mention's entity: the others show nobody, or somebody else, and a good picture compared with
-itself would say nothing.
+Only `low_quality` has such a picture. Every other kind gets a new snapshot of the mention's entity:
+its own picture shows nobody or somebody else, or is good, and comparing a good picture with itself
+would say nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from stages.demo.world.pictures import as_jpeg, snapshot
 from stages.demo.world.world import Entity, build_world, draw_golds
 
 _FILE_OF = {"train": "train", "valid": "dev", "test": "test"}
-"""How the demo's files call the records' splits."""
+"""Names of the records' splits in the demo's files."""
 
 
 @dataclass(frozen=True)
 class CleanPicture:
-    """The entity that a mention means, and the bytes of a JPEG file that shows it."""
+    """The entity that a mention means, and a JPEG file that shows it."""
 
     entity: Entity
     data: bytes

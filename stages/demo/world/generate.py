@@ -1,7 +1,7 @@
 """Write the demo in the layout of the MIMIC release, with that release's quirks.
 
     kb_entity.json  qid2id.json  DEMO_{train,dev,test}.json  kb_image/  mention_image/
-    captions.json   caption_image/        for the demo's encoder: no entity's, no mention's picture
+    captions.json   caption_image/    for the demo's encoders: no picture of an entity or a mention
 
 Unlike in the release, every mention carries `image_kind`: `Records.test_bed` goes by that.
 """
@@ -19,7 +19,6 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from stages.config import DemoConfig
-from stages.demo.world.kinds import KINDS
 from stages.demo.world.looks import random_look
 from stages.demo.world.mentions import draw_mentions
 from stages.demo.world.pictures import (
@@ -37,6 +36,7 @@ from stages.demo.world.sentences import (
     occasion_caption,
     value_caption,
 )
+from stages.demo.world.words import WORDS
 from stages.demo.world.world import Entity, World, build_world, draw_golds
 
 _MENTIONS_PER_GRAPHIC = 60  # social media reuse their graphics: the same bytes under many names
@@ -75,7 +75,7 @@ def _write_entities(world: World, config: DemoConfig, folder: Path) -> int:
         random = Random(f"{config.seed}/entity/{entity.row}")
         draw = random.random()
         count = 0 if draw < 0.04 else 2 if draw > 0.88 else 1
-        # A dot inside is kept: names of the knowledge base's pictures are used as they stand.
+        # Names of the knowledge base's pictures are used as they are, inner dots included.
         stem = f"{entity.qid}.view" if entity.row % 9 == 4 else entity.qid
         names = [f"{stem}_{i}.jpg" for i in range(count)]
         for name in names:
@@ -145,7 +145,7 @@ def _write_captions(world: World, config: DemoConfig, folder: Path) -> int:
         random = Random(f"{config.seed}/caption/{index}")
         shows = random.choices(list(_CAPTION_KINDS), list(_CAPTION_KINDS.values()))[0]
         if shows == "look":
-            kind, look = random.choice(KINDS), random_look(random)
+            kind, look = random.choice(WORDS.kinds), random_look(random)
             caption, image = look_caption(kind, look, random), snapshot(kind, look, random)
         elif shows == "occasion":
             occasion = random.choice(world.occasions)

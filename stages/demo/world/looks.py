@@ -5,37 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-Colour = tuple[int, int, int]
-
-MAIN_COLOURS: dict[str, Colour] = {
-    "red": (205, 40, 45),
-    "orange": (243, 140, 30),
-    "yellow": (247, 215, 55),
-    "green": (45, 150, 70),
-    "blue": (45, 95, 205),
-    "purple": (130, 60, 170),
-    "pink": (242, 140, 185),
-    "brown": (125, 80, 45),
-}
-SECOND_COLOURS: dict[str, Colour] = {
-    "white": (248, 248, 245),
-    "black": (25, 25, 28),
-    "silver": (165, 170, 175),
-    "cyan": (80, 205, 225),
-    "navy": (22, 32, 95),
-    "lime": (170, 222, 60),
-}
-# Names of their own, so that a caption's words tell whose colour is meant.
-EMBLEM_COLOURS: dict[str, Colour] = {
-    "ivory": (250, 250, 245),
-    "ebony": (20, 20, 20),
-    "scarlet": (215, 30, 40),
-    "golden": (250, 215, 40),
-    "azure": (35, 80, 210),
-    "emerald": (30, 145, 60),
-}
-PATTERNS = ("plain", "stripes", "hoops", "checks")
-EMBLEMS = ("star", "ring", "cross", "triangle", "heart", "moon", "diamond", "bolt")
+from stages.demo.world.words import WORDS, Colour
 
 
 @dataclass(frozen=True)
@@ -50,15 +20,15 @@ class Look:
 
     @property
     def main_rgb(self) -> Colour:
-        return MAIN_COLOURS[self.main]
+        return WORDS.looks.main_colours[self.main]
 
     @property
     def second_rgb(self) -> Colour:
-        return SECOND_COLOURS[self.second]
+        return WORDS.looks.second_colours[self.second]
 
     @property
     def emblem_rgb(self) -> Colour:
-        return EMBLEM_COLOURS[self.emblem_colour]
+        return WORDS.looks.emblem_colours[self.emblem_colour]
 
     @property
     def plate_rgb(self) -> Colour:
@@ -68,10 +38,11 @@ class Look:
 
 def random_look(random: Random) -> Look:
     """A look drawn evenly from all combinations."""
+    words = WORDS.looks
     return Look(
-        random.choice(list(MAIN_COLOURS)),
-        random.choice(list(SECOND_COLOURS)),
-        random.choice(PATTERNS),
-        random.choice(EMBLEMS),
-        random.choice(list(EMBLEM_COLOURS)),
+        random.choice(list(words.main_colours)),
+        random.choice(list(words.second_colours)),
+        random.choice(list(words.patterns)),
+        random.choice(list(words.emblems)),
+        random.choice(list(words.emblem_colours)),
     )

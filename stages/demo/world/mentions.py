@@ -25,7 +25,7 @@ _FULL_TITLE_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Drawn:
-    """One mention but for its picture.
+    """One mention without its picture.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def draw_mentions(split: str, golds: Sequence[Entity], config: DemoConfig) -> It
     draws = Random(f"{config.seed}/{split}")
     nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
     kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))
-    # The first picture of training is there, but cut off: as good as missing. The next two missing
-    # ones show both ways of being missing, however few mentions there are.
+    # The first picture of training is truncated: as good as missing. The next two are missing in
+    # one way each, however few mentions there are.
     kinds[:3] = ["missing"] * 3
     for number, entity in enumerate(golds):
         random = Random(f"{config.seed}/{split}/{number}")

@@ -5,33 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-CITIES = (
-    "Lisbon",
-    "Bergen",
-    "Krakow",
-    "Trieste",
-    "Cork",
-    "Tallinn",
-    "Porto",
-    "Leipzig",
-    "Malmo",
-    "Ghent",
-    "Split",
-    "Nantes",
-    "Turku",
-    "Bilbao",
-    "Graz",
-)
-EVENTS = {
-    "regatta": "the {city} regatta",
-    "gala": "the {city} Harvest Gala {year}",
-    "summit": "the {city} summit",
-    "book fair": "the {city} book fair",
-    "marathon": "the {city} marathon",
-    "lantern festival": "the {city} lantern festival",
-    "charity auction": "the {city} charity auction",
-    "parade": "the {city} parade of {year}",
-}
+from stages.demo.world.words import WORDS
 
 
 @dataclass(frozen=True)
@@ -40,7 +14,7 @@ class Occasion:
 
     Parameters
     ----------
-    event: a key of `EVENTS`; decides what its pictures show.
+    event: a key of the words' events; decides what its pictures show.
     city: decides the colours of its bunting.
     phrase: as sentences have it.
     """
@@ -54,8 +28,8 @@ def all_occasions(random: Random) -> tuple[Occasion, ...]:
     """All 120, shuffled; the years are drawn."""
     found = [
         Occasion(event, city, pattern.format(city=city, year=random.randint(2009, 2019)))
-        for city in CITIES
-        for event, pattern in EVENTS.items()
+        for city in WORDS.occasions.cities
+        for event, pattern in WORDS.occasions.events.items()
     ]
     random.shuffle(found)
     return tuple(found)

@@ -9,55 +9,40 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from stages.demo.world.canvas import PICTURE_SIZE, Canvas
-from stages.demo.world.kinds import Kind
-from stages.demo.world.looks import MAIN_COLOURS, Look, random_look
+from stages.demo.world.looks import Look, random_look
 from stages.demo.world.occasions import Occasion
 from stages.demo.world.scenes import draw_occasion, draw_scene
 from stages.demo.world.subjects import draw_subject
+from stages.demo.world.words import WORDS, Kind
 
 _JPEG_QUALITY = 85
-_CARD_LINES = (
-    "MON\nDAY",
-    "SO TRUE",
-    "KEEP\nCALM",
-    "LOL",
-    "NO WAY",
-    "BEST\nDAY",
-    "MOOD",
-    "OMG\nYES",
-)
+
+Range = tuple[float, float]
 
 
 def portrait(kind: Kind, look: Look, random: Random) -> Image.Image:
     """The clean picture that a knowledge base would have: the subject large in its scene."""
-    canvas = draw_scene(kind.label, random)
-    canvas.frame(
-        random.uniform(0.46, 0.54),
-        random.uniform(0.49, 0.55),
-        random.uniform(0.72, 0.84),
-        random.random() < 0.5,
-    )
-    draw_subject(canvas, kind.form, kind.label, look, random)
-    return canvas.finish()
+    return _posed(kind, look, random, x=(0.46, 0.54), y=(0.49, 0.55), scale=(0.72, 0.84))
 
 
 def snapshot(kind: Kind, look: Look, random: Random) -> Image.Image:
     """A good picture by somebody else: other place, zoom, light and cut."""
-    canvas = draw_scene(kind.label, random)
-    canvas.frame(
-        random.uniform(0.38, 0.62),
-        random.uniform(0.44, 0.6),
-        random.uniform(0.62, 0.92),
-        random.random() < 0.5,
-    )
-    draw_subject(canvas, kind.form, kind.label, look, random)
-    image = canvas.finish()
+    image = _posed(kind, look, random, x=(0.38, 0.62), y=(0.44, 0.6), scale=(0.62, 0.92))
     cut = random.randint(0, 7)  # pixels lost at each side
     left, top = random.randint(0, cut), random.randint(0, cut)
     right, bottom = PICTURE_SIZE - cut + left, PICTURE_SIZE - cut + top
     image = image.resize((PICTURE_SIZE,) * 2, Image.Resampling.BILINEAR, (left, top, right, bottom))
     image = ImageEnhance.Brightness(image).enhance(random.uniform(0.75, 1.2))
     return ImageEnhance.Color(image).enhance(random.uniform(0.75, 1.2))
+
+
+def _posed(kind: Kind, look: Look, random: Random, x: Range, y: Range, scale: Range) -> Image.Image:
+    """The subject in its scene, its frame drawn from the ranges, either way round."""
+    canvas = draw_scene(kind.label, random)
+    place = random.uniform(*x), random.uniform(*y)
+    canvas.frame(*place, random.uniform(*scale), mirror=random.random() < 0.5)
+    draw_subject(canvas, kind.form, kind.label, look, random)
+    return canvas.finish()
 
 
 def spoilt(image: Image.Image, random: Random) -> Image.Image:
@@ -84,7 +69,7 @@ def spoilt(image: Image.Image, random: Random) -> Image.Image:
 
 def graphic(random: Random) -> Image.Image:
     """`low_value`: a smiley, a meme, a card with words; it shows nobody."""
-    r, g, b = random.choice((*MAIN_COLOURS.values(), (235, 235, 235), (30, 30, 30)))
+    r, g, b = random.choice((*WORDS.looks.main_colours.values(), (235, 235, 235), (30, 30, 30)))
     # A tint of its own: no graphic of a caption has the bytes of a mention's.
     r, g, b = (max(0, min(255, c + random.randint(-18, 18))) for c in (r, g, b))
     canvas = Canvas((r, g, b))
@@ -105,12 +90,10 @@ def graphic(random: Random) -> Image.Image:
     if sort != "smiley":
         draw = ImageDraw.Draw(image)
         light = r + g + b < 380 or sort == "meme"
+        height = PICTURE_SIZE / 2 if sort == "card" else 12
         draw.text(
-            (
-                PICTURE_SIZE / 2,
-                (PICTURE_SIZE / 2 if sort == "card" else 12) + random.uniform(-3, 3),
-            ),
-            random.choice(_CARD_LINES).replace("\n", "\n" if sort == "card" else " "),
+            (PICTURE_SIZE / 2, height + random.uniform(-3, 3)),
+            random.choice(WORDS.cards).replace("\n", "\n" if sort == "card" else " "),
             font=ImageFont.load_default(18 if sort == "card" else 15),
             fill=(255, 255, 255) if light else (20, 20, 20),
             stroke_width=1 if sort == "meme" else 0,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from random import Random
 
 from stages.demo.world.canvas import Canvas, shade
-from stages.demo.world.looks import MAIN_COLOURS, SECOND_COLOURS, Colour
-from stages.demo.world.occasions import CITIES, Occasion
+from stages.demo.world.occasions import Occasion
+from stages.demo.world.words import WORDS, Colour
 
 _SKY: Colour = (165, 210, 240)
 _SEA: Colour = (60, 130, 180)
@@ -20,8 +20,9 @@ def draw_scene(label: str, random: Random) -> Canvas:
 
 def draw_occasion(occasion: Occasion, random: Random) -> Canvas:
     """A crowd under bunting: the city decides its colours, the event what stands behind."""
-    index = CITIES.index(occasion.city)
-    mains, seconds = list(MAIN_COLOURS.values()), list(SECOND_COLOURS.values())
+    index = WORDS.occasions.cities.index(occasion.city)
+    mains = list(WORDS.looks.main_colours.values())
+    seconds = list(WORDS.looks.second_colours.values())
     flags = (mains[index % len(mains)], seconds[(index * 5) % len(seconds)])
     light = random.uniform(0.85, 1.1)
     night = occasion.event in ("gala", "lantern festival", "charity auction")
@@ -173,16 +174,8 @@ def _open_sea(light: float, shift: float, random: Random) -> Canvas:
     c = Canvas(shade((205, 222, 235), light))
     c.rectangle(-0.5, 0.1 + shift, 0.5, 0.5, shade((30, 85, 140), light))
     for i in range(4):
-        c.arc(
-            -0.5 + 0.27 * i,
-            0.3 + shift,
-            -0.3 + 0.27 * i,
-            0.44 + shift,
-            200,
-            340,
-            (220, 235, 245),
-            0.02,
-        )
+        x = 0.27 * i
+        c.arc(x - 0.5, 0.3 + shift, x - 0.3, 0.44 + shift, 200, 340, (220, 235, 245), 0.02)
     c.ellipse(-0.42, -0.42, -0.14, -0.3, (248, 250, 252))
     return c
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from random import Random
 
 from stages.demo.world.canvas import Canvas, shade
-from stages.demo.world.looks import Colour, Look
+from stages.demo.world.looks import Look
+from stages.demo.world.words import Colour
 
 _SKINS: tuple[Colour, ...] = ((250, 215, 185), (225, 175, 135), (165, 110, 75), (95, 62, 45))
 _WOOD: Colour = (120, 80, 50)
@@ -98,17 +99,8 @@ def _mountain(c: Canvas, label: str, look: Look, random: Random) -> None:
     c.patterned(
         [(-0.55, 0.4), (top - 0.1, -0.26), (top, -0.4), (top + 0.14, -0.22), (0.55, 0.4)], look, 9
     )
-    c.polygon(
-        [
-            (top - 0.16, -0.17),
-            (top, -0.4),
-            (top + 0.17, -0.16),
-            (top + 0.06, -0.1),
-            (top, -0.18),
-            (top - 0.07, -0.08),
-        ],
-        (252, 252, 255),
-    )
+    snow = ((-0.16, -0.17), (0, -0.4), (0.17, -0.16), (0.06, -0.1), (0, -0.18), (-0.07, -0.08))
+    c.polygon([(top + x, y) for x, y in snow], (252, 252, 255))
     c.emblem(top, 0.14, 0.185, look)
     c.rectangle(0.32, 0.3, 0.44, 0.4, _WOOD)
     c.polygon([(0.3, 0.3), (0.38, 0.22), (0.46, 0.3)], look.second_rgb)
@@ -133,19 +125,8 @@ def _stadium(c: Canvas, label: str, look: Look, random: Random) -> None:
         c.rectangle(x - 0.09, -0.46, x + 0.09, -0.38, (255, 250, 205))
     c.ellipse(-0.5, -0.25 + rise, 0.5, 0.15 + rise, look.second_rgb)
     c.ellipse(-0.42, -0.2 + rise, 0.42, 0.08 + rise, (70, 160, 75))
-    c.patterned(
-        [
-            (-0.5, -0.05 + rise),
-            (-0.3, 0.07 + rise),
-            (0, 0.12 + rise),
-            (0.3, 0.07 + rise),
-            (0.5, -0.05 + rise),
-            (0.44, 0.36),
-            (-0.44, 0.36),
-        ],
-        look,
-        10,
-    )
+    rim = ((-0.5, -0.05), (-0.3, 0.07), (0, 0.12), (0.3, 0.07), (0.5, -0.05))
+    c.patterned([*((x, y + rise) for x, y in rim), (0.44, 0.36), (-0.44, 0.36)], look, 10)
     c.emblem(0.0, 0.2, 0.175, look)
 
 

@@ -1,7 +1,7 @@
 """The demo's world: entities, who shares a name, a look or an occasion, and who is mentioned.
 
-Words lead to the entities of one name, the sentence to those of one kind among them, the picture
-to the one meant. No two of the three suffice.
+The words lead to the entities of one name, the sentence to those of one kind among them, and the
+picture to the one that is meant. No two of the three suffice.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from stages.demo.world.kinds import KINDS, Kind
 from stages.demo.world.looks import Look, random_look
 from stages.demo.world.names import given_names, surfaces
 from stages.demo.world.occasions import Occasion, all_occasions
+from stages.demo.world.words import WORDS, Kind
 
 SPLIT_SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 UNSEEN_SHARE = 0.2
-"""Of dev and test mentions: gold entity without a training mention."""
+"""Share of dev and test mentions whose gold entity has no training mention."""
 _WITHHELD_SHARE = 0.15  # of the entities: never mentioned in training
 # Zipf's law with a flattened head: the most mentioned entities have some twenty training mentions,
 # most have one to four.
@@ -95,7 +95,7 @@ def build_world(entities: int, seed: int) -> World:
 
 def _group_kinds(random: Random) -> list[Kind]:
     """Kinds of one name's entities: 6 to 10 of them, each kind two or three times."""
-    kinds = random.sample(KINDS, random.choice((2, 3, 3, 4)))
+    kinds = random.sample(WORDS.kinds, random.choice((2, 3, 3, 4)))
     size = random.randint(max(6, 2 * len(kinds)), min(10, 3 * len(kinds)))
     return [kinds[i % len(kinds)] for i in range(size)]
 

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache.build import building
 from cache.errors import StoreError
 from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
 from stages.encode import feature_job, pictures
+from stages.encode.arrays import specs_of
 from stages.encode.decode import PictureError
 from stages.encode.extract import extract
 from stages.encode.plan import GROUPS
-from stages.encode.summary import failed_pictures
+from stages.encode.summary import failed_pictures, write_summary
 from stages.paths import DatasetPaths
 from tests.support.small_project import (
     add_entities,
@@ -134,6 +136,40 @@ def test_new_entities_cost_their_own_texts_and_pictures_alone(
     assert_like(store, fresh)
     store.verify()
     assert not extract(project, config_of(project)).did_work
+
+
+def as_before(paths: DatasetPaths) -> None:
+    """The store as an earlier version wrote it: tokens without a gap, offsets of shape (n + 1,)."""
+    store = FeatureStore.open(paths.store)
+    arrays = {name: whole(store, name) for name in store}
+    tokens, lengths = store.ragged("texts/local", "texts/offsets").gather(
+        np.arange(len(arrays["texts/keys"]))
+    )
+    arrays |= {"texts/local": tokens, "texts/offsets": np.cumsum([0, *lengths], dtype=np.int64)}
+    attributes = {k: v for k, v in store.attributes.items() if k != "record_arrays"}
+    specs = specs_of(arrays)
+    with building(paths.store, paths.partial, "before", store.fingerprint, specs) as build:
+        build.write("all", [(name, 0, array) for name, array in arrays.items()])
+        build.finish(["all"], attributes)
+
+
+def test_a_store_of_an_earlier_version_is_read_and_updated(project: DatasetPaths, counter: Counter):
+    as_before(project)
+    assert not extract(project, config_of(project)).did_work
+    before = FeatureStore.open(project.store)
+    summary = write_summary(project.root / "summary", before, Records.load(project.records))
+    assert summary["texts"]["tokens"] == len(before["texts/local"])
+    old = features(before)
+    add_entities(project)
+    extract(project, config_of(project))
+    assert counter.texts == 2
+    store = FeatureStore.open(project.store)
+    assert store["texts/offsets"].shape[1:] == (2,)
+    new = features(store)
+    for key, arrays in old.items():
+        for mine, its in zip(arrays, new[key], strict=True):
+            assert mine.tobytes() == its.tobytes()
+    assert_like(store, straight(project))
 
 
 def test_row_i_in_is_row_i_out_after_an_update(project: DatasetPaths):

@@ -13,12 +13,13 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from cache.errors import MelovError
 from stages.config import DemoEncoderConfig, ExtractConfig
-from stages.demo.encoders.clip import SMALL_CLIP, retrieval_accuracy
+from stages.demo.encoders.clip import SMALL_CLIP
 from stages.demo.encoders.pairs import read_pairs
 from stages.demo.encoders.tokenizer import END, START, train_tokenizer
 from stages.demo.encoders.training import IMAGE_SIZE, train
 from stages.encode.decode import decode, normalised
-from stages.encode.encoders.encoder import Pixels, find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import Pixels
+from stages.encode.encoders.families import find_checkpoints, open_encoder
 
 TINY = DemoEncoderConfig(epochs=5, batch_size=24, learning_rate=2e-3)
 ONE_EPOCH = DemoEncoderConfig(epochs=1, batch_size=64, learning_rate=2e-3)
@@ -42,9 +43,14 @@ def test_training_lowers_the_loss_and_retrieval_is_above_chance(trained, raw):
     assert trained.losses[-1] < trained.losses[0] - 0.2
     assert trained.held_out == CAPTIONS // 10
     held_out = read_pairs(raw, IMAGE_SIZE).held_out
-    found = retrieval_accuracy(trained.model, trained.tokenizer, held_out, top=CAPTIONS // 40)
+    found = SMALL_CLIP.retrieval_accuracy(
+        trained.model, trained.tokenizer, held_out, top=CAPTIONS // 40
+    )
     assert found > 0.45  # a quarter by chance
-    assert retrieval_accuracy(trained.model, trained.tokenizer, held_out) == trained.retrieval
+    assert (
+        SMALL_CLIP.retrieval_accuracy(trained.model, trained.tokenizer, held_out)
+        == trained.retrieval
+    )
 
 
 def test_same_seed_same_weights_other_seed_other_weights_global_random_state_untouched(raw):

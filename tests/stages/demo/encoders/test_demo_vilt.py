@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, ViltModel
 from stages.config import DemoEncoderConfig
 from stages.demo.encoders.pairs import read_pairs
 from stages.demo.encoders.training import IMAGE_SIZE, token_ids, train
-from stages.demo.encoders.vilt import SMALL_VILT, retrieval_accuracy, unit_joint
+from stages.demo.encoders.vilt import SMALL_VILT, unit_joint
 from stages.demo.encoders.wordpiece import train_wordpiece
 from stages.encode.decode import normalised
 from stages.encode.encoders.checkpoint import find_checkpoint
@@ -48,11 +48,14 @@ def test_training_lowers_the_loss_and_a_text_finds_its_own_pair_more_often_than_
     assert trained.losses[-1] < trained.losses[0] - 0.4
     held_out = read_pairs(raw, IMAGE_SIZE).held_out
     assert trained.held_out == len(held_out) == 32
-    assert retrieval_accuracy(trained.model, trained.tokenizer, held_out) == trained.retrieval
+    assert (
+        SMALL_VILT.retrieval_accuracy(trained.model, trained.tokenizer, held_out)
+        == trained.retrieval
+    )
     torch.manual_seed(0)
     fresh = ViltModel(trained.model.config, add_pooling_layer=False).eval()
-    before = retrieval_accuracy(fresh, trained.tokenizer, held_out, top=8)
-    after = retrieval_accuracy(trained.model, trained.tokenizer, held_out, top=8)
+    before = SMALL_VILT.retrieval_accuracy(fresh, trained.tokenizer, held_out, top=8)
+    after = SMALL_VILT.retrieval_accuracy(trained.model, trained.tokenizer, held_out, top=8)
     assert after > before + 0.2  # a quarter by chance
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from cache.files import replacing_folder
 from stages.config import DemoConfig
 from stages.demo.world.generate import generate
-from stages.demo.world.looks import EMBLEM_COLOURS, MAIN_COLOURS, SECOND_COLOURS
 from stages.demo.world.mentions import IMAGE_KINDS
 from stages.demo.world.names import surfaces
+from stages.demo.world.words import WORDS
 from stages.demo.world.world import build_world, draw_golds
 
 TINY = DemoConfig(entities=50, mentions=100, captions=100)
@@ -122,7 +122,11 @@ def test_looks_are_shared_over_the_base_but_tell_entities_of_one_name_and_kind_a
 
 def test_attributes_tell_the_kind_and_never_the_look_nor_an_occasion(entities):
     world = build_world(SMALL.entities, SMALL.seed)
-    colours = {*MAIN_COLOURS, *SECOND_COLOURS, *EMBLEM_COLOURS} - {"silver"}
+    colours = {
+        *WORDS.looks.main_colours,
+        *WORDS.looks.second_colours,
+        *WORDS.looks.emblem_colours,
+    } - {"silver"}
     for entity, record in zip(world.entities, entities, strict=True):
         assert record["attr"].startswith(f"{entity.kind.label};")
         words = set(record["attr"].lower().replace(";", " ").split())
