@@ -44,7 +44,7 @@ class DvcProject:
         params["datasets"] = [self.dataset]
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         own = DatasetPaths(self.dataset, folder)
-        shutil.copytree(paths.folder, own.folder, copy_function=os.link)
+        shutil.copytree(paths.path, own.folder, copy_function=os.link)
         own.raw.mkdir()
         own.extract.mkdir(exist_ok=True)
         for name in ("summary.json", "failed_pictures.csv", "timings.json"):

@@ -48,9 +48,9 @@ def building(
 ) -> Iterator[Build]:
     """Create the store in the work folder `partial / name`, or resume what is there.
 
-    Units in the ledger are read back and checked; one that fails counts as not done. A work folder
-    with other contents than asked is emptied: it is named by what it is for, so it can only be
-    damaged. Opening checks all data each time, so give other processes the build itself.
+    Finished units are read back and checked; one that fails counts as not done. This takes its
+    time on each opening, so give other processes the build itself. A work folder with other
+    contents than asked is emptied: it is named by what it is for, so it can only be damaged.
 
     Left with an error, or before `finish`, the work stays, to be resumed. Where another process
     finishes the same store first, the block is left early and without an error.
@@ -68,8 +68,8 @@ def building(
     """
     recover(partial, target)
     build = Build(target, WorkFolder(partial / name, fingerprint, specs))
-    with suppress(Overtaken):  # its first call will say it again
-        build.open()
+    with suppress(Overtaken), build.overtakable():  # the block's first call will say it again
+        build.work.open()
     with suppress(Overtaken):
         yield build
 
@@ -87,10 +87,6 @@ class Build:
         self.work = work
         self._partial = work.home.parent
         self.specs = work.specs
-
-    def open(self) -> None:
-        with self._overtakable():
-            self.work.open()
 
     def done(self, unit: str) -> bool:
         """Whether the unit is on the disk, written by whichever process."""
@@ -130,7 +126,7 @@ class Build:
             self._check(unit, name, start, rows)
         flat = [flat_bytes(rows) for _, _, rows in parts]
         with (
-            self._overtakable(),
+            self.overtakable(),
             telling_full(self._partial, f"writing {unit}", self._bytes_left),
             ThreadPoolExecutor(1, thread_name_prefix="checksum") as beside,
         ):
@@ -181,14 +177,14 @@ class Build:
         ------
         StoreError: as `checksums` does.
         """
-        with suppress(Overtaken), self._overtakable():
+        with suppress(Overtaken), self.overtakable():
             checksums = {name: f"{crc:08x}" for name, crc in self.checksums(units).items()}
             with telling_full(self._partial, "finishing", lambda: 2**20):
                 self.work.write_attributes(finished=True, arrays=checksums, attributes=attributes)
             move_out(self.work.path, self._partial, self.target)
 
     @contextmanager
-    def _overtakable(self) -> Iterator[None]:
+    def overtakable(self) -> Iterator[None]:
         """Tell a work folder that another process has moved out from one that is lost."""
         try:
             yield
@@ -207,7 +203,7 @@ class Build:
             ) from error
 
     def _entries(self) -> dict[str, Entry]:
-        with self._overtakable():
+        with self.overtakable():
             return self.work.ledger.entries()
 
     def _check(self, unit: str, name: str, start: int, rows: np.ndarray) -> None:

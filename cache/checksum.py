@@ -21,7 +21,7 @@ def flat_bytes(array: np.ndarray) -> np.ndarray:
 
 def crc32(array: np.ndarray, before: int = 0) -> int:
     """CRC-32 of the array's C-order bytes, continuing from `before`."""
-    return zlib.crc32(flat_bytes(array), before)
+    return zlib.crc32(flat_bytes(array).data, before)
 
 
 def combine(first: int, second: int, second_bytes: int) -> int:

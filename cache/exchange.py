@@ -132,7 +132,7 @@ def _copy(file: h5py.File, h5_path: Path, build: Build, progress: Progress | Non
 
 def _ledger(file: h5py.File, h5_path: Path) -> dict[str, Any]:
     try:
-        ledger = json.loads(file.attrs[LEDGER_KEY])
+        ledger: dict[str, Any] = json.loads(file.attrs[LEDGER_KEY])
         layout = ledger["layout"]
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(

@@ -93,7 +93,7 @@ def write_padded(path: Path, data: np.ndarray, size: int) -> None:
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
-        view, offset = memoryview(data), 0
+        view, offset = data.data, 0
         while view:
             count = os.pwrite(handle, view, offset)
             if count == 0:
@@ -106,6 +106,14 @@ def write_padded(path: Path, data: np.ndarray, size: int) -> None:
         os.close(handle)
 
 
+def children(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; nothing where it is gone, as it may be at any moment."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and new names in `folder` last through a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -113,17 +121,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def replace_text(path: Path, text: str, scratch: Path) -> None:
-    """Put `text` into `path` at once, by way of a file in the folder `scratch` of the same disk."""
-    temporary = scratch / f"{path.name}.{unique()}.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 @contextmanager
@@ -145,13 +142,20 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed onto it when the block ends without an error.
+def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """A temporary name, renamed onto `path` when the block ends without an error.
 
     The file's bytes reach the disk before the name does, so a kill leaves the old file or the new.
+
+    Parameters
+    ----------
+    scratch: an existing folder on the same disk for the temporary file; None puts it beside `path`,
+        whose folder is created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    if scratch is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    folder = scratch or path.parent
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
     os.close(handle)
     temporary = Path(name)
     try:

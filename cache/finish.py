@@ -17,7 +17,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from cache.files import sync_folder, unique
+from cache.files import children, sync_folder, unique
 from cache.layout import GROUP
 
 CLOSING = "closing-"
@@ -33,7 +33,12 @@ def recover(partial: Path, target: Path) -> None:
     ----------
     partial: the folder of work folders; it need not exist.
     """
-    while folders := list(partial.glob(f"[!.]*/{CLOSING}*")):
+    while folders := [
+        folder
+        for home in children(partial)
+        if not home.name.startswith(".")
+        for folder in _closing(home)
+    ]:
         for folder in folders:
             with suppress(FileNotFoundError):  # another process completes it
                 move_out(folder, partial, target)
@@ -58,14 +63,18 @@ def move_out(folder: Path, partial: Path, target: Path) -> None:
     sweep(partial)
 
 
+def _closing(home: Path) -> list[Path]:
+    return [folder for folder in children(home) if folder.name.startswith(CLOSING)]
+
+
 def sweep(partial: Path) -> None:
     """Remove every work folder, whatever its settings: the finished store supersedes them.
 
     Files in `partial` stay.
     """
-    folders = [path for path in partial.glob("*") if path.is_dir()]
+    folders = [path for path in children(partial) if path.is_dir()]
     # One that was moved out goes last: after a kill, `recover` finds it and sweeps again.
-    for folder in sorted(folders, key=lambda path: any(path.glob(f"{CLOSING}*"))):
+    for folder in sorted(folders, key=lambda folder: len(_closing(folder))):
         discard(folder, partial)
 
 

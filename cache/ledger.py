@@ -87,13 +87,13 @@ class Ledger:
         """
         # A line break first, too: a full disk may have left half a line before this one.
         data = f"\n{canonical(asdict(entry))}\n".encode()
-        with _LOCK, self._own_file().open("ab", buffering=0) as file:
+        with (
+            _LOCK,
+            (self.folder / f"{_writer(os.getpid())}.jsonl").open("ab", buffering=0) as file,
+        ):
             while data:
                 data = data[os.write(file.fileno(), data) :]
             os.fsync(file.fileno())
-
-    def _own_file(self) -> Path:
-        return self.folder / f"{_writer(os.getpid())}.jsonl"
 
     def _news(self, path: Path) -> Iterator[Entry]:
         with path.open("rb") as file:

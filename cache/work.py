@@ -23,9 +23,10 @@ from zarr.codecs import BytesCodec
 from cache.checksum import crc32
 from cache.files import (
     allocate,
+    atomic_path,
+    children,
     full_error,
     locked,
-    replace_text,
     telling_full,
     unique,
     write_padded,
@@ -71,8 +72,9 @@ class WorkFolder:
         StoreError: the disk has no room for all arrays.
         """
         partial = self.home.parent
-        partial.mkdir(parents=True, exist_ok=True)
-        with locked(partial), telling_full(partial, "laying out the store", lambda: self.nbytes):
+        self.home.mkdir(parents=True, exist_ok=True)
+        # A help: without it two may lay out at once, one of them in vain.
+        with locked(self.home), telling_full(partial, "laying out the store", lambda: self.nbytes):
             while not self._found():
                 self._lay_out()
         self.ledger.verify()
@@ -91,7 +93,9 @@ class WorkFolder:
         ledger = {"layout": LAYOUT_VERSION, "fingerprint": self.fingerprint.fields, **state}
         # Sorted through `canonical`: the order in which a caller filled a dict must not show.
         metadata["attributes"] = {LEDGER_KEY: json.loads(canonical(ledger))}
-        replace_text(path, json.dumps(metadata, indent=2, ensure_ascii=False), self.path)
+        with atomic_path(path, self.path) as temporary:  # no other file may get into the group
+            text = json.dumps(metadata, indent=2, ensure_ascii=False)
+            temporary.write_text(text, encoding="utf-8")
 
     def _set_path(self, path: Path) -> None:
         self.path = path
@@ -100,7 +104,7 @@ class WorkFolder:
 
     def _found(self) -> bool:
         """Whether the folder is there, laid out for the very same store; anything else goes."""
-        for path in list(self.home.glob("*")):
+        for path in children(self.home):
             if path.name.startswith(CLOSING):
                 raise FileNotFoundError(errno.ENOENT, "moved out by another process", str(path))
             self._set_path(path)
@@ -113,7 +117,7 @@ class WorkFolder:
     def _fits(self) -> bool:
         try:
             plan = (self.path / "plan.json").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return False
         nodes = [self.group, *(self.group / name for name in self.specs), self.ledger.folder]
         return plan == self._plan() and all(node.is_dir() for node in nodes)
@@ -135,11 +139,12 @@ class WorkFolder:
             self._create()
             (self.path / "plan.json").write_text(self._plan(), encoding="utf-8")
             new.rename(self.home)  # onto nothing or an empty folder, or it fails
-        except OSError:
+        except OSError as error:
             discard(new, partial)  # the disk has its room back
-            if not any(self.home.glob("*")):
+            # Where another process laid it out meanwhile, that one is resumed (if still there).
+            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or any(children(self.home))
+            if not taken:
                 raise
-            # Else another process laid it out meanwhile: that one is resumed.
 
     def _create(self) -> None:
         root = zarr.create_group(self.group, zarr_format=3)

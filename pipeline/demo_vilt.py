@@ -14,7 +14,7 @@ from stages.paths import DatasetPaths
 
 @command("Train the embedded data set's small ViLT on data/NAME/raw; write data/NAME/vilt.")
 def main(params: Params, paths: DatasetPaths) -> None:
-    vilt = paths.folder / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
+    vilt = paths.path / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
     trained = train(SMALL_VILT, paths.raw, params.demo_vilt)
     with replacing_folder(vilt) as folder:
         trained.save(folder)

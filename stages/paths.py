@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cache.errors import MelovError, nearest
 
@@ -21,6 +22,17 @@ def project_path(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
+class Below:
+    """A file or a folder in the folder of the object that has it, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Any, kind: type) -> Path:
+        folder: Path = owner.path
+        return folder / self.name
+
+
 @dataclass(frozen=True)
 class DatasetPaths:
     """Files of one data set; `root` is the project's folder."""
@@ -29,43 +41,20 @@ class DatasetPaths:
     root: Path = Path()
 
     @property
-    def folder(self) -> Path:
+    def path(self) -> Path:
         return self.root / "data" / self.dataset
 
-    @property
-    def raw(self) -> Path:
-        return self.folder / "raw"
-
-    @property
-    def records(self) -> Path:
-        return self.folder / "records"
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "features.zarr"
-
-    @property
-    def partial(self) -> Path:
-        """Unfinished work; no DVC stage declares it, so DVC never deletes it."""
-        return self.folder / ".partial"
-
-    @property
-    def joint(self) -> Path:
-        """Joint vectors of text and picture; only the baseline `vilt` reads them."""
-        return self.folder / "joint.zarr"
-
-    @property
-    def joint_partial(self) -> Path:
-        return self.folder / ".partial-joint"
-
-    @property
-    def extract(self) -> Path:
-        """The folder of extraction's summary and timings."""
-        return self.folder / "extract"
-
-    @property
-    def graph(self) -> Path:
-        return self.folder / "graph"
+    raw = Below("raw")
+    records = Below("records")
+    store = Below("features.zarr")
+    partial = Below(".partial")
+    """Unfinished work; no DVC stage declares it, so DVC never deletes it."""
+    joint = Below("joint.zarr")
+    """Joint vectors of text and picture; only the baseline `vilt` reads them."""
+    joint_partial = Below(".partial-joint")
+    extract = Below("extract")
+    """The folder of extraction's summary and timings."""
+    graph = Below("graph")
 
     def run(self, variant: str, seed: int) -> Path:
         return self.root / "runs" / self.dataset / f"{variant}-s{seed}"
@@ -85,7 +74,7 @@ class DatasetPaths:
         if not (self.records / "records.json").exists():
             data = self.root / "data"
             known = sorted(p.parent.parent.name for p in data.glob("*/records/records.json"))
-            if self.folder.exists():
+            if self.path.exists():
                 state = "has no records yet"
             else:
                 state = f"is unknown{nearest(self.dataset, known) or '.'} Prepared here: "

@@ -109,7 +109,7 @@ class Findings:
 class Records:
     """The canonical records of one data set, as Arrow tables.
 
-    Raises on construction nothing; `save` and `load` check the schemas.
+    Construction checks nothing; `save` and `load` check the schemas.
     """
 
     dataset: str

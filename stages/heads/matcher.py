@@ -8,8 +8,8 @@ weights the scores are MIMIC's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stages.features.features import Features
 from stages.heads.initial import scale_norm
 from stages.heads.settings import HeadsConfig
-from stages.heads.side import Rows, Side
+from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
 from stages.heads.units.unit import BoundedUnit
 
@@ -37,24 +37,6 @@ class UnitSides(Side):
     """A batch of mentions or of entities as the pairs need it: each unit's side by name."""
 
     units: Mapping[str, Side]
-
-    def take(self, rows: Tensor) -> Self:
-        return replace(self, units={name: side.take(rows) for name, side in self.units.items()})
-
-    def to_arrays(self) -> dict[str, Rows]:
-        return {
-            f"{name}/{inner}": rows
-            for name, side in self.units.items()
-            for inner, rows in side.to_arrays().items()
-        }
-
-    def from_arrays(self, arrays: Mapping[str, Rows]) -> Self:
-        found = {}
-        for name, side in self.units.items():
-            prefix = f"{name}/"
-            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-            found[name] = side.from_arrays(own)
-        return replace(self, units=found)
 
 
 class Matcher(nn.Module):

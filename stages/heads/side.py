@@ -1,14 +1,15 @@
 """A side: what pairs need of a batch of mentions or of entities, made once.
 
 A side is a frozen dataclass that inherits `Side`. Its fields have a row an item: tensors, `Ragged`
-tensors, SciPy's CSR matrices, other sides, or None; so it can be cut to some items and turned into
-named arrays and back, and nobody else needs to know what a unit keeps.
+tensors, SciPy's CSR matrices, other sides, a mapping of sides as the only field, or None. So it can
+be cut to some items and turned into named arrays and back, and nobody else needs to know what a
+unit keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import scipy.sparse as sp
@@ -49,52 +50,55 @@ class Side:
 
     def take(self, rows: Tensor) -> Self:
         """Some of the items, by row."""
-        changed = {name: _take(value, rows) for name, value in self._parts()}
-        return replace(self, **changed)
+        return replace(self, **{name: _take(part, rows) for name, part in _parts(self)})
 
     def to_arrays(self) -> dict[str, Rows]:
-        """Every array by the path of its field, such as `query/q`."""
-        found: dict[str, Rows] = {}
-        for name, value in self._parts():
-            if isinstance(value, Side):
-                found |= {f"{name}/{inner}": rows for inner, rows in value.to_arrays().items()}
-            elif isinstance(value, sp.csr_array):
-                offsets = torch.from_numpy(value.indptr).long()
-                found[f"{name}/indices"] = Ragged(torch.from_numpy(value.indices), offsets)
-                found[f"{name}/data"] = Ragged(torch.from_numpy(value.data), offsets)
-            else:
-                found[name] = value
-        return found
+        """Every array by the path of its field, such as `text/query`."""
+        return dict(_arrays(self))
 
     def from_arrays(self, arrays: Mapping[str, Rows]) -> Self:
         """A side like this one (its optional fields, its matrices' widths) over other items."""
-        changed: dict[str, Any] = {}
-        for name, value in self._parts():
-            if isinstance(value, Side):
-                inner = {k.removeprefix(f"{name}/"): v for k, v in arrays.items()}
-                changed[name] = value.from_arrays(inner)
-            elif isinstance(value, sp.csr_array):
-                changed[name] = _matrix(arrays, name, value.shape[1])
-            else:
-                changed[name] = arrays[name]
-        return replace(self, **changed)
-
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                yield field.name, value
+        return replace(self, **{name: _like(part, arrays, name) for name, part in _parts(self)})
 
 
-def _take(value: Any, rows: Tensor) -> Any:
-    if isinstance(value, Side | Ragged):
-        return value.take(rows)
-    return value[rows.cpu().numpy()] if isinstance(value, sp.csr_array) else value[rows]
+def _parts(side: Any) -> Iterator[tuple[str, Any]]:
+    """What a side, or a mapping of sides, is made of."""
+    named = side if isinstance(side, Mapping) else vars(side)
+    return ((name, part) for name, part in named.items() if part is not None)
 
 
-def _matrix(arrays: Mapping[str, Rows], name: str, columns: int) -> sp.csr_array:
-    indices, data = arrays[f"{name}/indices"], arrays[f"{name}/data"]
+def _arrays(part: Any, path: str = "") -> Iterator[tuple[str, Rows]]:
+    if isinstance(part, Side | Mapping):
+        for name, inner in _parts(part):
+            # The one field of a side of sides adds no name of its own.
+            here = path if isinstance(inner, Mapping) else f"{path}/{name}".lstrip("/")
+            yield from _arrays(inner, here)
+    elif isinstance(part, sp.csr_array):
+        offsets = torch.from_numpy(part.indptr).long()
+        yield f"{path}/indices", Ragged(torch.from_numpy(part.indices), offsets)
+        yield f"{path}/data", Ragged(torch.from_numpy(part.data), offsets)
+    else:
+        yield path, part
+
+
+def _like(part: Any, arrays: Mapping[str, Rows], path: str) -> Any:
+    if isinstance(part, Mapping):
+        return {name: _like(inner, arrays, name) for name, inner in part.items()}
+    if isinstance(part, Side):
+        named = ((name, _like(inner, arrays, f"{path}/{name}")) for name, inner in _parts(part))
+        return replace(part, **dict(named))
+    if not isinstance(part, sp.csr_array):
+        return arrays[path]
+    indices, data = arrays[f"{path}/indices"], arrays[f"{path}/data"]
     assert isinstance(indices, Ragged)
     assert isinstance(data, Ragged)
     parts = (data.values.cpu().numpy(), indices.values.cpu().numpy(), data.offsets.cpu().numpy())
-    return sp.csr_array(parts, shape=(len(data), columns))
+    return sp.csr_array(parts, shape=(len(data), part.shape[1]))
+
+
+def _take(part: Any, rows: Tensor) -> Any:
+    if isinstance(part, Mapping):
+        return {name: side.take(rows) for name, side in part.items()}
+    if isinstance(part, Side | Ragged):
+        return part.take(rows)
+    return part[rows.cpu().numpy()] if isinstance(part, sp.csr_array) else part[rows]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.report.results import Results, Run, read, read_history, read_json, undeclared
+from stages.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def load_grids(paths: DatasetPaths) -> Grids:
     digest = read_digest(paths.records)
     for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
         if not (folder / "runs.parquet").exists():
-            done = len(list(folder.glob("*/metrics.json")))
+            done = sum(RunFolder(run, "").metrics.exists() for run in folder.iterdir())
             left_out[folder.name] = f"has not finished ({done} runs so far)"
             continue
         grid = _load(paths, folder)
@@ -83,13 +84,13 @@ def _load(paths: DatasetPaths, folder: Path) -> GridReport:
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
     runs, base = {}, {}
     for row in rows:
-        run = folder / f"{row['run']}-s{row['seed']}"
+        run = RunFolder(folder / f"{row['run']}-s{row['seed']}", again)
         runs[row["run"], row["seed"]] = Run(
-            read(run / "metrics.json", read_json, again),
-            read(run / "history.csv", read_history, again),
+            read(run.metrics, read_json, again),
+            read(run.history, read_history, again),
             np.zeros(0),
         )
-        base[row["run"]] = read(run / "config.json", read_json, again)
+        base[row["run"]] = read(run.config, read_json, again)
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
     # A run that lacks a seed cannot be compared with the others.
     complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))

@@ -145,7 +145,7 @@ def _grid(grid: GridReport, name: str) -> GridPart:
         Figure(f"Sweep of {sweep.title}", _markup(draw_sweep(grid, sweep, f"{name}-sweep-{place}")))
         for place, sweep in enumerate(sweeps)
     ]
-    # Runs that differ in settings are told by their sweeps; variants by parts of the mentions.
+    # Runs that differ in settings are shown as sweeps, variants by parts of the mentions.
     of_variants = not any(grid.settings.values())
     return GridPart(
         grid.name,

@@ -25,8 +25,8 @@ def write_report(
 ) -> str:
     """Write `reports/<dataset>/`; the same files give the same bytes. Returns table.txt's text.
 
-    What is not there (grids, a graph, a run of `mimic`, the feature store) leaves out its part of
-    the page, which says so.
+    Where something is missing (grids, a graph, a run of `mimic`, the feature store), the page
+    leaves its part out and says so.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import Metric, deciding, shown
 from stages.report.rate import Rate
+from stages.runs.folder import RunFolder
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
@@ -128,14 +129,14 @@ def load_results(
     if not variants or not seeds:
         raise MelovError("no variants or no seeds to report", "name some in params.yaml")
     variants, seeds = tuple(dict.fromkeys(variants)), tuple(dict.fromkeys(seeds))
-    grid = [(variant, seed) for variant in variants for seed in seeds]
-    missing = [run for run in grid if not (paths.run(*run) / "config.json").exists()]
+    folders = {(v, seed): RunFolder.of(paths, v, seed) for v in variants for seed in seeds}
+    missing = {run: folder for run, folder in folders.items() if not folder.config.exists()}
     left_out: dict[str, str] = {}
-    for run in missing:
-        left_out.setdefault(run[0], _command("train", paths.dataset, *run))
+    for (variant, _), folder in missing.items():
+        left_out.setdefault(variant, folder.command)
     there = tuple(variant for variant in variants if variant not in left_out)
     if not there:
-        names = ", ".join(str(paths.run(*run)) for run in missing)
+        names = ", ".join(str(folder.path) for folder in missing.values())
         raise MelovError(
             f"no trained run: {names}",
             f"{left_out[variants[0]]}, then the same with pipeline.evaluate"
@@ -143,35 +144,31 @@ def load_results(
         )
     digest, mentions = read_digest(paths.records), records.mentions["test"].num_rows
     runs = {
-        (variant, seed): _load_run(paths, variant, seed, digest, mentions)
-        for variant in there
-        for seed in seeds
+        run: _load_run(folder, VARIANTS[run[0]].trained, digest, mentions)
+        for run, folder in folders.items()
+        if run[0] in there
     }
     return Results(paths.dataset, there, seeds, runs, left_out, records.test_bed)
 
 
-def _load_run(
-    paths: DatasetPaths, variant: str, seed: int, records_digest: str, mentions: int
-) -> Run:
-    folder = paths.run(variant, seed)
-    train = _command("train", paths.dataset, variant, seed)
-    evaluate = _command("evaluate", paths.dataset, variant, seed)
-    config = read(folder / "config.json", read_json, train)
+def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: int) -> Run:
+    train, evaluate = folder.command, folder.command.replace("pipeline.train", "pipeline.evaluate")
+    config = read(folder.config, read_json, train)
     if config["provenance"]["records"] != records_digest:
-        raise MelovError(f"{folder}: trained on other records than {paths.records} holds", train)
-    history = read(folder / "history.csv", read_history, train)
-    if not history and VARIANTS[variant].trained:
-        raise MelovError(f"{folder / 'history.csv'}: no epoch", train)
-    metrics = read(folder / "metrics.json", read_json, evaluate)
-    ranks = read(folder / "ranks.npz", _test_ranks, evaluate)
+        raise MelovError(f"{folder.path}: trained on other records than the present ones", train)
+    history = read(folder.history, read_history, train)
+    if not history and trained:
+        raise MelovError(f"{folder.history}: no epoch", train)
+    metrics = read(folder.metrics, read_json, evaluate)
+    ranks = read(folder.ranks, _test_ranks, evaluate)
     if not len(ranks) == metrics["test"]["mentions"] == mentions:
         raise MelovError(
-            f"{folder}: {len(ranks)} ranks and metrics of {metrics['test']['mentions']} mentions, "
-            f"the records hold {mentions}",
+            f"{folder.path}: {len(ranks)} ranks and metrics of {metrics['test']['mentions']} "
+            f"mentions, the records hold {mentions}",
             evaluate,
         )
     if missing := undeclared(metrics):
-        raise MelovError(f"{folder / 'metrics.json'}: {missing}", evaluate)
+        raise MelovError(f"{folder.metrics}: {missing}", evaluate)
     return Run(metrics, history, ranks)
 
 
@@ -179,10 +176,6 @@ def undeclared(metrics: dict[str, Any]) -> str:
     """Which metrics of tables a run's metrics.json lacks, as words; empty where it has all."""
     missing = [metric.title for metric in shown() if metric.key not in metrics["test"]]
     return f"was written without {', '.join(missing)}" if missing else ""
-
-
-def _command(step: str, dataset: str, variant: str, seed: int) -> str:
-    return f"python -m pipeline.{step} --dataset {dataset} --variant {variant} --seed {seed}"
 
 
 def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:

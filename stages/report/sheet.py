@@ -13,7 +13,8 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, what it sorts by (empty: its words; `-1`: nothing to show), and if it wins."""
+    """What is shown, what it sorts by (empty: its words; `-1`: nothing to show), and whether it is
+    marked as the best."""
 
     text: str
     value: str = ""

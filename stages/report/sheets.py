@@ -170,7 +170,7 @@ def fusion_sheet(fusion: FusionFacts) -> Sheet:
 
 
 def picture_sheets(pictures: PictureFacts, records: Records) -> list[Sheet]:
-    """What failed, what has no picture, what the source's reader left out; empty ones are not."""
+    """What failed, what has no picture, what the source's reader left out; without empty tables."""
     dropped = [finding for finding in records.findings if finding.dropped]
     sheets = [
         Sheet(

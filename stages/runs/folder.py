@@ -1,13 +1,4 @@
-"""The folder of one run: every file that stands in it.
-
-config.json         what the run was made from; written last by training
-model.safetensors   the weights of the best epoch
-history.csv         a row an epoch
-history.png         the same as curves
-timings.json        seconds an epoch; no output that anything depends on
-metrics.json        by part of the mentions; written last by the evaluation
-ranks.npz           of the gold entities, by split
-"""
+"""The folder of one run, and every file that stands in it."""
 
 from __future__ import annotations
 
@@ -16,10 +7,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cache.files import atomic_path
-from stages.paths import DatasetPaths
+from stages.paths import Below, DatasetPaths
 
 
 @dataclass(frozen=True)
@@ -32,38 +23,26 @@ class RunFolder:
     path: Path
     command: str
 
+    config = Below("config.json")
+    """What the run was made from; training writes it last."""
+    weights = Below("model.safetensors")
+    """Of the best epoch."""
+    history = Below("history.csv")
+    """A row an epoch."""
+    curves = Below("history.png")
+    timings = Below("timings.json")
+    """Seconds an epoch; nothing depends on it."""
+    metrics = Below("metrics.json")
+    """By part of the mentions; the evaluation writes it last."""
+    ranks = Below("ranks.npz")
+    """Of the gold entities, by split."""
+    nearness = Below("nearness.json")
+    """Of repaired pictures to clean ones, which a test bed alone knows."""
+
     @classmethod
-    def of(cls, paths: DatasetPaths, variant: str, seed: int) -> RunFolder:
+    def of(cls, paths: DatasetPaths, variant: str, seed: int) -> Self:
         run = f"--dataset {paths.dataset} --variant {variant} --seed {seed}"
         return cls(paths.run(variant, seed), f"python -m pipeline.train {run}")
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def curves(self) -> Path:
-        return self.path / "history.png"
-
-    @property
-    def timings(self) -> Path:
-        return self.path / "timings.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def ranks(self) -> Path:
-        return self.path / "ranks.npz"
 
     @property
     def work(self) -> Path:

@@ -5,6 +5,7 @@ Run in a process of its own by the test that kills it: see `run_extract`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -242,10 +243,16 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) -> None:
+def run_extract(
+    root: Path, arguments: list[str], seconds: float, output: Path, locks: bool = True
+) -> None:
     """`python -m pipeline.extract` inside this process, each unit, each write and renaming slower.
 
     Does not return: the process ends with the command's exit code.
+
+    Parameters
+    ----------
+    locks: False for a file system whose locks do nothing.
     """
     from cache import build, finish
     from stages.encode import feature_job
@@ -261,6 +268,8 @@ def run_extract(root: Path, arguments: list[str], seconds: float, output: Path) 
 
         setattr(module, name, wrapped)
 
+    if not locks:
+        fcntl.flock = lambda *_: None  # type: ignore[assignment]
     os.chdir(root)
     with output.open("a") as file:
         os.dup2(file.fileno(), 1)

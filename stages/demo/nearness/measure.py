@@ -6,17 +6,14 @@ generated, aggregated and fused, each against the feature of the mention's clean
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from cache.errors import MelovError
-from cache.files import atomic_path
 from stages.config import Params
 from stages.demo.nearness.cosines import Near, against_clean, another
 from stages.demo.world.clean import CleanPicture, clean_pictures
@@ -98,12 +95,6 @@ def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> di
         "split": SPLIT,
         "kinds": {kind: _of_kind(mask, near, repaired) for kind, mask in masks.items()},
     }
-
-
-def write_nearness(run: Path, found: dict[str, Any]) -> None:
-    """`nearness.json` in the run's folder."""
-    with atomic_path(run / "nearness.json") as path:
-        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def encode_clean(

@@ -3,7 +3,7 @@
     kb_entity.json  qid2id.json  DEMO_{train,dev,test}.json  kb_image/  mention_image/
     captions.json   caption_image/        for the demo's encoder: no entity's, no mention's picture
 
-A mention also has `image_kind`, which the release lacks.
+Unlike in the release, every mention carries `image_kind`: `Records.test_bed` goes by that.
 """
 
 from __future__ import annotations

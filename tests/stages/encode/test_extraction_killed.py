@@ -8,6 +8,8 @@ import multiprocessing
 import random
 import shutil
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -30,27 +32,40 @@ PRELOADED = [
 class Runner:
     """Runs the command on one data set; `output` holds all that it said in the last run."""
 
-    def __init__(self, context: ForkServerContext, paths: DatasetPaths) -> None:
-        self.context, self.root = context, paths.root
+    def __init__(
+        self, context: ForkServerContext, paths: DatasetPaths, slower: float = SLOWER,
+        locks: bool = True,
+    ) -> None:  # fmt: skip
+        self.context, self.root, self.slower, self.locks = context, paths.root, slower, locks
         self.output = ""
+
+    def start(self, *arguments: str) -> float:
+        """Returns when it has begun, with the time."""
+        self.file = self.root / f"output-{id(self)}.txt"
+        self.file.unlink(missing_ok=True)
+        arguments = (*SMALL_UNITS, *arguments)
+        self.process = self.context.Process(
+            target=run_extract,
+            args=(self.root, list(arguments), self.slower, self.file, self.locks),
+        )
+        self.process.start()
+        while not self.file.exists():
+            time.sleep(0.002)
+        return time.perf_counter()
+
+    def end(self, seconds: float | None = None) -> int:
+        """Exit code, -9 if it had to be killed after so many seconds more."""
+        self.process.join(seconds)
+        self.process.kill()
+        self.process.join()
+        self.output = self.file.read_text()
+        assert self.process.exitcode is not None
+        return self.process.exitcode
 
     def __call__(self, seconds: float | None, *arguments: str) -> tuple[int, float]:
         """Exit code (-9 if killed after so many seconds) and how long it ran."""
-        file = self.root / "output.txt"
-        file.unlink(missing_ok=True)
-        process = self.context.Process(
-            target=run_extract, args=(self.root, [*SMALL_UNITS, *arguments], SLOWER, file)
-        )
-        process.start()
-        while not file.exists():  # it has begun
-            time.sleep(0.002)
-        begun = time.perf_counter()
-        process.join(seconds)
-        process.kill()
-        process.join()
-        self.output = file.read_text()
-        assert process.exitcode is not None
-        return process.exitcode, time.perf_counter() - begun
+        begun = self.start(*arguments)
+        return self.end(seconds), time.perf_counter() - begun
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +101,7 @@ def test_killed_at_any_moment_and_run_again_the_store_is_byte_identical(
         if project.store.exists():  # whole, whenever it is there
             assert tree(project.store) == whole
             if code == 0:
-                assert not project.partial.exists()
+                assert not list(project.partial.glob("*"))
                 shutil.rmtree(project.store)
     assert resumed
     code, _ = run(None)
@@ -141,4 +156,43 @@ def test_an_update_killed_at_any_moment_and_run_again_is_byte_identical(
         done = tree(project.store) == whole
     assert run(None)[0] == 0, run.output
     assert tree(project.store) == whole
-    assert not project.partial.exists()
+    assert not list(project.partial.glob("*"))
+
+
+def written(project: DatasetPaths) -> list[int]:
+    """Units in the ledger of each writer that has some, fewest first."""
+    ledgers = project.partial.glob("*/*/ledgers/*.jsonl")
+    with suppress(FileNotFoundError):  # finished meanwhile
+        return sorted(ledger.read_bytes().count(b"\n{") for ledger in ledgers)
+    return []
+
+
+def test_two_at_once_without_locks_both_killed_and_run_again_are_byte_identical(
+    project: DatasetPaths, server: ForkServerContext, straight: tuple[dict[str, str], float]
+):
+    whole, _ = straight
+    pair = [Runner(server, project, 5 * SLOWER, locks=False) for _ in range(2)]
+
+    def wait(reached: Callable[[], bool]) -> bool:
+        while not reached() and any(run.process.is_alive() for run in pair):
+            time.sleep(0.005)
+        return reached()
+
+    for run in pair:
+        run.start()
+    assert wait(lambda: len(written(project)) == 2 and written(project)[0] >= 2)
+    assert [run.end(0) for run in pair] == [-9, -9]
+    assert not project.store.exists()
+
+    before = sum(written(project))
+    for run in pair:
+        run.start()
+    assert wait(lambda: sum(written(project)) >= before + 1)
+    assert pair[0].end(0) == -9
+    assert not project.store.exists()
+    pair[0].start()
+    assert [run.end() for run in pair] == [0, 0], [run.output for run in pair]
+    assert "resuming:" in pair[1].output
+    assert tree(project.store) == whole
+    assert not list(project.partial.glob("*"))
+    assert (project.extract / "summary.json").exists()

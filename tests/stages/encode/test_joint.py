@@ -9,17 +9,18 @@ from click.testing import CliRunner
 from PIL import Image
 from transformers import AutoTokenizer, ViltModel
 
+from cache.build import Build
 from cache.errors import StoreError
 from cache.reader import FeatureStore
 from pipeline.joint import main
 from stages.config import load_params
 from stages.datasets.records import Records
+from stages.datasets.store import open_joint
 from stages.encode import joint as module
 from stages.encode.encoders.checkpoint import CheckpointError
-from stages.encode.joint import extract_joint, open_joint
+from stages.encode.joint import extract_joint
 from stages.encode.plan import texts_of
 from stages.paths import DatasetPaths
-from stages.runs.data import Opened
 from tests.support.small_project import tree, write_project
 from tests.support.tiny_vilt import build_vilt
 
@@ -117,13 +118,13 @@ def test_the_draw_inside_the_model_touches_neither_the_result_nor_the_callers_ge
 
 
 def extract_slowly(paths: DatasetPaths, vilt: Path) -> None:
-    real = module.Build.write
+    real = Build.write
 
     def slow(*args):
         real(*args)
         time.sleep(0.05)
 
-    module.Build.write = slow
+    Build.write = slow
     extract_joint(paths, settings(paths, batch_images=1), str(vilt))
 
 
@@ -151,7 +152,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
     assert process.exitcode == 0
     assert kills == 3
     assert tree(project.joint) == tree(whole.joint)
-    assert not any(project.joint_partial.iterdir())
+    assert not list(project.joint_partial.glob("*"))
 
 
 def test_a_finished_store_is_found_and_another_ones_named(project: DatasetPaths, vilt: Path):
@@ -174,11 +175,8 @@ def test_a_model_that_is_no_vilt_is_refused(project: DatasetPaths, bert: Path):
 
 
 def test_without_joint_vectors_the_baseline_names_the_command(project: DatasetPaths):
-    records = Records.load(project.records)
-    opened = Opened(project, records, None, None, {})  # type: ignore[arg-type]
-    assert opened.for_variant("bert") is opened
     with pytest.raises(StoreError, match="vilt needs the joint vectors") as found:
-        opened.for_variant("vilt")
+        open_joint(project)
     assert "python -m pipeline.joint --dataset tiny --encoder" in str(found.value)
 
 

@@ -274,7 +274,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
 )
 def test_a_missing_file_of_the_data_costs_its_section_alone(tmp_path, file, step):
     paths = made_runs.make_project(tmp_path)
-    (paths.folder / file).unlink()
+    (paths.path / file).unlink()
     write_report(paths, VARIANTS, (0,), ReportConfig())
     words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
     assert f"python -m pipeline.{step} --dataset tiny" in words
@@ -283,7 +283,7 @@ def test_a_missing_file_of_the_data_costs_its_section_alone(tmp_path, file, step
 @pytest.mark.parametrize("file", ["graph/graph.json", "graph/train.npz", "extract/summary.json"])
 def test_a_damaged_file_of_the_data_is_named(tmp_path, file):
     paths = made_runs.make_project(tmp_path)
-    (paths.folder / file).write_bytes(b"{half")
+    (paths.path / file).write_bytes(b"{half")
     with pytest.raises(MelovError, match=Path(file).name):
         write_report(paths, VARIANTS, (0,), ReportConfig())
 

@@ -59,7 +59,7 @@ def test_a_run_whose_results_are_forgotten_is_not_whole(folder):
     folder.forget_results()
     assert folder.finished_metrics() is None
     left = {path.name for path in folder.path.iterdir()}
-    assert left == FILES.values() - {"metrics.json", "ranks.npz", "config.json"}
+    assert left == set(FILES.values()) - {"metrics.json", "ranks.npz", "config.json"}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"test": ', b"\xff"])

@@ -1,9 +1,11 @@
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
@@ -116,3 +118,61 @@ def test_a_store_of_another_encoder_is_noticed(saved, blind, tmp_path):
     shutil.copytree(folder_of(saved[0]).path, folder_of(paths).path)
     with pytest.raises(MelovError, match="store: stored"):
         Run.open(folder_of(paths), CPU).data(Dataset.open(paths))
+
+
+def older(config):
+    """`config.json` as the version before had it, whose HeadsConfig lacked these."""
+    for name in ("joint_space", "spmm"):
+        del config["heads"][name]
+    return config
+
+
+def renamed(weights):
+    """The matcher's units had no `units.` in their names."""
+    return {name.replace("matcher.units.", "matcher."): w for name, w in weights.items()}
+
+
+def other_widths(config):
+    config["heads"]["d_h"] += 1
+    return config
+
+
+@pytest.mark.parametrize(
+    ("of_config", "of_weights", "named"),
+    [
+        (older, None, "joint_space"),
+        (None, renamed, "matcher.units.text.w_q.weight"),
+        (older, renamed, "joint_space"),
+        (other_widths, None, "size mismatch"),
+        (
+            lambda config: {**config, "heads": {**config["heads"], "variant": "melof"}},
+            None,
+            "heads.variant",
+        ),
+        (lambda config: {**config, "neighbour_limit": 4}, None, "neighbour_limit"),
+        (lambda config: [config], None, "RunInfo"),
+    ],
+)
+def test_a_run_of_another_version_is_one_clear_error(saved, tmp_path, of_config, of_weights, named):
+    folder = RunFolder(tmp_path / "run", "python -m pipeline.train --dataset tiny")
+    shutil.copytree(folder_of(saved[0]).path, folder.path)
+    if of_config is not None:
+        folder.config.write_text(json.dumps(of_config(json.loads(folder.config.read_text()))))
+    if of_weights is not None:
+        save_file(of_weights(load_file(folder.weights)), folder.weights)
+    with pytest.raises(MelovError, match="do not fit this version, or are damaged") as caught:
+        Run.open(folder, CPU)
+    assert str(folder.path) in caught.value.message
+    assert named in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint == "run python -m pipeline.train --dataset tiny"
+
+
+@pytest.mark.parametrize("file", ["config", "weights"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 99])
+def test_a_damaged_run_is_one_clear_error(saved, tmp_path, file, content):
+    folder = RunFolder(tmp_path / "run", "")
+    shutil.copytree(folder_of(saved[0]).path, folder.path)
+    getattr(folder, file).write_bytes(content)
+    with pytest.raises(MelovError, match="or are damaged"):
+        Run.open(folder, CPU)
