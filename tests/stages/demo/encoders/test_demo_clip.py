@@ -18,7 +18,8 @@ from stages.demo.encoders.pairs import read_pairs
 from stages.demo.encoders.tokenizer import END, START, train_tokenizer
 from stages.demo.encoders.training import IMAGE_SIZE, train
 from stages.encode.decode import decode, normalised
-from stages.encode.encoders.encoder import Pixels, find_checkpoints, open_encoder
+from stages.encode.encoders.encoder import Pixels
+from stages.encode.encoders.families import find_checkpoints, open_encoder
 
 TINY = DemoEncoderConfig(epochs=5, batch_size=24, learning_rate=2e-3)
 ONE_EPOCH = DemoEncoderConfig(epochs=1, batch_size=64, learning_rate=2e-3)
