@@ -41,7 +41,7 @@ def heads_device(name: str) -> torch.device:
     MelovError: the device asked for is not available, or is MPS.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = resolve_device(name)
     if device.type == "mps":
         raise MelovError(
