@@ -1,7 +1,5 @@
 """Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov"""
 
-from __future__ import annotations
-
 import time
 
 import click

@@ -3,8 +3,6 @@
 python -m pipeline.export --dataset wikimel --output wikimel.h5
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -3,8 +3,6 @@
 python -m pipeline.load --dataset wikimel --input wikimel.h5
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command, run_options

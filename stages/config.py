@@ -214,10 +214,9 @@ def load_params(
 ) -> Params:
     """Read `path`, apply the overrides of `dataset`, then each `section.key=value`.
 
-    Raises
-    ------
-    ConfigError: the file is missing or is no YAML mapping, a key is unknown (the nearest is
-        named), a value has the wrong type or range.
+    Raises:
+        ConfigError: the file is missing or is no YAML mapping, a key is unknown (the nearest is
+            named), a value has the wrong type or range.
     """
     path = Path(path)
     raw = read_mapping(

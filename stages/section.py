@@ -1,7 +1,5 @@
 """Sections of the parameters: frozen, typed, checked, with errors that help."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,9 +27,8 @@ Checked = TypeVar("Checked", bound=Section)
 def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:
     """A YAML file's mapping; an empty file is an empty one.
 
-    Raises
-    ------
-    ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
+    Raises:
+        ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -49,9 +46,8 @@ def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, An
 def known(name: str, names: Iterable[str]) -> str:
     """`name`, where it is one of `names`.
 
-    Raises
-    ------
-    ValueError: it is not; the nearest is named. Pydantic shows the message with the key.
+    Raises:
+        ValueError: it is not; the nearest is named. Pydantic shows the message with the key.
     """
     listed = list(names)
     if name not in listed:
@@ -62,10 +58,9 @@ def known(name: str, names: Iterable[str]) -> str:
 def validated(model: type[Checked], values: Any, where: str) -> Checked:
     """`values` as a section of the kind `model`.
 
-    Raises
-    ------
-    ConfigError: an unknown key (the nearest is named), a value of the wrong type or range; `where`
-        opens each line.
+    Raises:
+        ConfigError: an unknown key (the nearest is named), a value of the wrong type or range;
+            `where` opens each line.
     """
     try:
         return model.model_validate(values)

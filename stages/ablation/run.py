@@ -4,8 +4,6 @@ A finished run is not repeated, nor one that another grid of the data set has fi
 resumes after its last epoch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time
@@ -44,10 +42,9 @@ def grid_folder(paths: DatasetPaths, grid: Grid) -> Path:
 def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outcome]:
     """Every run of the grid for every seed, in the order of the grid.
 
-    Raises
-    ------
-    MelovError: a data set that is not ready, or settings that do not go together; before any run
-        is trained where that can be known.
+    Raises:
+        MelovError: a data set that is not ready, or settings that do not go together; before any
+            run is trained where that can be known.
     """
     dataset = Dataset.open(paths)
     folder = grid_folder(paths, grid)
@@ -76,9 +73,9 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
 class _Job:
     """One run of one seed.
 
-    Raises
-    ------
-    MelovError: the settings do not go together, such as a τ that starts below the graph's floor.
+    Raises:
+        MelovError: the settings do not go together, such as a τ that starts below the graph's
+            floor.
     """
 
     def __init__(

@@ -50,12 +50,7 @@ MENTION_SCHEMA = pa.schema(
     ]
 )
 PICTURE_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("key", pa.string()),
-        ("bytes", pa.int64()),
-        ("status", pa.string()),
-    ]
+    [("path", pa.string()), ("key", pa.string()), ("bytes", pa.int64()), ("status", pa.string())]
 )
 
 
@@ -67,13 +62,12 @@ class RecordsError(MelovError):
 class Finding:
     """One quirk met while reading a source.
 
-    Parameters
-    ----------
-    code: stable name, such as `nil-mention`.
-    what: one line for the reader of the report.
-    count: how often it was met.
-    examples: the first few places (file, record).
-    dropped: whether the records concerned were left out.
+    Args:
+        code: stable name, such as `nil-mention`.
+        what: one line for the reader of the report.
+        count: how often it was met.
+        examples: the first few places (file, record).
+        dropped: whether the records concerned were left out.
     """
 
     code: str
@@ -189,9 +183,8 @@ class Records:
     def load(cls, folder: Path) -> Records:
         """Read a folder that `save` wrote.
 
-        Raises
-        ------
-        RecordsError: a file is missing or holds another schema.
+        Raises:
+            RecordsError: a file is missing or holds another schema.
         """
         try:
             index = json.loads((folder / "records.json").read_text(encoding="utf-8"))

@@ -1,7 +1,5 @@
 """The course of a run: history.csv and a training curve as a picture."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 
@@ -15,10 +13,7 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
     trained."""
     columns = list(history[0]) if history else COLUMNS
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)

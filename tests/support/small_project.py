@@ -250,9 +250,8 @@ def run_extract(
 
     Does not return: the process ends with the command's exit code.
 
-    Parameters
-    ----------
-    locks: False for a file system whose locks do nothing.
+    Args:
+        locks: False for a file system whose locks do nothing.
     """
     from cache import build, finish
     from stages.encode import feature_job
