@@ -85,7 +85,7 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
         ledger = _ledger(file, h5_path)
         specs = [_spec(file, name, h5_path) for name in sorted(ledger["arrays"])]
         fingerprint = Fingerprint(ledger["fingerprint"])
-        partial = target.parent / ".partial"
+        partial = target.parent / ".partial-load"
         # By the checksums, too: another file of the same fingerprint may differ in last bits.
         name = f"load-{Fingerprint(ledger).digest}"
         try:

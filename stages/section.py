@@ -43,6 +43,40 @@ def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, An
     return raw
 
 
+def mapping_at(value: Any, place: str) -> dict[str, Any]:
+    """`value`, which must be a mapping or nothing.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place}: expected a mapping, found {type(value).__name__}")
+    return value
+
+
+def assign(raw: dict[str, Any], assignment: str) -> None:
+    """Put `section.key=value` into `raw`.
+
+    Raises:
+        ConfigError: it is no such assignment.
+    """
+    key, sign, value = assignment.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {assignment}: expected key=value, such as train.gcn_layers=1")
+    *sections, leaf = key.strip().split(".")
+    place = raw
+    for name in sections:
+        if not isinstance(place.setdefault(name, {}), dict):
+            raise ConfigError(f"--set {assignment}: '{name}' is no section")
+        place = place[name]
+    try:
+        place[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
+
+
 def known(name: str, names: Iterable[str]) -> str:
     """`name`, where it is one of `names`.
 

@@ -16,6 +16,7 @@ import numpy as np
 from stages.ablation.grid import Grid, GridRun
 from stages.config import EvaluateConfig
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import METRICS
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import execute
@@ -105,4 +106,6 @@ class _Job:
     def finished_in(self, folder: RunFolder) -> dict[str, Any] | None:
         """The metrics of this very run, if an earlier process has finished it in `folder`."""
         metrics = folder.finished_metrics()
-        return metrics if metrics and metrics.get("digest") == self.about["digest"] else None
+        if metrics is None or metrics.get("digest") != self.about["digest"]:
+            return None
+        return metrics if METRICS.keys() <= metrics["test"].keys() else None

@@ -10,7 +10,7 @@ from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.paths import DatasetPaths
-from stages.progress import progress
+from stages.progress import byte_progress
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,8 @@ class Older:
         if self.store is None:
             return self
         try:
-            with progress(self.store.nbytes(), "B", "check the older store") as bar:
-
-                def advance(done: int, _: int) -> None:
-                    bar.update(done - bar.n)
-
-                self.store.verify(advance)
+            with byte_progress("check the older store") as show:
+                self.store.verify(show)
         except StoreError as error:
             if not self.is_finished:
                 with suppress(StoreError):  # another process has updated it meanwhile

@@ -49,10 +49,6 @@ class CachedFeatures:
             for name in sorted(self.reads - ENCODED)
         }
 
-    @property
-    def n_entities(self) -> int:
-        return len(self.text_rows["entities"])
-
     def n_mentions(self, split: str) -> int:
         return len(self.text_rows[f"mentions/{split}"])
 
