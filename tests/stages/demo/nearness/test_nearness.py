@@ -165,7 +165,7 @@ def test_the_command_finds_what_a_plain_route_through_the_linkers_encoder_finds(
         (tmp_path / f"{i}.jpg").write_bytes(picture.data)
         mentions.append(NewMention("x", "", tmp_path / f"{i}.jpg"))
         entity_kinds.append(picture.entity.kind.label)
-    encoder = open_mention_encoder(opened.store, params.extract, Path(), True, False, "")
+    encoder = open_mention_encoder(opened.store, params.extract, Path(), True, (), "")
     encoded = torch.from_numpy(encoder(mentions).image_global).float()
     with torch.inference_mode():
         clean = model.w_v(encoded).numpy()
