@@ -23,7 +23,7 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
         click.echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
 
     spec = RunSpec.of(variant, seed, params.train)
-    _, _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)
+    _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)
     title = f"{paths.dataset}: {variant}, seed {seed}"
     plot_history(folder.curves, trained.history, trained.best_epoch, title)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"

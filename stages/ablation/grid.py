@@ -43,7 +43,7 @@ class GridRun:
     changed: dict[str, Any]
 
     def spec(self, seed: int) -> RunSpec:
-        return RunSpec.of(self.variant, seed, self.train, self.graph)
+        return RunSpec.of(self.variant, seed, self.train)
 
 
 @dataclass(frozen=True)

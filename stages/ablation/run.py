@@ -60,7 +60,7 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
         if metrics is None:
             # The table of an earlier grid of this name no longer says what lies here.
             (folder / "runs.parquet").unlink(missing_ok=True)
-            metrics = execute(job.spec, dataset, job.folder, config, job.about)
+            metrics = execute(job.spec, job.dataset, job.folder, config, job.about)
             done = f"{time.perf_counter() - begun:.1f} s"
         ranks = np.load(job.folder.ranks)["test"]
         found.append(Outcome(job.run, job.spec.seed, metrics, ranks))
@@ -84,8 +84,8 @@ class _Job:
     ) -> None:
         self.run, self.spec = run, run.spec(seed)
         self.folder = RunFolder(folder / f"{run.name}-s{seed}", command)
-        heads = dataset.heads(self.spec)
-        made_from = dataset.provenance(run.variant, run.graph)
+        self.dataset = dataset.on(run.graph)
+        heads, made_from = self.dataset.heads(self.spec), self.dataset.provenance(run.variant)
         self.about = {
             "run": run.name,
             "digest": run_digest(heads, self.spec.train, seed, made_from),

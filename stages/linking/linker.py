@@ -20,7 +20,7 @@ from stages.features.batches import SplitGraph
 from stages.features.cached import CachedFeatures
 from stages.features.features import MentionInput
 from stages.features.relevance import is_relevant, relevance, relevance_cut
-from stages.features.views import Views, distinct_views
+from stages.features.views import Views
 from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
@@ -90,7 +90,7 @@ class Linker:
         run = Run.open(RunFolder.of(paths, variant, seed), device)
         run.require(dataset)
         heads, train = run.info.heads, run.info.train
-        cached = dataset.features(variant, heads.reads, device)
+        cached, views = dataset.features(variant, heads.reads, device)
         encoder = open_mention_encoder(
             dataset.store,
             extract,
@@ -99,7 +99,7 @@ class Linker:
             arrays=list(cached.arrays),
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
-        views, graph, entity_index = distinct_views(cached), None, None
+        graph = entity_index = None
         if heads.uses_graph:
             graph = TrainingGraph(dataset.graph, cached, reading_of(heads, train))
         if index:

@@ -97,10 +97,15 @@ def rank_all(
             for start, side in entity_blocks(model, inputs.cached, views, config.entity_rows):
                 stop = min(start + config.entity_rows, len(views))
                 counts = torch.from_numpy(views.counts[start:stop]).to(inputs.cached.device)
+                at = torch.arange(start, stop, device=counts.device)
                 bounds = None if screened is None else entity_bounds(screened, side)
                 for block in blocks:
-                    total = _scores(model, block, side, bounds, start, stop)
-                    above[block.place] += _better(block, total, start, stop, counts.double())
+                    own = at == block.gold_view[:, None]
+                    if block.screen is None:
+                        total = model.matcher.pairs(block.side, side).total
+                    else:
+                        total = block.screen.scores(side, bounds, own)
+                    above[block.place] += _better(block, total, own, counts.double())
                     bar.update(len(block.place) * (stop - start))
             for block in blocks:
                 equal = views.counts[block.gold_view.cpu().numpy()] - 1
@@ -115,29 +120,15 @@ def _by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.nda
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def _scores(
-    model: Heads[Any, Any], block: _Block, side: Any, bounds: Any, start: int, stop: int
-) -> Tensor:
-    """S of a block of mentions and the views from start to stop, where it can reach the gold's."""
-    if block.screen is None:
-        return model.matcher.pairs(block.side, side).total
-    return block.screen.scores(side, bounds, _own(block, start, stop))
-
-
-def _own(block: _Block, start: int, stop: int) -> Tensor:
-    views = torch.arange(start, stop, device=block.gold_view.device)
-    return views == block.gold_view[:, None]
-
-
-def _better(block: _Block, total: Tensor, start: int, stop: int, counts: Tensor) -> np.ndarray:
-    """Entities of a block of views scored higher, plus half of those equal, but for the gold."""
+def _better(block: _Block, total: Tensor, own: Tensor, counts: Tensor) -> np.ndarray:
+    """Entities of a block of views scored higher, plus half of those equal, but for their `own`."""
     if not torch.isfinite(total).all():
         raise MelovError(
             "a score is not finite: the heads have diverged", "lower train.learning_rate"
         )
     gold = block.gold_score[:, None]
     weight = (total > gold).double() + (total == gold).double() / 2
-    found: np.ndarray = (weight.masked_fill(_own(block, start, stop), 0) @ counts).cpu().numpy()
+    found: np.ndarray = (weight.masked_fill(own, 0) @ counts).cpu().numpy()
     return found
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -19,32 +19,25 @@ from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
 from stages.features.relevance import relevant_pictures
-from stages.features.views import distinct_views
+from stages.features.views import Views, distinct_views
 from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
 from stages.heads.settings import HeadsConfig
-from stages.heads.spmm import load_torch_sparse
 from stages.heads.variants import VARIANTS
 from stages.paths import SPLITS, DatasetPaths
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What to train: get one from `of`, which settles the settings for the variant.
-
-    graph: None takes the data set's own.
-    """
+    """What to train; `of` settles the settings for the variant."""
 
     variant: str
     seed: int
     train: TrainConfig
-    graph: GraphConfig | None = None
 
     @classmethod
-    def of(
-        cls, variant: str, seed: int, train: TrainConfig, graph: GraphConfig | None = None
-    ) -> RunSpec:
-        return cls(variant, seed, train.settled(variant), graph)
+    def of(cls, variant: str, seed: int, train: TrainConfig) -> Self:
+        return cls(variant, seed, train.settled(variant))
 
     @property
     def device(self) -> torch.device:
@@ -61,13 +54,13 @@ class Dataset:
     paths: DatasetPaths
     records: Records
     store: FeatureStore
-    graph: Graph
-    _features: dict[Any, CachedFeatures] = field(default_factory=dict)
-    _graphs: dict[str, Graph] = field(default_factory=dict)
+    graph_config: GraphConfig
+    _features: dict[Any, tuple[CachedFeatures, Views]]
+    _graphs: dict[str, Graph]
 
     @classmethod
-    def open(cls, paths: DatasetPaths) -> Dataset:
-        """Open all three and check that they belong together.
+    def open(cls, paths: DatasetPaths) -> Self:
+        """Open records, store and graph, and check that they belong together.
 
         Raises:
             MelovError: not prepared; a store or a graph that is missing or was made from something
@@ -76,7 +69,21 @@ class Dataset:
         records = Records.load(paths.require_records())
         store = open_store(paths)
         graph = load_graph(paths.graph, provenance_of(store))
-        return cls(paths, records, store, graph, {}, {graph.config.digest: graph})
+        return cls(paths, records, store, graph.config, {}, {graph.config.digest: graph})
+
+    def on(self, graph: GraphConfig) -> Self:
+        """The same data set on another graph, which is built in memory once a run reads it."""
+        mentions = self.records.mentions["train"].num_rows
+        return replace(self, graph_config=graph.settled(mentions))
+
+    @property
+    def graph(self) -> Graph:
+        digest = self.graph_config.digest
+        if digest not in self._graphs:
+            source = GraphSource.of(self.store)
+            built = build_graph(source.features, source.pictures, self.graph_config)
+            self._graphs[digest] = built
+        return self._graphs[digest]
 
     @cached_property
     def joint(self) -> FeatureStore:
@@ -89,8 +96,8 @@ class Dataset:
 
     def features(
         self, variant: str, reads: Collection[str], device: torch.device
-    ) -> CachedFeatures:
-        """The store that `variant` reads, as heads on `device` read it.
+    ) -> tuple[CachedFeatures, Views]:
+        """The store that `variant` reads, as heads on `device` read it, and its distinct entities.
 
         Raises:
             MelovError: it lacks something that is read.
@@ -98,14 +105,13 @@ class Dataset:
         joint = VARIANTS[variant].joint
         key = (joint, frozenset(reads), device)
         if key not in self._features:
-            store = self.joint if joint else self.store
-            self._features[key] = CachedFeatures(store, reads, device)
+            cached = CachedFeatures(self.joint if joint else self.store, reads, device)
+            self._features[key] = cached, distinct_views(cached)
         return self._features[key]
 
-    def provenance(self, variant: str, graph: GraphConfig | None = None) -> dict[str, str]:
-        """Digests of what a run of `variant` is made from, on the data set's graph or another."""
-        config = self._settled(graph)
-        made_from = {**provenance_of(self.store), "graph": config.digest}
+    def provenance(self, variant: str) -> dict[str, str]:
+        """Digests of what a run of `variant` is made from."""
+        made_from = {**provenance_of(self.store), "graph": self.graph_config.digest}
         if VARIANTS[variant].joint:
             made_from["joint"] = self.joint.fingerprint.digest
         return made_from
@@ -115,11 +121,11 @@ class Dataset:
 
         Raises:
             MelovError: the store lacks something that they read; τ would not start above the floor
-                of the graph; torch-sparse is asked for and is not installed.
+                of the graph.
         """
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
-        cached = self.features(spec.variant, reads, spec.device)
-        floor = self._settled(spec.graph).floor
+        cached, _ = self.features(spec.variant, reads, spec.device)
+        floor = self.graph_config.floor
         heads = HeadsConfig.of(spec.train, spec.variant, cached.shapes, cached.joint_space, floor)
         if heads.uses_graph and spec.train.tau_init <= floor:
             raise MelovError(
@@ -127,47 +133,19 @@ class Dataset:
                 "an edge that was not stored cannot come back",
                 "raise train.tau_init or lower graph.floor",
             )
-        if heads.uses_graph and heads.spmm == "torch-sparse":
-            load_torch_sparse()
         return heads
 
-    def data(
-        self,
-        heads: HeadsConfig,
-        train: TrainConfig,
-        device: torch.device,
-        graph: GraphConfig | None = None,
-    ) -> LinkingData:
+    def data(self, heads: HeadsConfig, train: TrainConfig, device: torch.device) -> LinkingData:
         """What heads of this configuration train on and rank."""
-        cached = self.features(heads.variant, heads.reads, device)
-        keep = None
+        cached, views = self.features(heads.variant, heads.reads, device)
+        keep = graphs = None
         if heads.entry.filters and heads.uses_images:
             keep = relevant_pictures(cached, train.filter_quantile)
-        graphs = reading = None
         if heads.uses_graph:
-            built = self._graph(graph)
-            graphs = {split: built.rows(split) for split in SPLITS}
-            reading = reading_of(heads, train)
-        return LinkingData(
-            cached,
-            MentionInputs(cached, graphs, reading, keep),
-            {split: self.records.gold(split) for split in SPLITS},
-            distinct_views(cached),
-            self.provenance(heads.variant, graph),
-        )
-
-    def _settled(self, graph: GraphConfig | None) -> GraphConfig:
-        if graph is None:
-            return self.graph.config
-        return graph.settled(self.graph.train.shape[0])
-
-    def _graph(self, config: GraphConfig | None) -> Graph:
-        """The data set's graph, or another one built in memory."""
-        settled = self._settled(config)
-        if settled.digest not in self._graphs:
-            source = GraphSource.of(self.store)
-            self._graphs[settled.digest] = build_graph(source.features, source.pictures, settled)
-        return self._graphs[settled.digest]
+            graphs = {split: self.graph.rows(split) for split in SPLITS}
+        inputs = MentionInputs(cached, graphs, reading_of(heads, train), keep)
+        gold = {split: self.records.gold(split) for split in SPLITS}
+        return LinkingData(cached, inputs, gold, views, self.provenance(heads.variant))
 
 
 def reading_of(heads: HeadsConfig, train: TrainConfig) -> GraphReading:

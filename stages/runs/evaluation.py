@@ -4,14 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from cache.files import atomic_path
 from stages.config import EvaluateConfig
 from stages.datasets.records import Records
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
-from stages.runs.folder import RunFolder, write_json
 
 
 def evaluate(
@@ -27,12 +25,3 @@ def evaluate(
     kinds = records.mentions["test"]["image_kind"].to_pylist()
     found = metrics_by_part(ranks["test"], n, seen, kinds)
     return {"test": found.pop("test"), "valid": metrics(ranks["valid"], n), **found}, ranks
-
-
-def write_evaluation(
-    folder: RunFolder, content: dict[str, Any], ranks: dict[str, np.ndarray]
-) -> None:
-    """`ranks.npz`, then `metrics.json`, whose presence says that a run is whole."""
-    with atomic_path(folder.ranks) as path, path.open("wb") as file:
-        np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
-    write_json(folder.metrics, content)

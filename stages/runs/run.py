@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,7 @@ from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.runs.dataset import Dataset, RunSpec
-from stages.runs.evaluation import evaluate, write_evaluation
+from stages.runs.evaluation import evaluate
 from stages.runs.folder import RunFolder, write_json
 from stages.runs.history import write_history
 from stages.section import Section
@@ -91,9 +92,22 @@ class Run:
         self.require(dataset)
         return dataset.data(self.info.heads, self.info.train, self.device)
 
-    def evaluate(self, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
-        """Rank validation and test, write `ranks.npz` and `metrics.json`; returns the latter."""
-        return _evaluate(self, dataset, self.data(dataset), config, {})
+    def evaluate(
+        self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Rank validation and test, write `ranks.npz` and `metrics.json`; returns the latter.
+
+        Args:
+            about: goes into `metrics.json` besides data set, variant and seed.
+        """
+        found, ranks = evaluate(self.model, self.data(dataset), dataset.records, config)
+        info = self.info
+        named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
+        content = {**named, **(about or {}), **found}
+        with atomic_path(self.folder.ranks) as path, path.open("wb") as file:
+            np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
+        write_json(self.folder.metrics, content)
+        return content
 
 
 def execute(
@@ -103,16 +117,13 @@ def execute(
     config: EvaluateConfig,
     about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train, save and evaluate a run; returns the content of its `metrics.json`.
-
-    Args:
-        about: goes into `metrics.json` besides data set, variant and seed.
+    """Train, save and evaluate a run; returns the content of its `metrics.json`, `about` included.
 
     Raises:
         MelovError: see `Dataset.heads` and `train`.
     """
-    run, data, _ = fit(spec, dataset, folder, config)
-    return _evaluate(run, dataset, data, config, about or {})
+    run, _ = fit(spec, dataset, folder, config)
+    return run.evaluate(dataset, config, about)
 
 
 def fit(
@@ -121,37 +132,23 @@ def fit(
     folder: RunFolder,
     config: EvaluateConfig,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> tuple[Run, LinkingData, Trained]:
+) -> tuple[Run, Trained]:
     """Train a run and save it, resuming where a kill left it.
 
     `config.json` comes last, so its presence means a complete run.
     """
     heads = dataset.heads(spec)
-    data = dataset.data(heads, spec.train, spec.device, spec.graph)
+    data = dataset.data(heads, spec.train, spec.device)
     trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
     folder.forget_results()
     write_history(folder.history, trained.history)
     write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
     with atomic_path(folder.weights) as path:
         save_file({n: w.detach().cpu().contiguous() for n, w in trained.state.items()}, path)
+    name, made_from = dataset.paths.dataset, data.provenance
     info = RunInfo(
-        dataset=dataset.paths.dataset,
-        seed=spec.seed,
-        heads=heads,
-        train=spec.train,
-        provenance=data.provenance,
+        dataset=name, seed=spec.seed, heads=heads, train=spec.train, provenance=made_from
     )
     write_json(folder.config, info.model_dump(mode="json"))
     shutil.rmtree(folder.work, ignore_errors=True)
-    return Run.open(folder, spec.device), data, trained
-
-
-def _evaluate(
-    run: Run, dataset: Dataset, data: LinkingData, config: EvaluateConfig, about: dict[str, Any]
-) -> dict[str, Any]:
-    found, ranks = evaluate(run.model, data, dataset.records, config)
-    info = run.info
-    content = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
-    content |= {**about, **found}
-    write_evaluation(run.folder, content, ranks)
-    return content
+    return Run.open(folder, spec.device), trained

@@ -27,8 +27,9 @@ def saved(root, tmp_path_factory):
     """A trained run on disk, in a project of its own: its paths, the run and its data."""
     paths = DatasetPaths("tiny", tmp_path_factory.mktemp("project"))
     shutil.copytree(root / "data", paths.root / "data")
-    run, data, trained = fit(SPEC, Dataset.open(paths), folder_of(paths), EvaluateConfig())
-    return paths, run, data, trained
+    dataset = Dataset.open(paths)
+    run, trained = fit(SPEC, dataset, folder_of(paths), EvaluateConfig())
+    return paths, run, run.data(dataset), trained
 
 
 def folder_of(paths, variant="melov"):
