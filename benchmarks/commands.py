@@ -46,9 +46,8 @@ class Commands:
     def run(self, name: str, *options: str) -> tuple[float, str]:
         """Seconds and output of `python -m pipeline.<name>`.
 
-        Raises
-        ------
-        RuntimeError: the command failed; with its messages.
+        Raises:
+            RuntimeError: the command failed; with its messages.
         """
         command = [sys.executable, "-m", f"pipeline.{name}", "--dataset", self.paths.dataset]
         command += ["--project", str(self.folder), "--params", str(PROJECT / "params.yaml")]

@@ -71,11 +71,7 @@ def compare(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> list[Ti
         ratios = [theirs / mine for theirs, mine in zip(times, ours, strict=True)]
         found.append(
             Timing(
-                name,
-                statistics.median(times),
-                statistics.median(ratios),
-                min(ratios),
-                max(ratios),
+                name, statistics.median(times), statistics.median(ratios), min(ratios), max(ratios)
             )
         )
     return found

@@ -22,13 +22,11 @@ class DvcProject:
     """The project's own dvc.yaml in a Git repository of its own. The data set's files come in by
     hard links; DVC copies them into its cache, once, and links the folder to the copies.
 
-    Parameters
-    ----------
-    folder: an empty one on the disk of the data set.
+    Args:
+        folder: an empty one on the disk of the data set.
 
-    Raises
-    ------
-    OSError: the folder is on another disk.
+    Raises:
+        OSError: the folder is on another disk.
     """
 
     def __init__(self, folder: Path, paths: DatasetPaths) -> None:

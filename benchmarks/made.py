@@ -63,15 +63,13 @@ QUICK = Size(5_499, 905, 129, 258)  # a twentieth
 def made_dataset(full: bool, folder: Path | None = None, size: Size | None = None) -> DatasetPaths:
     """Make the data set, or find it made already; it opens by `Dataset.open`.
 
-    Parameters
-    ----------
-    full: FULL or QUICK, where `size` does not say something else.
-    folder: the project's folder that `data/` goes to; default: $MELOV_BENCH_DIR, else a temporary
-        one in the current directory.
+    Args:
+        full: FULL or QUICK, where `size` does not say something else.
+        folder: the project's folder that `data/` goes to; default: $MELOV_BENCH_DIR, else a
+            temporary one in the current directory.
 
-    Raises
-    ------
-    MelovError: the disk is full.
+    Raises:
+        MelovError: the disk is full.
     """
     name = "made" if full else "made-quick"
     if size is None:

@@ -45,12 +45,11 @@ EXTRACT = ExtractConfig()
 class MadeFeatures:
     """What the store is written from.
 
-    Parameters
-    ----------
-    texts, images: rows of the store by group, int32 (records,); -1 without a picture.
-    lengths: tokens of each stored text, ascending, as extraction sorts them.
-    tokens: rows of the token bank, int16 (texts, MAX_TOKENS); patches: int16 (images, n_p).
-    text_global, image_global: float16 (texts, d_t), (images, d_image).
+    Args:
+        texts, images: rows of the store by group, int32 (records,); -1 without a picture.
+        lengths: tokens of each stored text, ascending, as extraction sorts them.
+        tokens: rows of the token bank, int16 (texts, MAX_TOKENS); patches: int16 (images, n_p).
+        text_global, image_global: float16 (texts, d_t), (images, d_image).
     """
 
     texts: dict[str, np.ndarray]

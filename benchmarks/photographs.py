@@ -52,9 +52,8 @@ class Size:
 def write_photographs(paths: DatasetPaths, size: Size, added: int = 0) -> None:
     """Pictures below `paths.raw` that are not there yet, and the records of them.
 
-    Parameters
-    ----------
-    added: entities besides, each with a picture of its own, at the end of the knowledge base.
+    Args:
+        added: entities besides, each with a picture of its own, at the end of the knowledge base.
     """
     paths.raw.mkdir(parents=True, exist_ok=True)
     pictures, findings, sentences = PictureTable(), Findings(), Sentences()

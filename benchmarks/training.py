@@ -28,9 +28,8 @@ CPU = torch.device("cpu")
 class Steps:
     """Training steps of melov with the default settings on the made data set.
 
-    Parameters
-    ----------
-    full: WikiMEL's size or the quick one.
+    Args:
+        full: WikiMEL's size or the quick one.
     """
 
     def __init__(self, full: bool) -> None:

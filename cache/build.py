@@ -55,16 +55,14 @@ def building(
     Left with an error, or before `finish`, the work stays, to be resumed. Where another process
     finishes the same store first, the block is left early and without an error.
 
-    Parameters
-    ----------
-    target: where the finished store goes, on the same disk as `partial`.
-    partial: a folder for work folders of this target alone; `finish` sweeps it.
-    name: says everything on which the bytes depend: the fingerprint, batch sizes.
+    Args:
+        target: where the finished store goes, on the same disk as `partial`.
+        partial: a folder for work folders of this target alone; `finish` sweeps it.
+        name: says everything on which the bytes depend: the fingerprint, batch sizes.
 
-    Raises
-    ------
-    StoreError: the disk has no room for all arrays.
-    ValueError: two arrays share a name.
+    Raises:
+        StoreError: the disk has no room for all arrays.
+        ValueError: two arrays share a name.
     """
     recover(partial, target)
     build = Build(target, WorkFolder(partial / name, fingerprint, specs))
@@ -95,9 +93,8 @@ class Build:
     def note(self, unit: str) -> Any:
         """What was stored with the unit.
 
-        Raises
-        ------
-        KeyError: the unit is not done.
+        Raises:
+            KeyError: the unit is not done.
         """
         return self._entries()[unit].note
 
@@ -106,20 +103,18 @@ class Build:
     ) -> None:
         """Put rows into place, then the unit into the ledger; both are on the disk on return.
 
-        Parameters
-        ----------
-        unit: its name, once in a store. Name it by what it covers (`texts:0-1024`): a name that
-            means other rows in the next run would be taken for done.
-        parts: (array, first row, rows), shape of the rows: (n, *the array's trailing shape). A
-            part is a whole number of chunks (the array's last one may be short), so that no two
-            units share a file.
-        note: any JSON value, kept with the unit (what failed in it, for one).
+        Args:
+            unit: its name, once in a store. Name it by what it covers (`texts:0-1024`): a name that
+                means other rows in the next run would be taken for done.
+            parts: (array, first row, rows), shape of the rows: (n, *the array's trailing shape). A
+                part is a whole number of chunks (the array's last one may be short), so that no two
+                units share a file.
+            note: any JSON value, kept with the unit (what failed in it, for one).
 
-        Raises
-        ------
-        StoreError: the disk is full. The same command run again resumes.
-        ValueError: an unknown array, another dtype or trailing shape, rows out of range or not
-            whole chunks, a note that is no JSON; nothing is written then.
+        Raises:
+            StoreError: the disk is full. The same command run again resumes.
+            ValueError: an unknown array, another dtype or trailing shape, rows out of range or not
+                whole chunks, a note that is no JSON; nothing is written then.
         """
         canonical(note)
         for name, start, rows in parts:
@@ -143,9 +138,8 @@ class Build:
     def checksums(self, units: Sequence[str]) -> dict[str, int]:
         """CRC-32 of each whole array, from those of its units.
 
-        Raises
-        ------
-        StoreError: a unit is not done, or the units leave rows out or cover some twice.
+        Raises:
+            StoreError: a unit is not done, or the units leave rows out or cover some twice.
         """
         entries = self._entries()
         missing = [unit for unit in units if unit not in entries]
@@ -168,14 +162,12 @@ class Build:
         all return. Killed at any moment, the same calls again give the same bytes; after a kill
         at the end, `recover` completes it.
 
-        Parameters
-        ----------
-        units: every unit of the store.
-        attributes: JSON, kept in the store; nothing volatile such as time or host.
+        Args:
+            units: every unit of the store.
+            attributes: JSON, kept in the store; nothing volatile such as time or host.
 
-        Raises
-        ------
-        StoreError: as `checksums` does.
+        Raises:
+            StoreError: as `checksums` does.
         """
         with suppress(Overtaken), self.overtakable():
             checksums = {name: f"{crc:08x}" for name, crc in self.checksums(units).items()}

@@ -4,8 +4,6 @@ Each unit's checksum is taken from memory as the unit is written. The whole arra
 them without reading anything back, whatever the units were, so it also covers what the disk did.
 """
 
-from __future__ import annotations
-
 import zlib
 from functools import lru_cache
 

@@ -4,18 +4,15 @@ Every error that is the data's, the configuration's or the disk's fault derives 
 Commands print it and exit with code 1; anything else is a defect and keeps its traceback.
 """
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 
 
 class MelovError(Exception):
     """What came, what was expected and the command that mends it.
 
-    Parameters
-    ----------
-    message: names the file, the record and what is wrong.
-    hint: what to run or change; printed on a line of its own.
+    Args:
+        message: names the file, the record and what is wrong.
+        hint: what to run or change; printed on a line of its own.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:

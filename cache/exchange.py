@@ -1,7 +1,5 @@
 """A store as one HDF5 file, and back: the same groups and arrays, the ledger as an attribute."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -27,13 +25,11 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
 
     The file appears when it is complete; an older one is replaced.
 
-    Parameters
-    ----------
-    progress: called with (bytes done, bytes in all).
+    Args:
+        progress: called with (bytes done, bytes in all).
 
-    Raises
-    ------
-    StoreError: the store cannot be opened or an array is damaged; the disk is full.
+    Raises:
+        StoreError: the store cannot be opened or an array is damaged; the disk is full.
     """
     store = FeatureStore.open(store_path)
     done, total = 0, store.nbytes()
@@ -71,14 +67,12 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
 
     The store appears when it is complete and its checksums agree; an older one is replaced.
 
-    Parameters
-    ----------
-    progress: called with (bytes done, bytes in all).
+    Args:
+        progress: called with (bytes done, bytes in all).
 
-    Raises
-    ------
-    StoreError: the file is missing, no exported store or damaged (the array is named); the disk is
-        full.
+    Raises:
+        StoreError: the file is missing, no exported store or damaged (the array is named); the disk
+            is full.
     """
     h5_path, target = Path(h5_path), Path(target)
     if not h5_path.exists():
@@ -91,7 +85,7 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
         ledger = _ledger(file, h5_path)
         specs = [_spec(file, name, h5_path) for name in sorted(ledger["arrays"])]
         fingerprint = Fingerprint(ledger["fingerprint"])
-        partial = target.parent / ".partial"
+        partial = target.parent / ".partial-load"
         # By the checksums, too: another file of the same fingerprint may differ in last bits.
         name = f"load-{Fingerprint(ledger).digest}"
         try:

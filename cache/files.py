@@ -1,7 +1,5 @@
 """File operations that survive a kill and a full disk."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -36,15 +34,13 @@ def full_error(path: Path) -> OSError:
 def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterator[None]:
     """Turn a full disk into a message.
 
-    Parameters
-    ----------
-    folder: an existing one on that disk.
-    doing: such as `writing rows:0`.
-    needed: bytes that are still to be written.
+    Args:
+        folder: an existing one on that disk.
+        doing: such as `writing rows:0`.
+        needed: bytes that are still to be written.
 
-    Raises
-    ------
-    StoreError: an OSError in the block said that the disk is full.
+    Raises:
+        StoreError: an OSError in the block said that the disk is full.
     """
     try:
         yield
@@ -64,9 +60,8 @@ def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterato
 def allocate(path: Path, size: int) -> None:
     """Create `path` with `size` zero bytes, their space reserved.
 
-    Raises
-    ------
-    OSError: with ENOSPC if the space is not there.
+    Raises:
+        OSError: with ENOSPC if the space is not there.
     """
     # Not for a file that others may write: some systems reserve by writing zeros.
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -86,10 +81,9 @@ def write_padded(path: Path, data: np.ndarray, size: int) -> None:
 
     Bytes behind the data are not touched, and are zeros where the file had none.
 
-    Raises
-    ------
-    FileNotFoundError: the file's folder is not there.
-    OSError: with ENOSPC if the disk is full, also when it says so by writing nothing.
+    Raises:
+        FileNotFoundError: the file's folder is not there.
+        OSError: with ENOSPC if the disk is full, also when it says so by writing nothing.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
@@ -147,10 +141,9 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
 
     The file's bytes reach the disk before the name does, so a kill leaves the old file or the new.
 
-    Parameters
-    ----------
-    scratch: an existing folder on the same disk for the temporary file; None puts it beside `path`,
-        whose folder is created.
+    Args:
+        scratch: an existing folder on the same disk for the temporary file; None puts it beside
+            `path`, whose folder is created.
     """
     if scratch is None:
         path.parent.mkdir(parents=True, exist_ok=True)

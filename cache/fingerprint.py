@@ -16,9 +16,8 @@ _ABSENT = "nothing"
 def canonical(value: Any) -> str:
     """JSON text that depends on the value alone: keys sorted, no NaN.
 
-    Raises
-    ------
-    TypeError, ValueError: the value is no JSON.
+    Raises:
+        TypeError, ValueError: the value is no JSON.
     """
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
@@ -26,9 +25,8 @@ def canonical(value: Any) -> str:
 class Fingerprint:
     """A JSON mapping, flat or nested, that two stores must share to be the same.
 
-    Parameters
-    ----------
-    fields: such as the encoder, its revision, the weights' hash, the records' hash.
+    Args:
+        fields: such as the encoder, its revision, the weights' hash, the records' hash.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:

@@ -11,8 +11,6 @@ Only renames decide, and a rename succeeds for one process. Whoever renamed the 
 owns the move; the paths of all others then name nothing, so that they can undo nothing.
 """
 
-from __future__ import annotations
-
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -29,9 +27,8 @@ def recover(partial: Path, target: Path) -> None:
     The store that it was about to put into place is whole, so it goes there, also where an older
     one stood. The finish of a process that is alive is completed on its behalf.
 
-    Parameters
-    ----------
-    partial: the folder of work folders; it need not exist.
+    Args:
+        partial: the folder of work folders; it need not exist.
     """
     while folders := [
         folder
@@ -47,9 +44,8 @@ def recover(partial: Path, target: Path) -> None:
 def move_out(folder: Path, partial: Path, target: Path) -> None:
     """Take a laid-out folder over, move its group to `target` and sweep `partial`.
 
-    Raises
-    ------
-    FileNotFoundError: another process took it over.
+    Raises:
+        FileNotFoundError: another process took it over.
     """
     owned = folder.with_name(CLOSING + unique())
     folder.rename(owned)

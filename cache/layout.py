@@ -1,7 +1,5 @@
 """How an array lies on disk: rows in chunk files, each of which is a C-order array."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,17 +24,15 @@ CHUNK_BYTES = 64 * 2**20
 class ArraySpec:
     """One array of a store.
 
-    Parameters
-    ----------
-    name: path inside the group, such as `texts/local`.
-    shape: rows first.
-    dtype: numpy's name, such as `float16`; stored little-endian.
-    chunk_rows: rows of one chunk file; 0 picks near-equal chunks of at most 64 MiB (one row, if a
-        row is larger). Never more than the array's rows, never less than 1.
+    Args:
+        name: path inside the group, such as `texts/local`.
+        shape: rows first.
+        dtype: numpy's name, such as `float16`; stored little-endian.
+        chunk_rows: rows of one chunk file; 0 picks near-equal chunks of at most 64 MiB (one row, if
+            a row is larger). Never more than the array's rows, never less than 1.
 
-    Raises
-    ------
-    ValueError: the name, the shape or the dtype cannot be stored.
+    Raises:
+        ValueError: the name, the shape or the dtype cannot be stored.
     """
 
     name: str

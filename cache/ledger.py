@@ -4,8 +4,6 @@ A process appends to a file of its own, so that no lock is needed, on whatever s
 the union of the files.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -50,10 +48,9 @@ class Entry:
 class Ledger:
     """The union of all writers' files in one folder.
 
-    Parameters
-    ----------
-    folder: an existing one. Without it every method raises FileNotFoundError.
-    intact: whether the disk holds the bytes that an entry speaks of.
+    Args:
+        folder: an existing one. Without it every method raises FileNotFoundError.
+        intact: whether the disk holds the bytes that an entry speaks of.
     """
 
     def __init__(self, folder: Path, intact: Callable[[Entry], bool]) -> None:
@@ -81,16 +78,12 @@ class Ledger:
     def append(self, entry: Entry) -> None:
         """Add a line, down to the disk.
 
-        Raises
-        ------
-        OSError: with ENOSPC if the disk is full; what was written of the line is ignored later.
+        Raises:
+            OSError: with ENOSPC if the disk is full; what was written of the line is ignored later.
         """
         # A line break first, too: a full disk may have left half a line before this one.
         data = f"\n{canonical(asdict(entry))}\n".encode()
-        with (
-            _LOCK,
-            (self.folder / f"{_writer(os.getpid())}.jsonl").open("ab", buffering=0) as file,
-        ):
+        with _LOCK, (self.folder / f"{_writer(os.getpid())}.jsonl").open("ab", buffering=0) as file:
             while data:
                 data = data[os.write(file.fileno(), data) :]
             os.fsync(file.fileno())

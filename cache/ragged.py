@@ -1,7 +1,5 @@
 """Items of different lengths, stored end to end: no padding on the disk."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,15 +10,13 @@ from cache.rows import RowArray
 class RaggedArray:
     """Item i is `values[start:stop]`, by its own pair of offsets.
 
-    Parameters
-    ----------
-    values: shape: (total, *trailing shape).
-    offsets: int64, ascending, either [start, stop) of each item, shape: (n, 2), where rows between
-        items may be unused; or without gaps from 0 to total, shape: (n + 1,).
+    Args:
+        values: shape: (total, *trailing shape).
+        offsets: int64, ascending, either [start, stop) of each item, shape: (n, 2), where rows
+            between items may be unused; or without gaps from 0 to total, shape: (n + 1,).
 
-    Raises
-    ------
-    StoreError: the offsets do not fit the values.
+    Raises:
+        StoreError: the offsets do not fit the values.
     """
 
     def __init__(self, values: RowArray, offsets: np.ndarray) -> None:
@@ -47,18 +43,16 @@ class RaggedArray:
     def lengths(self, rows: ArrayLike) -> np.ndarray:
         """Length of each item asked for, int64, shape: (n,).
 
-        Raises
-        ------
-        IndexError: a row is negative or past the end.
+        Raises:
+            IndexError: a row is negative or past the end.
         """
         return self._bounds(rows)[1]
 
     def gather(self, rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The items end to end, shape: (total, *trailing shape), and their lengths, shape: (n,).
 
-        Raises
-        ------
-        IndexError: a row is negative or past the end.
+        Raises:
+            IndexError: a row is negative or past the end.
         """
         starts, lengths = self._bounds(rows)
         return self._gather(starts, lengths), lengths
@@ -68,19 +62,16 @@ class RaggedArray:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The items side by side, zeros after each one's end.
 
-        Parameters
-        ----------
-        rows: integers, shape: (n,).
-        max_length: longer items lose their end.
+        Args:
+            rows: integers, shape: (n,).
+            max_length: longer items lose their end.
 
-        Returns
-        -------
-        items, shape: (n, longest, *trailing shape), and a mask that is True on real values,
-        shape: (n, longest).
+        Returns:
+            items, shape: (n, longest, *trailing shape), and a mask that is True on real values,
+            shape: (n, longest).
 
-        Raises
-        ------
-        IndexError: a row is negative or past the end.
+        Raises:
+            IndexError: a row is negative or past the end.
         """
         starts, lengths = self._bounds(rows)
         if max_length is not None:

@@ -50,16 +50,14 @@ class FeatureStore:
     ) -> FeatureStore:
         """Read the ledger alone; the arrays are opened as they are asked for.
 
-        Parameters
-        ----------
-        path: the group's folder, or a URL that zarr can open.
-        expect: what the store must have been made from.
-        hint: the command that makes or mends the store, for messages.
+        Args:
+            path: the group's folder, or a URL that zarr can open.
+            expect: what the store must have been made from.
+            hint: the command that makes or mends the store, for messages.
 
-        Raises
-        ------
-        StoreError: the store is missing, no feature store, half built, of another layout version,
-            or made from something else than expected.
+        Raises:
+            StoreError: the store is missing, no feature store, half built, of another layout
+                version, or made from something else than expected.
         """
         remote = "://" in str(path)
         path = str(path) if remote else Path(path)
@@ -102,10 +100,9 @@ class FeatureStore:
     def __getitem__(self, name: str) -> RowArray:
         """One array.
 
-        Raises
-        ------
-        KeyError: the store has no such array.
-        StoreError: its metadata is missing or damaged.
+        Raises:
+            KeyError: the store has no such array.
+            StoreError: its metadata is missing or damaged.
         """
         if name not in self._arrays:
             if name not in self:
@@ -138,9 +135,8 @@ class FeatureStore:
     def require_files(self) -> None:
         """Look whether every chunk file is there and whole by its size; reads no data.
 
-        Raises
-        ------
-        StoreError: one is missing or of another size; it is named.
+        Raises:
+            StoreError: one is missing or of another size; it is named.
         """
         for name in self:
             self[name].require_files()
@@ -148,9 +144,8 @@ class FeatureStore:
     def verify(self, progress: Progress | None = None) -> None:
         """Read everything and compare it with the checksums.
 
-        Raises
-        ------
-        StoreError: an array differs; it is named.
+        Raises:
+            StoreError: an array differs; it is named.
         """
         done, total = 0, self.nbytes()
         for name in self:

@@ -4,8 +4,6 @@ An uncompressed local array is memory-mapped chunk file by chunk file: a random 
 what numpy's own indexing costs. Anything else (compressed, sharded, remote) goes through zarr.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,12 @@ _LARGE_ROW = 4096
 class RowArray:
     """One array, read by rows; nothing is read before it is asked for.
 
-    Parameters
-    ----------
-    name: as in the store, for messages.
-    array: zarr's own.
-    folder: of its chunk files; None if they cannot be mapped.
-    checksum: the CRC-32 that the ledger has for the array.
-    hint: the command that mends the store, for messages.
+    Args:
+        name: as in the store, for messages.
+        array: zarr's own.
+        folder: of its chunk files; None if they cannot be mapped.
+        checksum: the CRC-32 that the ledger has for the array.
+        hint: the command that mends the store, for messages.
     """
 
     def __init__(
@@ -67,20 +64,17 @@ class RowArray:
     def gather(self, rows: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """The rows asked for, in their order; repeats are fine.
 
-        Parameters
-        ----------
-        rows: integers, shape: (n,).
-        out: where to put them, of the result's shape and dtype.
+        Args:
+            rows: integers, shape: (n,).
+            out: where to put them, of the result's shape and dtype.
 
-        Returns
-        -------
-        shape: (n, *trailing shape), a copy; `out` if given.
+        Returns:
+            shape: (n, *trailing shape), a copy; `out` if given.
 
-        Raises
-        ------
-        IndexError: a row is negative or past the end.
-        ValueError: `out` does not fit.
-        StoreError: a chunk file is damaged.
+        Raises:
+            IndexError: a row is negative or past the end.
+            ValueError: `out` does not fit.
+            StoreError: a chunk file is damaged.
         """
         rows = self._checked(rows)
         shape = (len(rows), *self.shape[1:])
@@ -110,10 +104,9 @@ class RowArray:
 
         A read-only view of the mapped file if they lie in one chunk, else a copy.
 
-        Raises
-        ------
-        IndexError: not 0 <= lo <= hi <= length.
-        StoreError: a chunk file is damaged.
+        Raises:
+            IndexError: not 0 <= lo <= hi <= length.
+            StoreError: a chunk file is damaged.
         """
         if not 0 <= lo <= hi <= len(self):
             raise IndexError(f"{self.name}: rows {lo} to {hi} are out of range for {len(self)}")
@@ -168,9 +161,8 @@ class RowArray:
     def require_files(self) -> None:
         """Look at every chunk file's size, at none of their bytes.
 
-        Raises
-        ------
-        StoreError: one is missing or of another size.
+        Raises:
+            StoreError: one is missing or of another size.
         """
         if self._folder is not None and np.prod(self.shape, dtype=np.int64):
             for chunk in range(-(-len(self) // self.chunk_rows)):

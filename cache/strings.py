@@ -1,7 +1,5 @@
 """Lists of strings as two arrays, since a store holds numbers only."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

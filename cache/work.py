@@ -5,8 +5,6 @@ units). zarr-python writes the metadata; rows are then written straight into the
 zarr-python would first read, and never reserves. cache/finish.py has the names around it.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import logging
@@ -46,14 +44,12 @@ class WorkFolder:
 
     Every method raises FileNotFoundError once another process has moved the store out.
 
-    Parameters
-    ----------
-    home: names the store in the making; the folder itself has a random name inside it, so that who
-        still writes to a store that is finished cannot touch one that is begun after it.
+    Args:
+        home: names the store in the making; the folder itself has a random name inside it, so that
+            who still writes to a store that is finished cannot touch one that is begun after it.
 
-    Raises
-    ------
-    ValueError: two arrays share a name.
+    Raises:
+        ValueError: two arrays share a name.
     """
 
     def __init__(self, home: Path, fingerprint: Fingerprint, specs: Sequence[ArraySpec]) -> None:
@@ -67,9 +63,8 @@ class WorkFolder:
     def open(self) -> None:
         """Resume what is there, or lay the store out; then check the finished units.
 
-        Raises
-        ------
-        StoreError: the disk has no room for all arrays.
+        Raises:
+            StoreError: the disk has no room for all arrays.
         """
         partial = self.home.parent
         self.home.mkdir(parents=True, exist_ok=True)

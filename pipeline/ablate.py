@@ -3,8 +3,6 @@
 python -m pipeline.ablate --dataset wikimel --grid grids/table2.yaml
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -5,8 +5,6 @@ A command finds its project from any working directory. Paths that a user types 
 files are relative to the project's folder.
 """
 
-from __future__ import annotations
-
 import functools
 import logging
 import os
@@ -99,9 +97,8 @@ def _variant(context: click.Context, option: click.Parameter, name: str) -> str:
 def find_project(start: Path) -> Path:
     """The nearest folder from `start` upwards that holds params.yaml.
 
-    Raises
-    ------
-    MelovError: there is none.
+    Raises:
+        MelovError: there is none.
     """
     for folder in (start, *start.parents):
         if (folder / PARAMS).is_file():

@@ -1,7 +1,5 @@
 """python -m pipeline.demo --dataset demo: write the embedded data set to data/<dataset>/raw."""
 
-from __future__ import annotations
-
 import click
 
 from cache.files import replacing_folder

@@ -1,7 +1,5 @@
 """python -m pipeline.demo_encoder --dataset demo: train the demo's small CLIP."""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command

@@ -1,7 +1,5 @@
 """python -m pipeline.demo_vilt --dataset demo: the demo's small ViLT, for the baseline vilt."""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command

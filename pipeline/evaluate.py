@@ -1,7 +1,5 @@
 """Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov"""
 
-from __future__ import annotations
-
 import time
 
 import click
@@ -10,6 +8,7 @@ from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.device import heads_device
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import shown
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
@@ -25,11 +24,8 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     seconds = time.perf_counter() - begun
     for part, values in found.items():
         if isinstance(values, dict):
-            click.echo(
-                f"{part:<26} n {values['mentions']:>5}  "
-                + "  ".join(f"H@{k} {values[f'hits@{k}']:.4f}" for k in (1, 3, 5))
-                + f"  MRR {values['mrr']:.4f}"
-            )
+            rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
+            click.echo(f"{part:<26} n {values['mentions']:>5}  {rates}")
     click.echo(f"ranked in {seconds:.3f} s")
 
 

@@ -3,18 +3,16 @@
 python -m pipeline.export --dataset wikimel --output wikimel.h5
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from cache.exchange import export_hdf5
 from cache.reader import FeatureStore
 from pipeline.cli import command
 from stages.config import Params
 from stages.paths import DatasetPaths
+from stages.progress import byte_progress
 
 
 @command("Write the feature store of a data set to one HDF5 file, for exchange and archives.")
@@ -25,12 +23,7 @@ from stages.paths import DatasetPaths
 def main(params: Params, paths: DatasetPaths, output: Path) -> None:
     store = paths.store
     FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {paths.dataset}")
-    with tqdm(desc="export", unit="B", unit_scale=True, delay=2) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with byte_progress("export") as show:
         export_hdf5(store, output, show)
     click.echo(f"{store} -> {output}: {output.stat().st_size:,} bytes")
 

@@ -1,7 +1,5 @@
 """Frozen features into the store:  python -m pipeline.extract --dataset wikimel"""
 
-from __future__ import annotations
-
 import json
 
 import click

@@ -1,7 +1,5 @@
 """Bandwidth, similarities and sparse rows of a data set: `python -m pipeline.graph --dataset X`."""
 
-from __future__ import annotations
-
 import json
 
 import click

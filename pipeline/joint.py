@@ -3,8 +3,6 @@
 python -m pipeline.joint --dataset wikimel --encoder dandelin/vilt-b32-mlm
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -4,8 +4,6 @@ python -m pipeline.link --dataset wikimel --mention Lincoln --sentence "..." --i
 python -m pipeline.link --dataset wikimel --input mentions.jsonl --output linked.jsonl
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator

@@ -3,18 +3,16 @@
 python -m pipeline.load --dataset wikimel --input wikimel.h5
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from cache.errors import StoreError
 from cache.exchange import load_hdf5
 from pipeline.cli import command
 from stages.config import Params
 from stages.paths import DatasetPaths
+from stages.progress import byte_progress
 
 
 @command("Make the feature store of a data set from an HDF5 file that pipeline.export wrote.")
@@ -30,12 +28,7 @@ def main(params: Params, paths: DatasetPaths, source: Path, force: bool) -> None
     # They describe the store that is replaced; `pipeline.extract` writes new ones.
     for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
         (paths.extract / stale).unlink(missing_ok=True)
-    with tqdm(desc="load", unit="B", unit_scale=True, delay=2) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with byte_progress("load") as show:
         load_hdf5(source, store, show)
     click.echo(f"{source} -> {store}")
 

@@ -1,7 +1,5 @@
 """Repaired pictures against the clean ones:  python -m pipeline.nearness --dataset demo --seed 0"""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command, run_options

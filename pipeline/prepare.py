@@ -3,8 +3,6 @@
 python -m pipeline.prepare --dataset wikimel --source mimic --input PATH
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tables and one HTML page from a data set's runs:  python -m pipeline.report --dataset wikimel"""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command

@@ -1,12 +1,11 @@
 """Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
 
-from __future__ import annotations
-
 import click
 
 from pipeline.cli import command, run_options
 from stages.config import Params
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import validated
 from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.folder import RunFolder
 from stages.runs.history import plot_history
@@ -20,10 +19,8 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
 
     def show(row: dict[str, float]) -> None:
         tau = f"  tau {row['tau']:.3f}" if "tau" in row else ""
-        click.echo(
-            f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  "
-            f"valid MRR {row['valid_mrr']:.4f}  H@1 {row['valid_hits@1']:.4f}"
-        )
+        valid = "  ".join(f"{m.title} {row[f'valid_{m.key}']:.4f}" for m in validated())
+        click.echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
 
     spec = RunSpec.of(variant, seed, params.train)
     _, _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)

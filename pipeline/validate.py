@@ -3,8 +3,6 @@
 python -m pipeline.validate --dataset wikimel --source mimic --input PATH
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -4,8 +4,6 @@ glibc returns a layer's activations, tens of megabytes, to the system as soon as
 faults the same pages in again for the next layer: a fifth of an encoder's time on a CPU.
 """
 
-from __future__ import annotations
-
 import ctypes
 from functools import cache
 

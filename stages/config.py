@@ -10,13 +10,12 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator
 
 from cache.errors import nearest
 from stages.heads.settings import HeadsSettings, VariantName
 from stages.heads.variants import VARIANTS
-from stages.section import ConfigError, Section, read_mapping, validated
+from stages.section import ConfigError, Section, assign, mapping_at, read_mapping, validated
 
 
 class DemoConfig(Section):
@@ -214,49 +213,24 @@ def load_params(
 ) -> Params:
     """Read `path`, apply the overrides of `dataset`, then each `section.key=value`.
 
-    Raises
-    ------
-    ConfigError: the file is missing or is no YAML mapping, a key is unknown (the nearest is
-        named), a value has the wrong type or range.
+    Raises:
+        ConfigError: the file is missing or is no YAML mapping, a key is unknown (the nearest is
+            named), a value has the wrong type or range.
     """
     path = Path(path)
     raw = read_mapping(
         path, "parameter file", "name the project's folder by --project, or the file by --params"
     )
-    overrides = _mapping(raw.get("overrides"), f"{path}: overrides")
+    overrides = mapping_at(raw.get("overrides"), f"{path}: overrides")
     for name, sections in overrides.items():
-        for section, values in _mapping(sections, f"{path}: overrides.{name}").items():
+        for section, values in mapping_at(sections, f"{path}: overrides.{name}").items():
             if section not in SECTIONS:
                 place = f"{path}: overrides.{name}.{section}"
                 raise ConfigError(f"{place}: unknown key{nearest(section, list(SECTIONS))}")
-            _mapping(values, f"{path}: overrides.{name}.{section}")
+            mapping_at(values, f"{path}: overrides.{name}.{section}")
     for section, values in (overrides.get(dataset or "") or {}).items():
-        _mapping(raw.get(section), f"{path}: {section}")
+        mapping_at(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     for assignment in assignments:
-        _assign(raw, assignment)
+        assign(raw, assignment)
     return validated(Params, raw, str(path))
-
-
-def _mapping(value: Any, place: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ConfigError(f"{place}: expected a mapping, found {type(value).__name__}")
-    return value
-
-
-def _assign(raw: dict[str, Any], assignment: str) -> None:
-    key, sign, value = assignment.partition("=")
-    if not sign:
-        raise ConfigError(f"--set {assignment}: expected key=value, such as train.gcn_layers=1")
-    *sections, leaf = key.strip().split(".")
-    place = raw
-    for name in sections:
-        if not isinstance(place.setdefault(name, {}), dict):
-            raise ConfigError(f"--set {assignment}: '{name}' is no section")
-        place = place[name]
-    try:
-        place[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None

@@ -1,7 +1,5 @@
 """The device and the precision that a step runs on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch
@@ -14,9 +12,8 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 def resolve_device(name: str) -> torch.device:
     """`auto` takes CUDA, then MPS, then the CPU.
 
-    Raises
-    ------
-    MelovError: the device asked for is not available.
+    Raises:
+        MelovError: the device asked for is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -36,12 +33,11 @@ def heads_device(name: str) -> torch.device:
 
     MPS has neither float64, in which exact ranks are counted, nor the GCN's sparse matrices.
 
-    Raises
-    ------
-    MelovError: the device asked for is not available, or is MPS.
+    Raises:
+        MelovError: the device asked for is not available, or is MPS.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = resolve_device(name)
     if device.type == "mps":
         raise MelovError(

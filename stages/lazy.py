@@ -1,7 +1,5 @@
 """What a registry names before it is imported, so that a check of a name loads no torch."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable
 from typing import Any

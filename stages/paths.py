@@ -1,7 +1,5 @@
 """Where each data set's files and each run's files lie (the layout that dvc.yaml declares)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,8 @@ def project_path(path: Path, root: Path) -> str:
     """How the project's own files name `path`: relative to `root` where it lies inside, else as it
     stands; so they read the same from any working directory.
 
-    Parameters
-    ----------
-    path, root: both absolute, or both relative to the same folder.
+    Args:
+        path, root: both absolute, or both relative to the same folder.
     """
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
@@ -67,9 +64,8 @@ class DatasetPaths:
     def require_records(self) -> Path:
         """The folder of records.
 
-        Raises
-        ------
-        MelovError: the data set is unknown or not prepared yet.
+        Raises:
+            MelovError: the data set is unknown or not prepared yet.
         """
         if not (self.records / "records.json").exists():
             data = self.root / "data"

@@ -1,14 +1,26 @@
 """Progress bars with rate and ETA for anything that takes longer than two seconds."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
 
-def progress(total: int | None, unit: str, what: str) -> tqdm[Any]:
+def progress(total: int | None, unit: str, what: str) -> "tqdm[Any]":
     """A bar on standard error that appears only after two seconds."""
     return tqdm(
         total=total, unit=f" {unit}", desc=what, delay=2, dynamic_ncols=True, unit_scale=False
     )
+
+
+@contextmanager
+def byte_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """What long reading or writing calls with (bytes done, bytes in all), to show how far it is."""
+    with tqdm(unit="B", unit_scale=True, desc=what, delay=2, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

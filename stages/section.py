@@ -1,7 +1,5 @@
 """Sections of the parameters: frozen, typed, checked, with errors that help."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,9 +27,8 @@ Checked = TypeVar("Checked", bound=Section)
 def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, Any]:
     """A YAML file's mapping; an empty file is an empty one.
 
-    Raises
-    ------
-    ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
+    Raises:
+        ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,12 +43,45 @@ def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, An
     return raw
 
 
+def mapping_at(value: Any, place: str) -> dict[str, Any]:
+    """`value`, which must be a mapping or nothing.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place}: expected a mapping, found {type(value).__name__}")
+    return value
+
+
+def assign(raw: dict[str, Any], assignment: str) -> None:
+    """Put `section.key=value` into `raw`.
+
+    Raises:
+        ConfigError: it is no such assignment.
+    """
+    key, sign, value = assignment.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {assignment}: expected key=value, such as train.gcn_layers=1")
+    *sections, leaf = key.strip().split(".")
+    place = raw
+    for name in sections:
+        if not isinstance(place.setdefault(name, {}), dict):
+            raise ConfigError(f"--set {assignment}: '{name}' is no section")
+        place = place[name]
+    try:
+        place[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
+
+
 def known(name: str, names: Iterable[str]) -> str:
     """`name`, where it is one of `names`.
 
-    Raises
-    ------
-    ValueError: it is not; the nearest is named. Pydantic shows the message with the key.
+    Raises:
+        ValueError: it is not; the nearest is named. Pydantic shows the message with the key.
     """
     listed = list(names)
     if name not in listed:
@@ -62,10 +92,9 @@ def known(name: str, names: Iterable[str]) -> str:
 def validated(model: type[Checked], values: Any, where: str) -> Checked:
     """`values` as a section of the kind `model`.
 
-    Raises
-    ------
-    ConfigError: an unknown key (the nearest is named), a value of the wrong type or range; `where`
-        opens each line.
+    Raises:
+        ConfigError: an unknown key (the nearest is named), a value of the wrong type or range;
+            `where` opens each line.
     """
     try:
         return model.model_validate(values)

@@ -5,8 +5,6 @@ says what another test set of this kind might have shown; the standard deviation
 has as well, says what other seeds do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

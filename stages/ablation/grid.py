@@ -13,8 +13,6 @@
 Settings stand on top of the parameter file's.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from dataclasses import dataclass
@@ -77,10 +75,9 @@ class _Entry(Section):
 def load_grid(path: Path, params: Params) -> Grid:
     """Read a grid and settle every run's settings.
 
-    Raises
-    ------
-    ConfigError: no such file, no run, an unknown key (the nearest is named), a value of the wrong
-        type or range, two runs of one name, a system that has no baseline here.
+    Raises:
+        ConfigError: no such file, no run, an unknown key (the nearest is named), a value of the
+            wrong type or range, two runs of one name, a system that has no baseline here.
     """
     file = validated(_File, read_mapping(path, "grid"), str(path))
     entries = [(f"{path}: runs[{i}]", entry) for i, entry in enumerate(file.runs)]

@@ -4,8 +4,6 @@ A finished run is not repeated, nor one that another grid of the data set has fi
 resumes after its last epoch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time
@@ -18,6 +16,7 @@ import numpy as np
 from stages.ablation.grid import Grid, GridRun
 from stages.config import EvaluateConfig
 from stages.paths import DatasetPaths
+from stages.ranking.metrics import METRICS
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import execute
@@ -44,10 +43,9 @@ def grid_folder(paths: DatasetPaths, grid: Grid) -> Path:
 def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outcome]:
     """Every run of the grid for every seed, in the order of the grid.
 
-    Raises
-    ------
-    MelovError: a data set that is not ready, or settings that do not go together; before any run
-        is trained where that can be known.
+    Raises:
+        MelovError: a data set that is not ready, or settings that do not go together; before any
+            run is trained where that can be known.
     """
     dataset = Dataset.open(paths)
     folder = grid_folder(paths, grid)
@@ -76,9 +74,9 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
 class _Job:
     """One run of one seed.
 
-    Raises
-    ------
-    MelovError: the settings do not go together, such as a τ that starts below the graph's floor.
+    Raises:
+        MelovError: the settings do not go together, such as a τ that starts below the graph's
+            floor.
     """
 
     def __init__(
@@ -108,4 +106,6 @@ class _Job:
     def finished_in(self, folder: RunFolder) -> dict[str, Any] | None:
         """The metrics of this very run, if an earlier process has finished it in `folder`."""
         metrics = folder.finished_metrics()
-        return metrics if metrics and metrics.get("digest") == self.about["digest"] else None
+        if metrics is None or metrics.get("digest") != self.about["digest"]:
+            return None
+        return metrics if METRICS.keys() <= metrics["test"].keys() else None

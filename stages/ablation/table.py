@@ -1,8 +1,6 @@
 """The tables of a grid: one row a run with mean and deviation over its seeds, intervals and a
 paired test over its mentions; and one row a seed."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """JSON files and the fields of their records, with errors that name file, record and field."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -17,10 +15,9 @@ KINDS = {str: "a string", int: "an integer", list: "a list", dict: "an object", 
 def decode(data: bytes, where: str) -> str:
     """UTF-8, with or without a byte order mark.
 
-    Raises
-    ------
-    RecordsError: the bytes are something else. Guessing an encoding would turn names into other
-        names, so the file has to be converted.
+    Raises:
+        RecordsError: the bytes are something else. Guessing an encoding would turn names into other
+            names, so the file has to be converted.
     """
     try:
         return data.decode("utf-8-sig")
@@ -34,9 +31,8 @@ def decode(data: bytes, where: str) -> str:
 def read_text(path: Path) -> str:
     """A whole file as text.
 
-    Raises
-    ------
-    RecordsError: it is missing, unreadable, or not UTF-8.
+    Raises:
+        RecordsError: it is missing, unreadable, or not UTF-8.
     """
     try:
         data = path.read_bytes()
@@ -50,9 +46,8 @@ def read_text(path: Path) -> str:
 def parse_json(text: str, where: str, unique_keys: bool = False) -> Any:
     """JSON, saying line and column where it breaks; `unique_keys` refuses a repeated key.
 
-    Raises
-    ------
-    RecordsError: `text` is not JSON, or repeats a key that must be unique.
+    Raises:
+        RecordsError: `text` is not JSON, or repeats a key that must be unique.
     """
 
     def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,9 +82,8 @@ def kind_of(value: Any) -> str:
 def require(record: dict[str, Any], field: str, kind: type, where: str) -> Any:
     """`record[field]`, which must be a `kind`.
 
-    Raises
-    ------
-    RecordsError: the field is missing (the keys present are named) or holds another kind.
+    Raises:
+        RecordsError: the field is missing (the keys present are named) or holds another kind.
     """
     if field not in record:
         present = ", ".join(sorted(record)) or "none"

@@ -1,7 +1,5 @@
 """Every picture's header: format, mode, size, and what cannot be decoded or needs care."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -92,9 +90,8 @@ def read_header(path: Path) -> Header:
 def inspect_headers(root: Path, paths: Sequence[str]) -> HeaderReport:
     """Headers of `paths` below `root`, read in threads.
 
-    Parameters
-    ----------
-    paths: files that exist, (pictures,).
+    Args:
+        paths: files that exist, (pictures,).
     """
     groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
     headers: list[Header] = []

@@ -1,7 +1,5 @@
 """JSON Lines and CSV, one record at a time with its `file:line`."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ A row whose file is missing, empty or unreadable stays in the table: marked by i
 as a finding, and with an empty key, since there is nothing that an encoder could see.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -37,9 +35,8 @@ PROBLEMS = {
 def inner_path(name: str, where: str) -> str:
     """`name`, a path that must stay inside the folder that it is relative to.
 
-    Raises
-    ------
-    RecordsError: `name` is absolute or climbs with `..`; `where` names the record.
+    Raises:
+        RecordsError: `name` is absolute or climbs with `..`; `where` names the record.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
@@ -53,9 +50,8 @@ def inner_path(name: str, where: str) -> str:
 class KeyCache:
     """Digests by (path, size, mtime_ns), so that a second run only stats.
 
-    Parameters
-    ----------
-    path: a Parquet file; None, or a damaged file, starts empty.
+    Args:
+        path: a Parquet file; None, or a damaged file, starts empty.
     """
 
     SCHEMA = pa.schema(
@@ -121,9 +117,9 @@ class PictureTable:
     def build(self, root: Path, findings: Findings, keys: KeyCache | None = None) -> pa.Table:
         """Hash every file below `root` in threads; counts what is missing, empty, unreadable.
 
-        Returns
-        -------
-        The table of PICTURE_SCHEMA, (distinct paths) rows; key "" and 0 bytes unless status `ok`.
+        Returns:
+            The table of PICTURE_SCHEMA, (distinct paths) rows; key "" and 0 bytes unless status
+            `ok`.
         """
         keys = keys or KeyCache()
         paths = list(self._rows)

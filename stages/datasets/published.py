@@ -1,7 +1,5 @@
 """The published sizes of the MIMIC release, to compare a download with."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.section import Section, read_mapping, validated
@@ -12,11 +10,10 @@ FILE = Path(__file__).with_name("published.yaml")
 class PublishedCounts(Section):
     """What the release is known to hold.
 
-    Parameters
-    ----------
-    blank_images: mentions with a blank imgPath.
-    shared_sentences: sentences in both train and test.
-    note: what a reader should know about a number.
+    Args:
+        blank_images: mentions with a blank imgPath.
+        shared_sentences: sentences in both train and test.
+        note: what a reader should know about a number.
     """
 
     entities: int

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,7 @@ MENTION_SCHEMA = pa.schema(
     ]
 )
 PICTURE_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("key", pa.string()),
-        ("bytes", pa.int64()),
-        ("status", pa.string()),
-    ]
+    [("path", pa.string()), ("key", pa.string()), ("bytes", pa.int64()), ("status", pa.string())]
 )
 
 
@@ -67,13 +61,12 @@ class RecordsError(MelovError):
 class Finding:
     """One quirk met while reading a source.
 
-    Parameters
-    ----------
-    code: stable name, such as `nil-mention`.
-    what: one line for the reader of the report.
-    count: how often it was met.
-    examples: the first few places (file, record).
-    dropped: whether the records concerned were left out.
+    Args:
+        code: stable name, such as `nil-mention`.
+        what: one line for the reader of the report.
+        count: how often it was met.
+        examples: the first few places (file, record).
+        dropped: whether the records concerned were left out.
     """
 
     code: str
@@ -189,9 +182,8 @@ class Records:
     def load(cls, folder: Path) -> Records:
         """Read a folder that `save` wrote.
 
-        Raises
-        ------
-        RecordsError: a file is missing or holds another schema.
+        Raises:
+            RecordsError: a file is missing or holds another schema.
         """
         try:
             index = json.loads((folder / "records.json").read_text(encoding="utf-8"))
@@ -222,8 +214,3 @@ def read_digest(folder: Path) -> str:
     """The digest alone, without reading the tables."""
     digest: str = json.loads((folder / "records.json").read_text(encoding="utf-8"))["digest"]
     return digest
-
-
-def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """An Arrow table in the order of `rows`."""
-    return pa.Table.from_pylist(list(rows), schema=schema)

@@ -1,7 +1,5 @@
 """Rows of the canonical tables while a reader collects them, and the quirks any source can have."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any

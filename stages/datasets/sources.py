@@ -3,8 +3,6 @@
 A new format is one reader and one entry; the commands and the parameters' check read SOURCES.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,16 +16,14 @@ from stages.datasets.records import Records
 class Reader(Protocol):
     """Reads the folder or the file `path`, and checks it.
 
-    Parameters
-    ----------
-    root: the project's folder; `Records.image_root` is relative to it where it lies inside.
-    seed: of the split, where the source has none.
-    missing_answer: a mention whose answer is unknown raises, or is dropped and counted.
-    keys: digests of pictures that an earlier run has hashed.
+    Args:
+        root: the project's folder; `Records.image_root` is relative to it where it lies inside.
+        seed: of the split, where the source has none.
+        missing_answer: a mention whose answer is unknown raises, or is dropped and counted.
+        keys: digests of pictures that an earlier run has hashed.
 
-    Raises
-    ------
-    RecordsError: names the file and the record that cannot be read.
+    Raises:
+        RecordsError: names the file and the record that cannot be read.
     """
 
     def __call__(
@@ -36,8 +32,4 @@ class Reader(Protocol):
     ) -> Records: ...  # fmt: skip
 
 
-SOURCES: dict[str, Reader] = {
-    "mimic": read_mimic,
-    "melbench": read_melbench,
-    "jsonl": read_jsonl,
-}
+SOURCES: dict[str, Reader] = {"mimic": read_mimic, "melbench": read_melbench, "jsonl": read_jsonl}

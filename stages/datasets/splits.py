@@ -1,7 +1,5 @@
 """A seeded split for sources that have none: 70 / 10 / 20, a sentence never in two splits."""
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,10 +16,9 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
     split exceeds its share by less than the mentions of one sentence. Blank sentences share no
     content, and stay apart.
 
-    Parameters
-    ----------
-    ids: distinct, (mentions,).
-    sentences: (mentions,).
+    Args:
+        ids: distinct, (mentions,).
+        sentences: (mentions,).
     """
     if len(set(ids)) != len(ids):
         raise ValueError("seeded_split needs distinct ids")

@@ -1,7 +1,5 @@
 """A data set's stores for the steps that read them, checked against its records."""
 
-from __future__ import annotations
-
 from cache.errors import StoreError
 from cache.reader import FeatureStore
 from stages.datasets.records import read_digest
@@ -11,10 +9,9 @@ from stages.paths import DatasetPaths
 def open_store(paths: DatasetPaths) -> FeatureStore:
     """The data set's finished store, made from the records that are there now.
 
-    Raises
-    ------
-    MelovError: the data set has no records.
-    StoreError: no store, an unfinished one, or one made from other records.
+    Raises:
+        MelovError: the data set has no records.
+        StoreError: no store, an unfinished one, or one made from other records.
     """
     records = read_digest(paths.require_records())
     again = f"python -m pipeline.extract --dataset {paths.dataset}"
@@ -31,9 +28,8 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
 def open_joint(paths: DatasetPaths) -> FeatureStore:
     """The finished store of joint vectors, made from the records that are there now.
 
-    Raises
-    ------
-    StoreError: there is none, or it was made from other records.
+    Raises:
+        StoreError: there is none, or it was made from other records.
     """
     again = f"python -m pipeline.joint --dataset {paths.dataset} --encoder dandelin/vilt-b32-mlm"
     if not paths.joint.exists():

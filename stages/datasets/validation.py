@@ -1,7 +1,5 @@
 """The report on a data set: sizes against the published ones, quirks met, what is dropped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from stages.paths import SPLITS
 class Validation:
     """What `pipeline.validate` prints.
 
-    Parameters
-    ----------
-    counts: rows kept, and the quirks that are published too.
-    published: the published counts of the MIMIC release, where the data set is one of its three.
-    coverage: for `entities` and each split, rows and those whose picture's file is there.
-    headers: None if the pictures were not opened.
+    Args:
+        counts: rows kept, and the quirks that are published too.
+        published: the published counts of the MIMIC release, where the data set is one of its
+            three.
+        coverage: for `entities` and each split, rows and those whose picture's file is there.
+        headers: None if the pictures were not opened.
     """
 
     dataset: str

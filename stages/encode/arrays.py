@@ -5,8 +5,6 @@ others are small and written whole: keys, the records' rows and ids, the record 
 turns hidden states into the encoder's own embeddings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -71,9 +69,8 @@ def image_arrays(
     """Every record's image row, -1 where the picture is missing or did not decode, and which
     pictures did.
 
-    Parameters
-    ----------
-    failed: rows of the pictures that did not decode.
+    Args:
+        failed: rows of the pictures that did not decode.
     """
     gone = np.array(sorted(failed), dtype=np.int32)
     arrays = {

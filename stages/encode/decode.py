@@ -4,8 +4,6 @@ Every failure is a `PictureError` with a short reason: extraction marks the row,
 it. No picture is ever replaced by a black one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import struct
@@ -51,13 +49,11 @@ def decode(data: bytes, size: int, resize: str) -> np.ndarray:
     Animated pictures give their first frame; transparency is laid on white; 16-bit grey is scaled
     to 8 bits; CMYK and palettes are converted.
 
-    Parameters
-    ----------
-    resize: `squash` ignores the aspect ratio, as the peers do; `crop` takes the centre square.
+    Args:
+        resize: `squash` ignores the aspect ratio, as the peers do; `crop` takes the centre square.
 
-    Raises
-    ------
-    PictureError: with the reason.
+    Raises:
+        PictureError: with the reason.
     """
     if not data:
         raise PictureError("empty file")
@@ -81,9 +77,8 @@ def decode(data: bytes, size: int, resize: str) -> np.ndarray:
 def read_picture(root: Path, path: str, key: str) -> bytes:
     """A picture's file, checked against the key of the records.
 
-    Raises
-    ------
-    MelovError: the file is not the one that `prepare` saw.
+    Raises:
+        MelovError: the file is not the one that `prepare` saw.
     """
     try:
         data = (root / path).read_bytes()

@@ -6,8 +6,6 @@ once. Where an older store of the same encoder is there, its rows are copied and
 pictures are encoded.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +25,8 @@ from stages.paths import DatasetPaths
 class Extraction:
     """A finished store; `timings` is empty where nothing was left to do.
 
-    Parameters
-    ----------
-    reused: as in the store's attributes: what came out of an older store; None if nothing did.
+    Args:
+        reused: as in the store's attributes: what came out of an older store; None if nothing did.
     """
 
     store: Path
@@ -49,16 +46,14 @@ def extract(
     A finished store of the same encoder and settings is updated where only the records differ:
     texts and pictures that it has are copied, the others encoded.
 
-    Parameters
-    ----------
-    force: encode everything, whatever is there.
-    replace: encode everything where the store at hand cannot be used, instead of raising.
+    Args:
+        force: encode everything, whatever is there.
+        replace: encode everything where the store at hand cannot be used, instead of raising.
 
-    Raises
-    ------
-    MelovError: no records, no such encoder, a full disk.
-    StoreError: a store that can neither be used nor updated lies at the target (all differing
-        fields are named), or the one to update is damaged.
+    Raises:
+        MelovError: no records, no such encoder, a full disk.
+        StoreError: a store that can neither be used nor updated lies at the target (all differing
+            fields are named), or the one to update is damaged.
     """
     recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())

@@ -1,7 +1,5 @@
 """The job of a feature store: distinct texts and distinct pictures, unit by unit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,14 +17,7 @@ from stages.encode.encoders.encoder import Encoder
 from stages.encode.encoders.families import Checkpoints, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.job import EncodingJob
-from stages.encode.plan import (
-    PicturePlan,
-    TextPlan,
-    plan_pictures,
-    plan_texts,
-    said_of,
-    texts_of,
-)
+from stages.encode.plan import PicturePlan, TextPlan, plan_pictures, plan_texts, said_of, texts_of
 from stages.encode.record_arrays.registry import fit_record_arrays
 from stages.encode.reuse import Reuse
 from stages.encode.schedule import Work, every_row
@@ -104,13 +95,12 @@ def feature_job(
 ) -> EncodingJob:
     """Plan the extraction of a prepared data set and open its encoder.
 
-    Parameters
-    ----------
-    older: a store of the same encoder and settings, whose rows are copied where they are wanted.
+    Args:
+        older: a store of the same encoder and settings, whose rows are copied where they are
+            wanted.
 
-    Raises
-    ------
-    MelovError: the encoder or its tokenizer cannot be loaded.
+    Raises:
+        MelovError: the encoder or its tokenizer cannot be loaded.
     """
     records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoints.text, config.max_tokens)

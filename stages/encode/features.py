@@ -5,8 +5,6 @@ Features are float16 whatever the precision of the forward pass. What is given i
 of consecutive items; a row's last bits depend on its batch, on nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,11 +21,10 @@ from stages.encode.encoders.vilt import ViltEncoder
 class PictureFeatures:
     """Features of n pictures; those of a picture that did not decode are zero.
 
-    Parameters
-    ----------
-    pooled: global features, float16, shape: (n, d_image).
-    local: patches, float16, shape: (n, n_p, d_patch).
-    reasons: why a picture did not decode, None where it did; length n.
+    Args:
+        pooled: global features, float16, shape: (n, d_image).
+        local: patches, float16, shape: (n, n_p, d_patch).
+        reasons: why a picture did not decode, None where it did; length n.
     """
 
     pooled: np.ndarray
@@ -40,14 +37,12 @@ def encode_texts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Global features (n, d_t), and those of all real tokens, text after text (tokens, d_local).
 
-    Parameters
-    ----------
-    ids: token ids of each text, int32, shape: (n_t,).
-    batch: texts that are encoded together, padded to the longest with `pad`.
+    Args:
+        ids: token ids of each text, int32, shape: (n_t,).
+        batch: texts that are encoded together, padded to the longest with `pad`.
 
-    Raises
-    ------
-    MelovError: a feature overflows float16.
+    Raises:
+        MelovError: a feature overflows float16.
     """
     whole = np.empty((len(ids), encoder.shapes.d_t), np.float16)
     tokens = np.empty((sum(map(len, ids)), encoder.shapes.d_local), np.float16)
@@ -65,13 +60,11 @@ def encode_texts(
 def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) -> PictureFeatures:
     """Features of the pictures of an encoder that takes some.
 
-    Parameters
-    ----------
-    pictures: asked for once, by slices of `batch`, so that they may be decoded meanwhile.
+    Args:
+        pictures: asked for once, by slices of `batch`, so that they may be decoded meanwhile.
 
-    Raises
-    ------
-    MelovError: a feature overflows float16.
+    Raises:
+        MelovError: a feature overflows float16.
     """
     assert encoder.pixels is not None
     shapes, n = encoder.shapes, len(pictures)
@@ -101,9 +94,8 @@ def encode_pairs(
     """Joint vectors of n texts each with its picture, float16, shape: (n, d), and why a picture did
     not decode. A blank stands in for it, and where there is none.
 
-    Raises
-    ------
-    MelovError: a feature overflows float16.
+    Raises:
+        MelovError: a feature overflows float16.
     """
     found = np.empty((len(ids), encoder.d), np.float16)
     reasons: list[str | None] = []

@@ -1,7 +1,5 @@
 """Everything that decides what a store of features holds: other fields, other store."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from cache.fingerprint import Fingerprint
@@ -19,9 +17,8 @@ def fingerprint_of(
 ) -> Fingerprint:
     """Of the store that these records, encoders and settings make.
 
-    Parameters
-    ----------
-    dtype: precision of the forward pass, not `auto`.
+    Args:
+        dtype: precision of the forward pass, not `auto`.
     """
     text, image = checkpoints.text, checkpoints.image
     of_text = text.identity()

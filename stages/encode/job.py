@@ -4,8 +4,6 @@ The store of features and the store of joint vectors are both made this way. Any
 may run the same job at once: each does the units that no ledger has, and one of them finishes.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,15 +29,14 @@ FIRST, LAST = "records", "columns"
 class EncodingJob:
     """What has to be done, for the first time or again after a kill.
 
-    Parameters
-    ----------
-    encoded: specs of the arrays that units of work write.
-    arrays: small ones that are there before an encoder runs.
-    works: by the kind of their units.
-    columns: the small arrays that depend on which pictures did not decode; called with the reason
-        by the picture's row.
-    pictures: the pictures' paths by row.
-    attributes: of the store; it gets `failed_pictures`, path to reason, besides.
+    Args:
+        encoded: specs of the arrays that units of work write.
+        arrays: small ones that are there before an encoder runs.
+        works: by the kind of their units.
+        columns: the small arrays that depend on which pictures did not decode; called with the
+            reason by the picture's row.
+        pictures: the pictures' paths by row.
+        attributes: of the store; it gets `failed_pictures`, path to reason, besides.
     """
 
     encoded: list[ArraySpec]

@@ -5,8 +5,6 @@ picture: `texts/global` holds a pair's joint vector, `<group>/text` each record'
 are no tokens. So whatever reads a text encoder's global features reads these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,11 +39,10 @@ JOINT_VERSION = 2
 class PairPlan:
     """Distinct pairs, sorted by text (and so by length), then by picture.
 
-    Parameters
-    ----------
-    text, picture: rows of the text plan and of the picture plan, shape: (pairs,); picture is -1
-        where there is none.
-    rows: group -> int32 (records,), each record's pair.
+    Args:
+        text, picture: rows of the text plan and of the picture plan, shape: (pairs,); picture is -1
+            where there is none.
+        rows: group -> int32 (records,), each record's pair.
     """
 
     texts: TextPlan
@@ -98,17 +95,15 @@ def extract_joint(
 ) -> tuple[FeatureStore, bool]:
     """Make the joint store of a prepared data set, or find it finished; True if it was made.
 
-    Parameters
-    ----------
-    config: `max_tokens`, `resize`, `dtype`, `device`, `batch_images` (pairs of a batch) and
-        `decode_threads` count; the separate encoders' names do not.
-    encoder: a hub name or a local folder of a ViLT.
-    replace: rebuild it where the one at hand was made by other means.
+    Args:
+        config: `max_tokens`, `resize`, `dtype`, `device`, `batch_images` (pairs of a batch) and
+            `decode_threads` count; the separate encoders' names do not.
+        encoder: a hub name or a local folder of a ViLT.
+        replace: rebuild it where the one at hand was made by other means.
 
-    Raises
-    ------
-    MelovError: no records, no such encoder, a full disk.
-    StoreError: another joint store lies there (all differing fields are named).
+    Raises:
+        MelovError: no records, no such encoder, a full disk.
+        StoreError: another joint store lies there (all differing fields are named).
     """
     recover(paths.joint_partial, paths.joint)
     digest = read_digest(paths.require_records())

@@ -10,7 +10,7 @@ from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.paths import DatasetPaths
-from stages.progress import progress
+from stages.progress import byte_progress
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,10 @@ log = logging.getLogger(__name__)
 class Older:
     """What is at the target, and what is asked for in view of it.
 
-    Parameters
-    ----------
-    asked: the fingerprint to reach; where its `dtype` was `auto`, of the precision that the store
-        has, and still `auto` without a store.
-    store: the finished store of the same encoder, None if there is none to use.
+    Args:
+        asked: the fingerprint to reach; where its `dtype` was `auto`, of the precision that the
+            store has, and still `auto` without a store.
+        store: the finished store of the same encoder, None if there is none to use.
     """
 
     asked: Fingerprint
@@ -36,23 +35,17 @@ class Older:
     def checked(self, replace: bool) -> Older:
         """Read the store: damage that is copied would get a checksum of its own and be hidden.
 
-        Parameters
-        ----------
-        replace: pass over a damaged store instead of raising.
+        Args:
+            replace: pass over a damaged store instead of raising.
 
-        Raises
-        ------
-        StoreError: an array differs from its checksum; it is named, with the command.
+        Raises:
+            StoreError: an array differs from its checksum; it is named, with the command.
         """
         if self.store is None:
             return self
         try:
-            with progress(self.store.nbytes(), "B", "check the older store") as bar:
-
-                def advance(done: int, _: int) -> None:
-                    bar.update(done - bar.n)
-
-                self.store.verify(advance)
+            with byte_progress("check the older store") as show:
+                self.store.verify(show)
         except StoreError as error:
             if not self.is_finished:
                 with suppress(StoreError):  # another process has updated it meanwhile
@@ -71,15 +64,13 @@ class Older:
 def find_older(paths: DatasetPaths, asked: Fingerprint, replace: bool) -> Older:
     """Open the store at the target, if there is one.
 
-    Parameters
-    ----------
-    asked: with the `dtype` auto, a store of any precision will do, and an update keeps to it.
-    replace: pass over a store that cannot be used instead of raising.
+    Args:
+        asked: with the `dtype` auto, a store of any precision will do, and an update keeps to it.
+        replace: pass over a store that cannot be used instead of raising.
 
-    Raises
-    ------
-    StoreError: the store was made by another encoder or with other settings (all differing fields
-        are named), it is half built, or no store.
+    Raises:
+        StoreError: the store was made by another encoder or with other settings (all differing
+            fields are named), it is half built, or no store.
     """
     if not paths.store.exists():
         return Older(asked, None)

@@ -4,8 +4,6 @@ Texts are distinct by their token ids, pictures by their bytes: what the encoder
 stored by token length, so that a batch of neighbouring rows pads little.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

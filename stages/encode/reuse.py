@@ -21,11 +21,10 @@ from stages.encode.units import WorkUnit
 class Reuse:
     """Where the rows of the new store stand in an older one.
 
-    Parameters
-    ----------
-    store: the older store; read through memory maps, never written.
-    rows: kind of unit -> row in `store` of each row of the new one, -1 where it has none,
-        shape: (n,) for `texts`, (k,) for `pictures`.
+    Args:
+        store: the older store; read through memory maps, never written.
+        rows: kind of unit -> row in `store` of each row of the new one, -1 where it has none,
+            shape: (n,) for `texts`, (k,) for `pictures`.
     """
 
     store: FeatureStore
@@ -35,9 +34,8 @@ class Reuse:
     def find(cls, store: FeatureStore, text_keys: np.ndarray, picture_keys: np.ndarray) -> Reuse:
         """Look the new store's keys up, both of shape (rows, 16), uint8.
 
-        Raises
-        ------
-        StoreError: an array of keys cannot be read.
+        Raises:
+            StoreError: an array of keys cannot be read.
         """
         images = np.full(len(picture_keys), -1, dtype=np.int64)
         if "images/keys" in store:
@@ -62,10 +60,9 @@ class Reuse:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Global features and tokens of the whole unit, the older store's rows among the fresh.
 
-        Parameters
-        ----------
-        pooled, tokens: of the fresh texts alone, in their order.
-        lengths: tokens of each of the unit's texts.
+        Args:
+            pooled, tokens: of the fresh texts alone, in their order.
+            lengths: tokens of each of the unit's texts.
         """
         old = self.rows["texts"][unit.lo : unit.hi]
         kept = old >= 0  # (rows of the unit,)

@@ -6,8 +6,6 @@ cores as the forward pass, whose threads wait for each other: both at once cost 
 turns, so there a batch is decoded when it is asked for, by all threads.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,10 +42,9 @@ class Timing:
 class Ahead(Sequence[Item]):
     """Items that are being read; asking for some waits for them and raises what their load raised.
 
-    Parameters
-    ----------
-    futures: of what was read, or of the items themselves.
-    decode: makes items of some that were read; None if `futures` are the items'.
+    Args:
+        futures: of what was read, or of the items themselves.
+        decode: makes items of some that were read; None if `futures` are the items'.
     """
 
     def __init__(
@@ -119,7 +116,7 @@ def run_units(
     walk: Walk,
     write: Callable[[WorkUnit, Encoded], None],
     threads: int,
-    bar: tqdm[Any],
+    bar: "tqdm[Any]",
 ) -> Timing:
     """Encode and write every unit of the walk; the first error stops all and is raised."""
     timing = Timing()

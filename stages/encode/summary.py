@@ -4,8 +4,6 @@ extract/summary.json          counts; the same for the same store
 extract/failed_pictures.csv   path, reason, records, first_record
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections import Counter
@@ -20,11 +18,7 @@ from cache.reader import FeatureStore
 from stages.datasets.records import Records
 from stages.encode.plan import GROUPS, tables_of
 
-STATUS_REASON = {
-    "missing": "missing file",
-    "empty": "empty file",
-    "unreadable": "unreadable file",
-}
+STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable": "unreadable file"}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """From texts to token ids."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,10 +19,9 @@ class Tokenizer:
 
     [SEP] is BERT's own token; CLIP's tokenizer splits it into byte pairs, as in the peers.
 
-    Raises
-    ------
-    CheckpointError: the folder holds no tokenizer, or one that transformers cannot load; the model
-        has no positions for `max_tokens`.
+    Raises:
+        CheckpointError: the folder holds no tokenizer, or one that transformers cannot load; the
+            model has no positions for `max_tokens`.
     """
 
     def __init__(self, checkpoint: Checkpoint, max_tokens: int) -> None:

@@ -70,11 +70,10 @@ def chunk_rows(batch: int, row_bytes: int) -> int:
 class TokenPlaces:
     """Where the tokens of n texts lie in `texts/local`.
 
-    Parameters
-    ----------
-    offsets: int64, [start, stop) of each text, shape: (n, 2).
-    spans: [start, stop) of each unit's chunk files, unused rows included.
-    chunk_rows: rows of a chunk file.
+    Args:
+        offsets: int64, [start, stop) of each text, shape: (n, 2).
+        spans: [start, stop) of each unit's chunk files, unused rows included.
+        chunk_rows: rows of a chunk file.
     """
 
     offsets: np.ndarray

@@ -65,9 +65,8 @@ class SplitGraph:
     ) -> MentionInput:
         """Features of distinct `rows` of the split, and what their GCN reads.
 
-        Parameters
-        ----------
-        images: turns rows of `image_rows` into features, as `CachedFeatures.images` does.
+        Args:
+            images: turns rows of `image_rows` into features, as `CachedFeatures.images` does.
         """
         device = features.has_image.device
         layers, degrees = self.reading.layers, self.reading.degrees
@@ -81,10 +80,9 @@ class SplitGraph:
 class MentionInputs:
     """`MentionInput` batches of a split.
 
-    Parameters
-    ----------
-    graphs: by split; None where nothing reads a graph.
-    keep: split -> whether a mention keeps its picture, bool (mentions,).
+    Args:
+        graphs: by split; None where nothing reads a graph.
+        keep: split -> whether a mention keeps its picture, bool (mentions,).
     """
 
     def __init__(

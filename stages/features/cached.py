@@ -1,7 +1,5 @@
 """Batches of features, gathered from the memory-mapped store."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
@@ -24,14 +22,13 @@ class CachedFeatures:
     Tokens and patches keep the store's precision: they are copied once, and the heads widen them
     where they use them.
 
-    Parameters
-    ----------
-    reads: `tokens`, `pictures`, `patches`, and names of record arrays; what is not named is left
-        alone. Batches without tokens hold none, those without patches no patch of a picture.
+    Args:
+        reads: `tokens`, `pictures`, `patches`, and names of record arrays; what is not named is
+            left alone. Batches without tokens hold none, those without patches no patch of a
+            picture.
 
-    Raises
-    ------
-    MelovError: the store lacks something that is read.
+    Raises:
+        MelovError: the store lacks something that is read.
     """
 
     def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
@@ -51,10 +48,6 @@ class CachedFeatures:
             name: {g: record_array(store, name, g) for g in _groups()}
             for name in sorted(self.reads - ENCODED)
         }
-
-    @property
-    def n_entities(self) -> int:
-        return len(self.text_rows["entities"])
 
     def n_mentions(self, split: str) -> int:
         return len(self.text_rows[f"mentions/{split}"])
@@ -132,9 +125,8 @@ def whole(store: FeatureStore, name: str) -> np.ndarray:
 def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | np.ndarray:
     """An array with a row a record of `group`, CSR or dense, float32 (records, k).
 
-    Raises
-    ------
-    MelovError: the store was extracted without it.
+    Raises:
+        MelovError: the store was extracted without it.
     """
     if f"{name}/{group}" in store:
         return whole(store, f"{name}/{group}")

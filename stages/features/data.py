@@ -1,7 +1,5 @@
 """What a run reads of one data set."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -16,17 +16,17 @@ from stages.features.neighborhood import Neighborhood
 class Features:
     """Features of n mentions or n entities, padded to the batch's longest text.
 
-    Parameters
-    ----------
-    text_global: shape: (n, d_t). Global text t.
-    text_local: shape: (n, n_t, d_t'). Text tokens T; rows past a text's end are zero.
-    text_mask: shape: (n, n_t), bool. True on real tokens.
-    image_global: shape: (n, d) or None where no picture is read. Global image v; zero where absent.
-    image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
-    has_image: shape: (n,), bool.
-    arrays: record arrays by name, each CSR or dense with n rows; see `array`.
-    text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter has
-        changed `text_global` and the matcher wants both.
+    Args:
+        text_global: shape: (n, d_t). Global text t.
+        text_local: shape: (n, n_t, d_t'). Text tokens T; rows past a text's end are zero.
+        text_mask: shape: (n, n_t), bool. True on real tokens.
+        image_global: shape: (n, d) or None where no picture is read. Global image v; zero where
+            absent.
+        image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
+        has_image: shape: (n,), bool.
+        arrays: record arrays by name, each CSR or dense with n rows; see `array`.
+        text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter
+            has changed `text_global` and the matcher wants both.
     """
 
     text_global: Tensor
@@ -51,9 +51,8 @@ class Features:
     def images(self) -> tuple[Tensor, Tensor]:
         """Global image and patches.
 
-        Raises
-        ------
-        ValueError: the batch was read without pictures.
+        Raises:
+            ValueError: the batch was read without pictures.
         """
         if self.image_global is None or self.image_local is None:
             raise ValueError("the batch has no image features; for text alone use units: [text]")
@@ -62,9 +61,8 @@ class Features:
     def csr(self, name: str) -> sp.csr_array:
         """A sparse record array.
 
-        Raises
-        ------
-        ValueError: the batch was read without it, or it is dense.
+        Raises:
+            ValueError: the batch was read without it, or it is dense.
         """
         found = self.arrays.get(name)
         if not sp.issparse(found):

@@ -1,7 +1,5 @@
 """Variant `filter`: drop the pictures that agree least with their text (Zhang et al., 2021)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from cache.errors import MelovError
@@ -12,9 +10,8 @@ from stages.paths import SPLITS
 def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.ndarray]:
     """For each split, whether a mention keeps its picture, bool (mentions,).
 
-    Raises
-    ------
-    MelovError: the global features are not in one space.
+    Raises:
+        MelovError: the global features are not in one space.
     """
     cut = relevance_cut(cached, quantile)
     return {split: is_relevant(_relevance(cached, split), cut) for split in SPLITS}
@@ -23,9 +20,8 @@ def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.n
 def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     """The `quantile` of the relevance of the training mentions' pictures.
 
-    Raises
-    ------
-    MelovError: the global features are not in one space.
+    Raises:
+        MelovError: the global features are not in one space.
     """
     if not cached.joint_space:
         raise MelovError(

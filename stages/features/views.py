@@ -4,8 +4,6 @@ Entities with the same text, picture and name score the same for every mention: 
 count as often as they occur, and their ties are exact whatever the rounding.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +16,10 @@ from stages.features.cached import CachedFeatures
 class Views:
     """Representatives, in order of their text's row (so of its length).
 
-    Parameters
-    ----------
-    rows: (views,) one entity of each view.
-    counts: (views,) entities of each view.
-    of_entity: (entities,) the view of each entity.
+    Args:
+        rows: (views,) one entity of each view.
+        counts: (views,) entities of each view.
+        of_entity: (entities,) the view of each entity.
     """
 
     rows: np.ndarray

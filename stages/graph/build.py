@@ -5,8 +5,6 @@ matrix product, or an index, only proposes candidates. Each stored value is comp
 two rows in float64, so the result does not depend on the block size, to the bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,19 +39,17 @@ def build_rows(
     Kept: similarities strictly above `floor` (both as float32), the `max_neighbors` of highest
     affinity a row, ties to the lower index.
 
-    Parameters
-    ----------
-    max_neighbors: None keeps all; a row's own mention is not counted.
-    exclude: pictures of queries (m,) and of keys (n,); a pair with the same one, -1 aside, is left
-        out and takes no neighbour's place.
-    same: queries are the keys. The result is symmetric, an edge being kept when both ends have it
-        among their max_neighbors, with a diagonal of 1 (by definition, whatever the metric).
-    index: of these keys and this metric; its cells are searched in place of all pairs, and what
-        they miss is missing.
+    Args:
+        max_neighbors: None keeps all; a row's own mention is not counted.
+        exclude: pictures of queries (m,) and of keys (n,); a pair with the same one, -1 aside, is
+            left out and takes no neighbour's place.
+        same: queries are the keys. The result is symmetric, an edge being kept when both ends have
+            it among their max_neighbors, with a diagonal of 1 (by definition, whatever the metric).
+        index: of these keys and this metric; its cells are searched in place of all pairs, and what
+            they miss is missing.
 
-    Raises
-    ------
-    GraphError: features that are no finite matrix, or shapes that do not fit.
+    Raises:
+        GraphError: features that are no finite matrix, or shapes that do not fit.
     """
     # The arrays of one piece are freed by the thousand; returning them to the system and faulting
     # them in again would cost a quarter of the whole.

@@ -5,8 +5,6 @@ most `margin`. So every true neighbour is among the candidates, and the exact af
 few decide (`weigher.py`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -44,9 +44,8 @@ Allowed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def load_faiss() -> Any:
     """The module faiss.
 
-    Raises
-    ------
-    MelovError: faiss is not installed; names the extra.
+    Raises:
+        MelovError: faiss is not installed; names the extra.
     """
     try:
         import faiss
@@ -62,9 +61,8 @@ def load_faiss() -> Any:
 class CellIndex:
     """Keys, sorted into cells.
 
-    Parameters
-    ----------
-    probes: cells that a query reads, from 1 to `cells`; with all of them the search is exact.
+    Args:
+        probes: cells that a query reads, from 1 to `cells`; with all of them the search is exact.
     """
 
     frame: Frame
@@ -75,9 +73,8 @@ class CellIndex:
     def of(cls, keys: np.ndarray, metric: Metric) -> CellIndex:
         """Index of `keys (n, d)`, checked features, n ≥ 1. It reads one cell: see `reading`.
 
-        Raises
-        ------
-        MelovError: faiss is not installed.
+        Raises:
+            MelovError: faiss is not installed.
         """
         faiss = load_faiss()
         frame = Frame.of(metric, keys)

@@ -4,8 +4,6 @@ The mean sets the bandwidth b of eq. 3. It runs over every pair i < j, streamed 
 upper triangle: n × n never exists in memory.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cache.errors import MelovError
@@ -25,9 +23,8 @@ class GraphError(MelovError):
 def check_features(x: np.ndarray, what: str) -> np.ndarray:
     """`x` as C-ordered float32 `(n, d)`.
 
-    Raises
-    ------
-    GraphError: not a matrix, NaN or infinity, or so large that squares overflow float32.
+    Raises:
+        GraphError: not a matrix, NaN or infinity, or so large that squares overflow float32.
     """
     x = np.ascontiguousarray(x, dtype=np.float32)
     if x.ndim != 2:
@@ -76,9 +73,8 @@ def mean_distance(x: np.ndarray) -> float:
     norms cancel less). Near pairs are recomputed from their differences; sums are float64. The
     result is rounded to float32, so that BLAS's thread count does not change the bandwidth.
 
-    Raises
-    ------
-    GraphError: fewer than two rows, or all rows equal: the bandwidth would be zero.
+    Raises:
+        GraphError: fewer than two rows, or all rows equal: the bandwidth would be zero.
     """
     x = check_features(x, "mean distance")
     n = len(x)

@@ -1,17 +1,15 @@
 """Pairs that cannot be neighbours, whatever their similarity."""
 
-from __future__ import annotations
-
 import numpy as np
 
 
 class Excluded:
     """A mention with itself, and two mentions that carry the very same picture.
 
-    Parameters
-    ----------
-    pictures: of queries (m,) and of keys (n,), -1 for none; None excludes no pair by its picture.
-    same: queries are the keys.
+    Args:
+        pictures: of queries (m,) and of keys (n,), -1 for none; None excludes no pair by its
+            picture.
+        same: queries are the keys.
     """
 
     def __init__(self, pictures: tuple[np.ndarray, np.ndarray] | None, same: bool) -> None:

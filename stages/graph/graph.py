@@ -4,8 +4,6 @@
 `graph.json`: layout, statistics, configuration, and what the features came from.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Mapping
@@ -85,15 +83,13 @@ def build_graph(
 ) -> Graph:
     """The graph of one data set.
 
-    Parameters
-    ----------
-    features: split -> t_M^G, (n_split, d), as in the store: not normalised.
-    pictures: split -> int32 (n_split,), the mention's picture, -1 for none.
+    Args:
+        features: split -> t_M^G, (n_split, d), as in the store: not normalised.
+        pictures: split -> int32 (n_split,), the mention's picture, -1 for none.
 
-    Raises
-    ------
-    GraphError: too few or equal training mentions, features that are no finite matrix.
-    MelovError: the backend is faiss, or `auto` chooses it, and faiss is not installed.
+    Raises:
+        GraphError: too few or equal training mentions, features that are no finite matrix.
+        MelovError: the backend is faiss, or `auto` chooses it, and faiss is not installed.
     """
     x = {split: check_features(features[split], f"{split} mentions") for split in SPLITS}
     config = config.settled(len(x["train"]))
@@ -174,14 +170,12 @@ def split_stats(matrix: sp.csr_array) -> dict[str, Any]:
 def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
     """Read a folder that `Graph.save` wrote.
 
-    Parameters
-    ----------
-    expect: fields of `provenance` and the values that they must have; None accepts any graph.
+    Args:
+        expect: fields of `provenance` and the values that they must have; None accepts any graph.
 
-    Raises
-    ------
-    GraphError: no complete graph, a damaged file, another layout, or other provenance (names the
-        fields that differ).
+    Raises:
+        GraphError: no complete graph, a damaged file, another layout, or other provenance (names
+            the fields that differ).
     """
     folder = Path(folder)
     hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"

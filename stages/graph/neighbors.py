@@ -1,7 +1,5 @@
 """The nearest training mentions of a mention, read off its row of the graph."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +18,8 @@ class Neighbor:
 def nearest(adjacency: sp.csr_array, mention: int, train: int, tau: float) -> list[Neighbor]:
     """Stored neighbors of row `mention` among the first `train` columns, heaviest first.
 
-    Parameters
-    ----------
-    adjacency: rows and columns of the training mentions, then those of a split.
+    Args:
+        adjacency: rows and columns of the training mentions, then those of a split.
     """
     row = adjacency[[mention]]
     of_train = row.indices < train

@@ -1,7 +1,5 @@
 """Histograms of a graph: all similarities, those above the floor, neighbours of a mention."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +32,9 @@ def sample_similarities(
 def plot_graph(graph: Graph, x: np.ndarray, path: Path, tau_init: float, seed: int = 0) -> None:
     """Draw the three histograms as a PNG; the same graph gives the same bytes.
 
-    Parameters
-    ----------
-    x: training features (n, d) that the graph was built from.
-    tau_init: where τ starts; marked next to the floor.
+    Args:
+        x: training features (n, d) that the graph was built from.
+        tau_init: where τ starts; marked next to the floor.
     """
     train = graph.train.tocoo()
     upper = train.row < train.col  # each pair once, without the diagonal

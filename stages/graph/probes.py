@@ -4,8 +4,6 @@ No fixed number serves all features, so it is measured: the exact neighbours of 
 keys are compared with those that the index finds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 
@@ -32,9 +30,8 @@ def tuned_index(
     The recall is taken over the sample's neighbours, a key itself not counted; it is 1 where there
     are none, and where every cell is read, so the wanted recall is always reached.
 
-    Raises
-    ------
-    MelovError: faiss is not installed.
+    Raises:
+        MelovError: faiss is not installed.
     """
     index = CellIndex.of(keys, metric)
     rows = np.random.default_rng(SEED).choice(len(keys), min(SAMPLE, len(keys)), replace=False)
@@ -53,9 +50,5 @@ def tuned_index(
         index = index.reading(probes)
         recall = true.multiply(neighbors(index)).nnz / true.nnz if true.nnz else 1.0
         if recall >= WANTED or index.probes == index.cells:
-            return index, {
-                "cells": index.cells,
-                "probes": index.probes,
-                "recall": round(recall, 4),
-            }
+            return index, {"cells": index.cells, "probes": index.probes, "recall": round(recall, 4)}
         probes *= 2

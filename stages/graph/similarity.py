@@ -16,8 +16,6 @@ b is the bandwidth, s² the largest squared norm in training, which by Cauchy-Sc
 training pair exceeds. Negative cosines and products become 0; any τ ≥ 0 of eq. 4 would drop them.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -94,14 +92,12 @@ Metric = Kernel | Euclidean | Cosine | Dot
 def make_metric(name: str, bandwidth: float, scale: float) -> Metric:
     """The metric of `GraphConfig.metric`.
 
-    Parameters
-    ----------
-    bandwidth: b, of kernel and euclidean.
-    scale: s², of dot.
+    Args:
+        bandwidth: b, of kernel and euclidean.
+        scale: s², of dot.
 
-    Raises
-    ------
-    GraphError: the constant that the metric divides by is not positive.
+    Raises:
+        GraphError: the constant that the metric divides by is not positive.
     """
     needed = {"kernel": bandwidth, "euclidean": bandwidth, "cosine": 1.0, "dot": scale}[name]
     if not needed > 0:

@@ -6,8 +6,6 @@ nearly twice as fast as whole rows; where it leaves many, whole rows are faster.
 same to the bit.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 

@@ -1,7 +1,5 @@
 """Which candidates become neighbours, and with which weights: exact, pair by pair."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Information adaptive fusion of original, generated and aggregated features (section 3.2.3)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -13,10 +11,9 @@ class Fusion(nn.Module):
 
     A mention without a picture has α^O = 0, so the other sources stand in for it.
 
-    Shapes
-    ------
-    sources: name -> (n, [n_p,] d_v); has_image: (n,)
-    returns v (n, [n_p,] d_v) and the weights (n, [n_p,] sources), in the order of `names`
+    Shapes:
+        sources: name -> (n, [n_p,] d_v); has_image: (n,)
+        returns v (n, [n_p,] d_v) and the weights (n, [n_p,] sources), in the order of `names`
     """
 
     def __init__(self, d_v: int, names: tuple[str, ...]) -> None:

@@ -1,7 +1,5 @@
 """Intra-modality aggregation: a GCN over similar mentions (section 3.2.2, eqs. 4 and 5)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,9 +16,8 @@ class Gcn(nn.Module):
     """v^{l+1} = φ(Ã v^l W_g + b_g) with A thresholded at τ (eqs. 4 and 5), φ = ReLU but for the
     last layer, whose output must be able to take any sign to be fused with the original.
 
-    Shapes
-    ------
-    v: (nodes, d_v) or (nodes, n_p, d_v): the same Ã for each patch -> (batch, [n_p,] d_v)
+    Shapes:
+        v: (nodes, d_v) or (nodes, n_p, d_v): the same Ã for each patch -> (batch, [n_p,] d_v)
     """
 
     def __init__(

@@ -1,7 +1,5 @@
 """What training, ranking and linking ask of a model, MELOV or a baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar

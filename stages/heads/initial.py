@@ -1,7 +1,5 @@
 """How layers start."""
 
-from __future__ import annotations
-
 from torch import nn
 
 

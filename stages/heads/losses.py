@@ -1,7 +1,5 @@
 """The contrastive loss over a batch (eq. 7)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,13 +12,11 @@ def contrastive_loss(scores: Scores, target: Tensor, smoothing: float = 0.0) -> 
     A batch's entities are distinct, so two mentions of one entity share its column and are not
     each other's negatives. With one unit S is S_X and counts once.
 
-    Parameters
-    ----------
-    smoothing: share of each target that is spread evenly over the C columns; 0 in the paper.
+    Args:
+        smoothing: share of each target that is spread evenly over the C columns; 0 in the paper.
 
-    Shapes
-    ------
-    scores: (B, C), target: (B,) column of each mention's gold entity -> scalar
+    Shapes:
+        scores: (B, C), target: (B,) column of each mention's gold entity -> scalar
     """
     parts = [scores.total]
     if len(scores.units) > 1:

@@ -5,8 +5,6 @@ One implementation serves training and full-KB ranking: each side's terms once
 weights the scores are MIMIC's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -44,14 +42,12 @@ class Matcher(nn.Module):
 
     Inputs are `Features` whose images are already projected to d_v.
 
-    Parameters
-    ----------
-    config: d_t, d_local, d_v and d_h are the widths of global texts, tokens, projected image
-        features, and inside the units.
+    Args:
+        config: d_t, d_local, d_v and d_h are the widths of global texts, tokens, projected image
+            features, and inside the units.
 
-    Raises
-    ------
-    ValueError: a configuration without a unit.
+    Raises:
+        ValueError: a configuration without a unit.
     """
 
     def __init__(self, config: HeadsConfig) -> None:

@@ -5,8 +5,6 @@ Entities keep their original features. Where a picture is missing and nothing st
 learned "no picture" vector does.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
@@ -135,9 +133,8 @@ class Melov(nn.Module):
 class Adapter(nn.Module):
     """x + W_2 relu(W_1 x), starting as the identity: W_2 = 0. Not in the paper.
 
-    Shapes
-    ------
-    (..., d) -> (..., d)
+    Shapes:
+        (..., d) -> (..., d)
     """
 
     def __init__(self, d: int, width: int) -> None:

@@ -1,7 +1,5 @@
 """Linear layers on cached features: frozen, float16 as stored, and many rows for few outputs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -18,9 +16,8 @@ def project(x: Tensor, layer: nn.Linear) -> Tensor:
     x is widened block by block, forward and again backward, so a batch of patches never exists in
     float32, and it gets no gradient: it is the encoders' output.
 
-    Shapes
-    ------
-    x: (..., d), any float dtype -> (..., d_v)
+    Shapes:
+        x: (..., d), any float dtype -> (..., d_v)
     """
     return _Project.apply(x, layer.weight, layer.bias)  # type: ignore[no-untyped-call]  # torch's
 

@@ -3,8 +3,6 @@
 Each has its default here alone. A new one costs two places: its field, and where it is used.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
@@ -63,12 +61,12 @@ class HeadsSettings(Section):
 class HeadsConfig(HeadsSettings):
     """The settings of one variant's heads over one store and graph; saved beside the weights.
 
-    Parameters
-    ----------
-    units: of the matcher; none for a baseline, which has a matcher of its own.
-    d_t, d_local, d_image, d_patch, n_p: widths of the store's features and patches of a picture.
-    joint_space: whether global texts and pictures share one space (CLIP's).
-    floor: of the graph, below which no similarity is stored.
+    Args:
+        units: of the matcher; none for a baseline, which has a matcher of its own.
+        d_t, d_local, d_image, d_patch, n_p: widths of the store's features and patches of a
+            picture.
+        joint_space: whether global texts and pictures share one space (CLIP's).
+        floor: of the graph, below which no similarity is stored.
     """
 
     units: tuple[UnitName, ...] = ()

@@ -5,8 +5,6 @@ sorted coordinates. Ours keeps the transpose's structure with the matrix's. `tra
 torch-sparse in its place, where that is installed.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import warnings
@@ -25,14 +23,12 @@ Backend = Literal["torch", "torch-sparse"]
 def spmm(graph: SparseRows, values: Tensor, x: Tensor, backend: Backend = "torch") -> Tensor:
     """A x, for A with the structure of `graph`.
 
-    Shapes
-    ------
-    values: (nnz,); x: (n_cols, f) -> (n_rows, f). One float dtype, gradients for both.
+    Shapes:
+        values: (nnz,); x: (n_cols, f) -> (n_rows, f). One float dtype, gradients for both.
 
-    Raises
-    ------
-    ValueError: shapes that do not fit.
-    MelovError: torch-sparse was asked for and is not installed.
+    Raises:
+        ValueError: shapes that do not fit.
+        MelovError: torch-sparse was asked for and is not installed.
     """
     if values.shape != (graph.nnz,) or x.dim() != 2 or len(x) != graph.n_cols:
         raise ValueError(
@@ -106,9 +102,8 @@ def _settle_beta_warning() -> None:
 def load_torch_sparse() -> Any:
     """The package torch_sparse.
 
-    Raises
-    ------
-    MelovError: it is not installed, or does not load with this torch.
+    Raises:
+        MelovError: it is not installed, or does not load with this torch.
     """
     try:
         return importlib.import_module("torch_sparse")

@@ -1,7 +1,5 @@
 """The learnable threshold τ on similarities (eq. 4)."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -17,19 +15,16 @@ class Threshold(nn.Module):
     the added τ detached: dL/dτ = -Σ over survivors of dL/dA_ij. The forward is eq. 4, to the bit.
     τ stays above the floor, below which the graph stores nothing.
 
-    Parameters
-    ----------
-    floor: `graph.floor`.
-    tau_init: where τ starts.
-    learnable: False fixes τ at the floor: every stored entry survives (variant `no-tau`).
+    Args:
+        floor: `graph.floor`.
+        tau_init: where τ starts.
+        learnable: False fixes τ at the floor: every stored entry survives (variant `no-tau`).
 
-    Raises
-    ------
-    MelovError: tau_init does not lie between floor and 1.
+    Raises:
+        MelovError: tau_init does not lie between floor and 1.
 
-    Shapes
-    ------
-    values: (edges,) -> (edges,)
+    Shapes:
+        values: (edges,) -> (edges,)
     """
 
     def __init__(self, floor: float, tau_init: float, learnable: bool = True) -> None:

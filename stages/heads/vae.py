@@ -6,8 +6,6 @@ collapsing; the paper leaves open how n_t tokens become n_p patches: learned pat
 over the real tokens.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -27,9 +25,8 @@ class Generated:
 class Vae(nn.Module):
     """μ = t W_μ, log σ² = t W_σ, z = μ + σ ⊙ ε in training and μ after, v = z W_d.
 
-    Shapes
-    ------
-    t: (..., d_t) -> v: (..., d_v)
+    Shapes:
+        t: (..., d_t) -> v: (..., d_v)
     """
 
     def __init__(self, d_t: int, d_z: int, d_v: int) -> None:
@@ -49,9 +46,8 @@ def generation_loss(original: Tensor, generated: Generated, has_image: Tensor) -
 
     Local features: also a mean over the patches. Zero for a batch without any picture.
 
-    Shapes
-    ------
-    original: (n, [n_p,] d_v), has_image: (n,) -> scalar
+    Shapes:
+        original: (n, [n_p,] d_v), has_image: (n,) -> scalar
     """
     error = (original.detach() - generated.v).square().sum(-1)
     mu, log_var = generated.mu, generated.log_var
@@ -64,9 +60,8 @@ def generation_loss(original: Tensor, generated: Generated, has_image: Tensor) -
 class PatchAttention(nn.Module):
     """n_p learned queries over a text's tokens: what the local VAE generates each patch from.
 
-    Shapes
-    ------
-    tokens (n, n_t, d_t), mask (n, n_t) -> (n, n_p, d_t)
+    Shapes:
+        tokens (n, n_t, d_t), mask (n, n_t) -> (n, n_p, d_t)
     """
 
     def __init__(self, n_p: int, d_t: int, d_h: int) -> None:

@@ -28,14 +28,14 @@ ORIGINAL, GENERATED, AGGREGATED = "original", "generated", "aggregated"
 
 @dataclass(frozen=True)
 class Variant:
-    """Parameters
-    ----------
+    """Args:
     name: as commands, run folders and tables have it.
     build: makes fresh heads for a configuration, drawn from torch's generator.
     published: its name in the paper's Table 2.
     sources: of a mention's visual features (eq. 6).
-    reads: what it reads besides global texts: `tokens`, `pictures`, `patches`, or a record array's
-        name. None: what the matcher's units in `train.units` read. A baseline has no units.
+    reads: what it reads besides global texts: `tokens`, `pictures`, `patches`, or a record
+        array's name. None: what the matcher's units in `train.units` read. A baseline has no
+        units.
     learns_tau: False fixes τ at the graph's floor.
     filters: drops the pictures that agree least with their text.
     trained: False where nothing is learned.

@@ -1,7 +1,5 @@
 """New mentions through the store's own encoder, prepared as extraction prepares its records."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,19 +102,17 @@ def open_mention_encoder(
 ) -> MentionEncoder:
     """The encoder that made `store`, checked by the hash of its weights and by every setting.
 
-    Parameters
-    ----------
-    config: `extract` of the parameters; `dtype: auto` takes the store's precision.
-    root: the project's folder.
-    images: whether pictures are needed.
-    arrays: names of the record arrays that are needed.
-    hint: the command that makes the store again.
+    Args:
+        config: `extract` of the parameters; `dtype: auto` takes the store's precision.
+        root: the project's folder.
+        images: whether pictures are needed.
+        arrays: names of the record arrays that are needed.
+        hint: the command that makes the store again.
 
-    Raises
-    ------
-    CheckpointError: the encoder is not here.
-    StoreError: another encoder, or other settings, than those that made the store; the store holds
-        no such array.
+    Raises:
+        CheckpointError: the encoder is not here.
+        StoreError: another encoder, or other settings, than those that made the store; the store
+            holds no such array.
     """
     config = _own_encoder(store, config, root)
     checkpoints = find_checkpoints(config, root)

@@ -1,7 +1,5 @@
 """Features of new mentions, and how the heads read them beside the store's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +16,15 @@ from stages.features.features import Features
 class NewFeatures:
     """What the encoder says of n new mentions, rounded to float16 as the store's features are.
 
-    Parameters
-    ----------
-    text_global: shape: (n, d_t).
-    text_local: n arrays of shape (n_t, d_local), of real tokens.
-    pictures: shape: (n,). Rows of the two below, -1 without a picture.
-    image_global: shape: (pictures, d_image).
-    image_local: shape: (pictures, n_p, d_patch).
-    keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
-    arrays: rows of the record arrays that the heads read, by name, shape: (n, columns).
-    warnings: what each mention's reader should know.
+    Args:
+        text_global: shape: (n, d_t).
+        text_local: n arrays of shape (n_t, d_local), of real tokens.
+        pictures: shape: (n,). Rows of the two below, -1 without a picture.
+        image_global: shape: (pictures, d_image).
+        image_local: shape: (pictures, n_p, d_patch).
+        keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
+        arrays: rows of the record arrays that the heads read, by name, shape: (n, columns).
+        warnings: what each mention's reader should know.
     """
 
     text_global: np.ndarray

@@ -44,11 +44,10 @@ MENTIONS_AT_ONCE = 1024
 class Linker:
     """Everything that links: opened once, for any number of mentions; get one from `open`.
 
-    Parameters
-    ----------
-    graph: None where the variant has no GCN.
-    cut: of the variant `filter`: the relevance below which a picture is left out; else None.
-    index: the entities' side on disk; None computes it in each call of `link`.
+    Args:
+        graph: None where the variant has no GCN.
+        cut: of the variant `filter`: the relevance below which a picture is left out; else None.
+        index: the entities' side on disk; None computes it in each call of `link`.
     """
 
     model: Heads[Any, Any]
@@ -73,14 +72,12 @@ class Linker:
     ) -> Linker:
         """Open a trained run with its store, graph and encoder.
 
-        Parameters
-        ----------
-        index: write the entities' side to the disk, or read it where that has been done.
+        Args:
+            index: write the entities' side to the disk, or read it where that has been done.
 
-        Raises
-        ------
-        MelovError: no such data set or run, parts that do not belong together, or an encoder that
-            is not the one that made the store.
+        Raises:
+            MelovError: no such data set or run, parts that do not belong together, or an encoder
+                that is not the one that made the store.
         """
         if VARIANTS[variant].joint:
             raise MelovError(
@@ -144,13 +141,7 @@ class Linker:
             sides.append(side)
             alphas += optimized.weights(self.model.config.sources, len(rows))
         best = top_entities(
-            self.model,
-            self.cached,
-            self.views,
-            sides,
-            top,
-            self.config.entity_rows,
-            self.index,
+            self.model, self.cached, self.views, sides, top, self.config.entity_rows, self.index
         )
         return [
             Linked(

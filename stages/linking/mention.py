@@ -1,7 +1,5 @@
 """New mentions, and how they are read from JSON Lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,10 @@ PASSED_OVER = ("answer", "split", "image_kind")
 class NewMention:
     """A mention that no record holds.
 
-    Parameters
-    ----------
-    words: what is to be linked; sentence: where it stands.
-    image: its picture's file, or None.
-    id: goes into the result as it is.
+    Args:
+        words: what is to be linked; sentence: where it stands.
+        image: its picture's file, or None.
+        id: goes into the result as it is.
     """
 
     words: str
@@ -38,9 +35,8 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
     A mention without an id gets its line's number. Pictures' paths are relative to the current
     folder.
 
-    Raises
-    ------
-    MelovError: a line is no such object; it is named as `name`:line.
+    Raises:
+        MelovError: a line is no such object; it is named as `name`:line.
     """
     found = []
     for number, line in enumerate(lines, 1):
@@ -54,9 +50,8 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
 def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMention:
     """A mention of its fields, checked; `number` is its id where it has none.
 
-    Raises
-    ------
-    MelovError: an unknown field, no words, a value that is no string or no text.
+    Raises:
+        MelovError: an unknown field, no words, a value that is no string or no text.
     """
     for key in said:
         if key not in (*FIELDS, *PASSED_OVER):

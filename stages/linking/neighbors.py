@@ -1,7 +1,5 @@
 """Where new mentions stand in the graph: rows of similarities to the training mentions."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 
@@ -20,9 +18,8 @@ class TrainingGraph:
     training set's constants, floor and number of neighbours. Also where the graph is
     `transductive`: new mentions never see each other.
 
-    Parameters
-    ----------
-    reading: how the run's GCN reads the graph.
+    Args:
+        reading: how the run's GCN reads the graph.
     """
 
     def __init__(self, graph: Graph, cached: CachedFeatures, reading: GraphReading) -> None:

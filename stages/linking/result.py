@@ -35,12 +35,11 @@ class LinkedNeighbor:
 class Linked:
     """One mention's result.
 
-    Parameters
-    ----------
-    has_image: whether a picture took part.
-    neighbours: empty where the variant has no GCN.
-    alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
-    warnings: such as a picture that could not be read.
+    Args:
+        has_image: whether a picture took part.
+        neighbours: empty where the variant has no GCN.
+        alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
+        warnings: such as a picture that could not be read.
     """
 
     id: str

@@ -1,7 +1,5 @@
 """The knowledge base block by block, as the heads see it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, TypeVar
 

@@ -49,10 +49,9 @@ E = TypeVar("E", bound=Side)
 class EntityIndex(Generic[E]):
     """A finished index, by blocks of the views that it was made in; get one from `opened`.
 
-    Parameters
-    ----------
-    like: the side of any view: what its arrays are called.
-    size: views of a block, which are scored together.
+    Args:
+        like: the side of any view: what its arrays are called.
+        size: views of a block, which are scored together.
     """
 
     pieces: list[FeatureStore]
@@ -74,14 +73,12 @@ class EntityIndex(Generic[E]):
     ) -> EntityIndex[E]:
         """Open the index in `folder`, or build it there; killed while it is built, it resumes.
 
-        Parameters
-        ----------
-        run: what the model was made from: its weights' hash.
-        size: views that are scored together.
+        Args:
+            run: what the model was made from: its weights' hash.
+            size: views that are scored together.
 
-        Raises
-        ------
-        StoreError: the disk is full.
+        Raises:
+            StoreError: the disk is full.
         """
         like = model.entities(cached.entities(views.rows[:1]))
         made_from = {"entity_index": VERSION, "run": run, "store": cached.store.identity}

@@ -4,8 +4,6 @@ A metric is one entry of METRICS. Evaluation, tables, the report, ablations and 
 it: what stands in metrics.json, what a table shows, what is told by part, what is tested.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +18,19 @@ TIES = "1 + the entities scored higher + half of the others scored equal"
 class Metric:
     """One number of many ranks.
 
-    Parameters
-    ----------
-    key: its name in metrics.json.
-    title: its heading in tables.
-    note: what it counts, for a reader.
-    values: ranks (n,) -> what each mention contributes, (n,).
-    reduce: values (n,), or (resamples, n) with an `axis`, -> their summary.
-    range: its lowest and its highest value; a metric up to 1 is shown in percent.
-    higher_is_better: its direction.
-    ties: how the rank that it reads counts entities of equal score.
-    shown: whether tables have a column of it.
-    by_part: whether it is also told by part, by sweep and with an interval.
-    tested: whether paired tests and early stopping go by it. Exactly one is; it is told by part.
+    Args:
+        key: its name in metrics.json.
+        title: its heading in tables.
+        note: what it counts, for a reader.
+        values: ranks (n,) -> what each mention contributes, (n,).
+        reduce: values (n,), or (resamples, n) with an `axis`, -> their summary.
+        range: its lowest and its highest value; a metric up to 1 is shown in percent.
+        higher_is_better: its direction.
+        ties: how the rank that it reads counts entities of equal score.
+        shown: whether tables have a column of it.
+        by_part: whether it is also told by part, by sweep and with an interval.
+        tested: whether paired tests and early stopping go by it. Exactly one is; it is told by
+            part.
     """
 
     key: str
@@ -112,9 +110,8 @@ def validated() -> list[Metric]:
 def metrics(ranks: np.ndarray, entities: int) -> dict[str, Any]:
     """Every metric by its key, after the counts of mentions and entities.
 
-    Parameters
-    ----------
-    ranks: (mentions,), 1 = first; ties give halves.
+    Args:
+        ranks: (mentions,), 1 = first; ties give halves.
     """
     counts = {"mentions": len(ranks), "entities": entities}
     return counts | {key: metric.of(ranks) for key, metric in METRICS.items()}
@@ -125,10 +122,9 @@ def metrics_by_part(
 ) -> dict[str, Any]:
     """`test`, `test_seen`, `test_unseen`, and `test_image_<kind>` where kinds are known.
 
-    Parameters
-    ----------
-    seen: (mentions,), whether the gold entity occurs in training.
-    kinds: image_kind of each mention; `test_image_poor` sums up all kinds but `good`.
+    Args:
+        seen: (mentions,), whether the gold entity occurs in training.
+        kinds: image_kind of each mention; `test_image_poor` sums up all kinds but `good`.
     """
     found = {
         "test": metrics(ranks, entities),

@@ -5,8 +5,6 @@ counts of better and equal entities are kept. Neither grows with the knowledge b
 most pairs the attention (`screen.py`); the ranks are those of all scores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,9 +73,8 @@ def rank_all(
 
     The knowledge base passes by once for every `MENTIONS_AT_ONCE` mentions, of whatever split.
 
-    Returns
-    -------
-    float64 (m,) for each of `wanted`, in the order of its rows.
+    Returns:
+        float64 (m,) for each of `wanted`, in the order of its rows.
     """
     model.eval()
     screened = model.screened if config.screen else None
@@ -119,12 +116,7 @@ def _by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.nda
 
 
 def _scores(
-    model: Heads[Any, Any],
-    block: _Block,
-    side: Any,
-    bounds: Any,
-    start: int,
-    stop: int,
+    model: Heads[Any, Any], block: _Block, side: Any, bounds: Any, start: int, stop: int
 ) -> Tensor:
     """S of a block of mentions and the views from start to stop, where it can reach the gold's."""
     if block.screen is None:

@@ -4,8 +4,6 @@ Whether an entity is scored above a mention's gold one is settled by an upper bo
 all but a few pairs. Those few are scored exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,10 +26,9 @@ MARGIN = 1e-5
 class Screen:
     """A batch of mentions whose gold scores are known.
 
-    Parameters
-    ----------
-    matcher: one with a bounded unit.
-    gold_score: (m,) S of each mention's gold entity.
+    Args:
+        matcher: one with a bounded unit.
+        gold_score: (m,) S of each mention's gold entity.
     """
 
     def __init__(self, matcher: Matcher, mentions: UnitSides, gold_score: Tensor) -> None:
@@ -49,10 +46,9 @@ class Screen:
 
         NaN or infinity in a score shows in the result.
 
-        Parameters
-        ----------
-        bounds: of `entity_bounds` for these entities.
-        gold: (m, e) True at the gold entities, which need no score of their own.
+        Args:
+            bounds: of `entity_bounds` for these entities.
+            gold: (m, e) True at the gold entities, which need no score of their own.
         """
         own, theirs, unit = self.own, entities.units[self.name], self.unit
         scores = self.matcher.rest(self.mentions, entities)

@@ -1,7 +1,5 @@
 """The best entities of a few mentions, with every partial score."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +40,8 @@ def top_entities(
 
     The knowledge base passes by once for all of them, in blocks of `size` views.
 
-    Parameters
-    ----------
-    index: has the entities' side in blocks of the same size; None makes it.
+    Args:
+        index: has the entities' side in blocks of the same size; None makes it.
     """
     best: list[_Best | None] = [None] * len(sides)
     blocks = entity_blocks(model, cached, views, size) if index is None else index.blocks()

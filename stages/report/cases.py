@@ -1,7 +1,5 @@
 """Cases (Figure 4): test mentions that a variant ranks better, worse and the same as `mimic`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,10 +72,9 @@ def find_cases(
     Wins and losses are those with the largest difference of reciprocal rank, as the MRR counts it;
     ties are spread evenly from the best rank to the worst. None where there is nothing to compare.
 
-    Parameters
-    ----------
-    root: the project's folder, that `records.image_root` is relative to.
-    explain: without it cases show no partial scores, fusion weights and neighbours.
+    Args:
+        root: the project's folder, that `records.image_root` is relative to.
+        explain: without it cases show no partial scores, fusion weights and neighbours.
     """
     ours = results.compared
     if ours is None or most < 1:

@@ -4,8 +4,6 @@ Colours are written as marks that `inline` turns into the page's CSS variables, 
 serves the light and the dark scheme.
 """
 
-from __future__ import annotations
-
 import html
 import io
 import re

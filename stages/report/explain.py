@@ -3,8 +3,6 @@
 Reads the run's heads and the feature store; no encoder, since the mentions are the records' own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +46,8 @@ class Explained:
 class Explainer:
     """A data set opened once, and its runs as they are asked for.
 
-    Raises
-    ------
-    MelovError: no store or graph, or parts that do not belong together.
+    Raises:
+        MelovError: no store or graph, or parts that do not belong together.
     """
 
     def __init__(self, paths: DatasetPaths, config: EvaluateConfig) -> None:

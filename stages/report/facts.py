@@ -1,7 +1,5 @@
 """What a report tells of the data itself: records, graph, and pictures that failed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +42,11 @@ class GraphFacts:
 def graph_facts(paths: DatasetPaths, taus: dict[str, float]) -> GraphFacts | None:
     """Read `graph.json` and `train.npz`; None where there is no graph.
 
-    Parameters
-    ----------
-    taus: run -> τ at its end; drawn among the similarities.
+    Args:
+        taus: run -> τ at its end; drawn among the similarities.
 
-    Raises
-    ------
-    MelovError: a file is damaged.
+    Raises:
+        MelovError: a file is damaged.
     """
     content = _read_json(paths, "graph")
     if content is None:
@@ -78,9 +74,8 @@ class PictureFacts:
 def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
     """Read extraction's summary; None where there is none.
 
-    Raises
-    ------
-    MelovError: it is damaged.
+    Raises:
+        MelovError: it is damaged.
     """
     summary = _read_json(paths, "extract")
     if summary is None:

@@ -1,7 +1,5 @@
 """Bars and curves of a data set's runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

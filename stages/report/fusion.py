@@ -1,7 +1,5 @@
 """Fusion weights (eq. 6) by the kind of the mention's picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,9 +28,8 @@ class FusionFacts:
 def fusion_facts(run: str, weights: Mapping[str, np.ndarray], records: Records) -> FusionFacts:
     """Means over the test mentions; where no kind is known, over those with and without a picture.
 
-    Parameters
-    ----------
-    weights: source -> (test mentions,).
+    Args:
+        weights: source -> (test mentions,).
     """
     test = records.mentions["test"]
     kinds = np.array([kind or "" for kind in test["image_kind"].to_pylist()])

@@ -1,7 +1,5 @@
 """Grids of ablations, read back from `ablations/<dataset>/<grid>/`."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +46,8 @@ def load_grids(paths: DatasetPaths) -> Grids:
     Left out is one without its table, made from other records than the present ones, or evaluated
     before a metric was declared.
 
-    Raises
-    ------
-    MelovError: a file of a grid is missing or damaged.
+    Raises:
+        MelovError: a file of a grid is missing or damaged.
     """
     finished, left_out = [], {}
     digest = read_digest(paths.records)
@@ -86,9 +83,7 @@ def _load(paths: DatasetPaths, folder: Path) -> GridReport:
     for row in rows:
         run = RunFolder(folder / f"{row['run']}-s{row['seed']}", again)
         runs[row["run"], row["seed"]] = Run(
-            read(run.metrics, read_json, again),
-            read(run.history, read_history, again),
-            np.zeros(0),
+            read(run.metrics, read_json, again), read(run.history, read_history, again), np.zeros(0)
         )
         base[row["run"]] = read(run.config, read_json, again)
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})

@@ -1,7 +1,5 @@
 """Histograms of the graph of the training mentions: neighbours and similarities."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import matplotlib as mpl

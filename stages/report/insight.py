@@ -1,7 +1,5 @@
 """What a report shows from inside the runs, where their heads and the store can be read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from cache.errors import MelovError
@@ -27,9 +25,8 @@ def look_inside(
 ) -> Insight:
     """Explain the first seed's runs; a store or heads that cannot be read cost only their part.
 
-    Parameters
-    ----------
-    most: cases to show.
+    Args:
+        most: cases to show.
     """
     fusion, explain, problem = None, None, ""
     if not paths.store.exists():

@@ -1,7 +1,5 @@
 """The report as one HTML file that needs no network and no other file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import jinja2

@@ -1,7 +1,5 @@
 """Pictures as data URIs, so that a page needs no other file."""
 
-from __future__ import annotations
-
 import base64
 import io
 import warnings

@@ -3,8 +3,6 @@
 All belong to other conditions than ours; `CONDITIONS` and `LATER` say which.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.heads.variants import UNAVAILABLE, VARIANTS

@@ -1,7 +1,5 @@
 """A rate over several seeds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from statistics import fmean, stdev
 

@@ -1,7 +1,5 @@
 """A data set's report: four files from the runs' files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from cache.files import atomic_path
@@ -28,13 +26,11 @@ def write_report(
     Where something is missing (grids, a graph, a run of `mimic`, the feature store), the page
     leaves its part out and says so.
 
-    Parameters
-    ----------
-    evaluate: how runs are explained; blocks and device.
+    Args:
+        evaluate: how runs are explained; blocks and device.
 
-    Raises
-    ------
-    MelovError: no records or no complete run, or a file that is damaged or from other records.
+    Raises:
+        MelovError: no records or no complete run, or a file that is damaged or from other records.
     """
     records = Records.load(paths.require_records())
     results = load_results(paths, variants, seeds, records)

@@ -1,7 +1,5 @@
 """The runs of one data set, read back from their files: metrics, course of training, ranks."""
 
-from __future__ import annotations
-
 import csv
 import json
 import zipfile
@@ -110,21 +108,16 @@ def part_name(part: str) -> str:
 
 
 def load_results(
-    paths: DatasetPaths,
-    variants: Sequence[str],
-    seeds: Sequence[int],
-    records: Records,
+    paths: DatasetPaths, variants: Sequence[str], seeds: Sequence[int], records: Records
 ) -> Results:
     """Read every run of the variants; one that lacks a seed is left out and named.
 
-    Parameters
-    ----------
-    records: the present ones, of `paths.records`; a run that was made from others is refused.
+    Args:
+        records: the present ones, of `paths.records`; a run that was made from others is refused.
 
-    Raises
-    ------
-    MelovError: no variant has all its runs; a run is unfinished, damaged, made from other records
-        or evaluated before a metric was declared.
+    Raises:
+        MelovError: no variant has all its runs; a run is unfinished, damaged, made from other
+            records or evaluated before a metric was declared.
     """
     if not variants or not seeds:
         raise MelovError("no variants or no seeds to report", "name some in params.yaml")
@@ -181,9 +174,8 @@ def undeclared(metrics: dict[str, Any]) -> str:
 def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:
     """What `reader` finds in a file.
 
-    Raises
-    ------
-    MelovError: no such file, or a damaged one; `command` is the one that makes it.
+    Raises:
+        MelovError: no such file, or a damaged one; `command` is the one that makes it.
     """
     try:
         return reader(path)

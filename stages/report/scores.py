@@ -59,9 +59,8 @@ class View:
 class Viewer:
     """Turns rows of the records into names and pictures.
 
-    Parameters
-    ----------
-    images: the folder that picture paths are relative to.
+    Args:
+        images: the folder that picture paths are relative to.
     """
 
     def __init__(self, records: Records, images: Path) -> None:

@@ -1,7 +1,5 @@
 """A table of the page: every column sorts, a row's first cell is its heading."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,10 +23,9 @@ class Cell:
 class Sheet:
     """Columns of words first, then of numbers.
 
-    Parameters
-    ----------
-    words: how many columns, from the left, hold words.
-    groups: (heading, columns) over the last columns.
+    Args:
+        words: how many columns, from the left, hold words.
+        groups: (heading, columns) over the last columns.
     """
 
     caption: str

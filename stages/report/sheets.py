@@ -1,7 +1,5 @@
 """The tables of the page."""
 
-from __future__ import annotations
-
 from string import ascii_uppercase
 
 from stages.datasets.records import Records

@@ -1,7 +1,5 @@
 """Sweeps (Figure 3): runs of a grid that differ in one setting alone, as lines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

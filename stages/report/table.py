@@ -1,7 +1,5 @@
 """The tables of a report: aligned for a terminal, as Markdown, and tidy as CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 from dataclasses import dataclass

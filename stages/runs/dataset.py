@@ -69,10 +69,9 @@ class Dataset:
     def open(cls, paths: DatasetPaths) -> Dataset:
         """Open all three and check that they belong together.
 
-        Raises
-        ------
-        MelovError: not prepared; a store or a graph that is missing or was made from something
-            else.
+        Raises:
+            MelovError: not prepared; a store or a graph that is missing or was made from something
+                else.
         """
         records = Records.load(paths.require_records())
         store = open_store(paths)
@@ -83,9 +82,8 @@ class Dataset:
     def joint(self) -> FeatureStore:
         """The store of joint vectors.
 
-        Raises
-        ------
-        StoreError: there is none of these records.
+        Raises:
+            StoreError: there is none of these records.
         """
         return open_joint(self.paths)
 
@@ -94,9 +92,8 @@ class Dataset:
     ) -> CachedFeatures:
         """The store that `variant` reads, as heads on `device` read it.
 
-        Raises
-        ------
-        MelovError: it lacks something that is read.
+        Raises:
+            MelovError: it lacks something that is read.
         """
         joint = VARIANTS[variant].joint
         key = (joint, frozenset(reads), device)
@@ -116,10 +113,9 @@ class Dataset:
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.
 
-        Raises
-        ------
-        MelovError: the store lacks something that they read; τ would not start above the floor of
-            the graph; torch-sparse is asked for and is not installed.
+        Raises:
+            MelovError: the store lacks something that they read; τ would not start above the floor
+                of the graph; torch-sparse is asked for and is not installed.
         """
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
         cached = self.features(spec.variant, reads, spec.device)

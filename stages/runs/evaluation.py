@@ -1,7 +1,5 @@
 """Exact ranks of validation and test, and metrics by part of the mentions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

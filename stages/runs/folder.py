@@ -15,8 +15,7 @@ from stages.paths import Below, DatasetPaths
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Parameters
-    ----------
+    """Args:
     command: trains the run; for messages.
     """
 

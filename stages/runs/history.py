@@ -1,31 +1,25 @@
 """The course of a run: history.csv and a training curve as a picture."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 
 from cache.files import atomic_path
-
-COLUMNS = ("epoch", "loss", "loss_e", "loss_g", "valid_mrr", "valid_hits@1")
-"""Of a run without an epoch."""
+from stages.ranking.metrics import validated
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
     trained."""
-    columns = list(history[0]) if history else COLUMNS
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
+    columns = ["epoch", "loss", "loss_e", "loss_g", *(f"valid_{m.key}" for m in validated())]
+    columns = list(history[0]) if history else columns
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
 
 
 def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, title: str) -> None:
-    """Losses on the left, validation MRR, H@1 and τ on the right."""
+    """Losses on the left, the validation metrics and τ on the right."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -44,8 +38,9 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
             )
             twin.set_ylabel("$L_G$", color="tab:gray")
             twin.spines["right"].set_visible(True)
-        right.plot(epochs, [row["valid_mrr"] for row in history], marker="o", label="MRR")
-        right.plot(epochs, [row["valid_hits@1"] for row in history], marker="s", label="H@1")
+        for metric, marker in zip(validated(), "osD^vX", strict=False):
+            values = [row[f"valid_{metric.key}"] for row in history]
+            right.plot(epochs, values, marker=marker, label=metric.title)
         if history and "tau" in history[0]:
             right.plot(epochs, [row["tau"] for row in history], "--", color="tab:gray", label="τ")
         if history:

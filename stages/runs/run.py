@@ -58,9 +58,8 @@ class Run:
     def open(cls, folder: RunFolder, device: torch.device) -> Run:
         """Read a run's configuration and weights.
 
-        Raises
-        ------
-        MelovError: no such run, a damaged one, or one of another version of this program.
+        Raises:
+            MelovError: no such run, a damaged one, or one of another version of this program.
         """
         try:
             info = RunInfo.model_validate_json(folder.config.read_bytes())
@@ -106,13 +105,11 @@ def execute(
 ) -> dict[str, Any]:
     """Train, save and evaluate a run; returns the content of its `metrics.json`.
 
-    Parameters
-    ----------
-    about: goes into `metrics.json` besides data set, variant and seed.
+    Args:
+        about: goes into `metrics.json` besides data set, variant and seed.
 
-    Raises
-    ------
-    MelovError: see `Dataset.heads` and `train`.
+    Raises:
+        MelovError: see `Dataset.heads` and `train`.
     """
     run, data, _ = fit(spec, dataset, folder, config)
     return _evaluate(run, dataset, data, config, about or {})

@@ -1,7 +1,5 @@
 """The state of a training run after each epoch, so that a kill costs one epoch at most."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

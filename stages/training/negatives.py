@@ -1,8 +1,6 @@
 """Hard negatives: for each training mention, the wrong entities that its cached features and its
 words come nearest to. In-batch negatives of a large knowledge base are mostly too easy."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -25,9 +23,8 @@ def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.
     Entities that look the same as the gold one to the heads are no negatives; where the knowledge
     base has fewer than POOL others, the last one repeats.
 
-    Raises
-    ------
-    MelovError: all entities look the same.
+    Raises:
+        MelovError: all entities look the same.
     """
     if len(views) < 2:
         raise MelovError(

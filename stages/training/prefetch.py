@@ -1,7 +1,5 @@
 """Gathers the next batch in a thread while the current one is trained on, where that pays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar

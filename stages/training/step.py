@@ -1,7 +1,5 @@
 """One step of training: a batch gathered from the store, and what the optimizer does with it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +32,10 @@ def load_batch(
 ) -> Batch:
     """Gather a batch out of the store.
 
-    Parameters
-    ----------
-    rows: (n,) distinct training mentions.
-    gold: (n,) their entities, rows of the knowledge base; equal ones share a column.
-    hard: (n, k) wrong entities that join the columns.
+    Args:
+        rows: (n,) distinct training mentions.
+        gold: (n,) their entities, rows of the knowledge base; equal ones share a column.
+        hard: (n, k) wrong entities that join the columns.
     """
     columns = np.unique(gold if hard is None else np.concatenate([gold, hard.ravel()]))
     target = torch.from_numpy(np.searchsorted(columns, gold))
@@ -55,9 +52,8 @@ def train_step(
 ) -> dict[str, float]:
     """Forward, backward, update; returns the losses `loss`, `loss_e`, `loss_g` of before it.
 
-    Raises
-    ------
-    MelovError: the loss is not finite.
+    Raises:
+        MelovError: the loss is not finite.
     """
     side, optimized = model.mentions(batch.mentions)
     scores = model.matcher.pairs(side, model.entities(batch.entities))

@@ -1,8 +1,6 @@
 """Training of the heads over cached features (section 4.2): AdamW, in-batch contrast, early stop
 on validation MRR over the whole knowledge base, the best epoch kept."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
@@ -54,9 +52,8 @@ def train(
     Deterministic on one machine: the same seed gives the same weights, killed or not. A model
     without parameters has no epoch. Under CUDA a resumed run may differ in last bits.
 
-    Raises
-    ------
-    MelovError: no validation mention, or a loss that is not finite.
+    Raises:
+        MelovError: no validation mention, or a loss that is not finite.
     """
     folder = work / run_digest(heads, config, seed, data.provenance)
     device = data.cached.device

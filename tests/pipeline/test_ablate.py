@@ -177,10 +177,10 @@ def test_a_run_that_another_grid_has_finished_is_taken_from_there(
         assert (taken / name).read_bytes() == (source / name).read_bytes()
     said, theirs = (json.loads((f / "metrics.json").read_text()) for f in (taken, source))
     assert said == {**theirs, "run": "kernel"}
-    # One that is not whole is not taken.
+    # One that was made from something else is not taken.
     shutil.rmtree(taken)
-    metrics = source / "metrics.json"
-    metrics.write_text(json.dumps({**theirs, "digest": "another"}))
+    for metrics in root.glob("ablations/tiny/*/melov-s1/metrics.json"):
+        metrics.write_text(json.dumps({**theirs, "digest": "another"}))
     assert run(root, "other").exit_code == 1
 
 

@@ -74,9 +74,7 @@ def message(result: Result) -> str:
     return result.output
 
 
-def test_a_rerun_on_a_finished_store_says_so_without_importing_transformers(
-    finished: DatasetPaths,
-):
+def test_a_rerun_on_a_finished_store_says_so_without_importing_transformers(finished: DatasetPaths):
     before = tree(finished.path)
     script = (
         "import runpy, sys\n"
@@ -213,10 +211,7 @@ def test_a_picture_that_changed_after_prepare_is_named_with_the_command(project:
 
 @pytest.mark.parametrize(
     ("asked", "told"),
-    [
-        ("tinny", "is unknown; did you mean 'tiny'?"),
-        ("other", "Prepared here: tiny"),
-    ],
+    [("tinny", "is unknown; did you mean 'tiny'?"), ("other", "Prepared here: tiny")],
 )
 def test_an_unknown_data_set_names_the_nearest_known_one(
     project: DatasetPaths, asked: str, told: str

@@ -124,7 +124,7 @@ class Tree(Section):
     ("values", "place"),
     [
         ({"row": [{}, {"dpeth": 2}]}, "row.1.dpeth"),
-        ({"named": {"a": {"dpeth": 2}}}, "named.a.dpeth"),
+        ({"named": {"depth": {"dpeth": 2}}}, "named.depth.dpeth"),
     ],
 )
 def test_an_unknown_key_of_a_section_within_a_tuple_or_a_dictionary_is_named(values, place):

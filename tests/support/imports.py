@@ -17,10 +17,9 @@ def imports_of(
 
     `from a.b import c` imports `a.b.c` where that is a module of the project, else `a.b`.
 
-    Parameters
-    ----------
-    run_time_only: leaves out imports under TYPE_CHECKING, which never run, and places that a
-        registry names in a string (`lazily("a.b:C")`), which its entries may import in turn.
+    Args:
+        run_time_only: leaves out imports under TYPE_CHECKING, which never run, and places that a
+            registry names in a string (`lazily("a.b:C")`), which its entries may import in turn.
     """
     files = {
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path

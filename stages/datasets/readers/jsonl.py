@@ -13,8 +13,6 @@ absolute one is allowed, since the pictures may be a collection kept elsewhere: 
 stands (joined to the image root it stays itself), and ties the records to this machine.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,9 +41,8 @@ def read_jsonl(
 
     Parameters are those of `Reader`; a missing answer is no entity's id.
 
-    Raises
-    ------
-    RecordsError: with file:line of whatever cannot be read.
+    Raises:
+        RecordsError: with file:line of whatever cannot be read.
     """
     if not folder.is_dir():
         raise RecordsError(

@@ -7,8 +7,6 @@ There is no knowledge base, no split, no attribute and no picture: the gold titl
 entities, and a seeded split is made (`splits.py`).
 """
 
-from __future__ import annotations
-
 import re
 import zipfile
 import zlib
@@ -46,10 +44,9 @@ def read_melbench(
 
     Parameters are those of `Reader`; a missing answer is a blank one.
 
-    Raises
-    ------
-    RecordsError: no file or several, no JSON object, a field is missing, or parallel lists differ
-        in length.
+    Raises:
+        RecordsError: no file or several, no JSON object, a field is missing, or parallel lists
+            differ in length.
     """
     file = find_file(path)
     where = str(file)

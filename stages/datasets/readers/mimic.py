@@ -10,8 +10,6 @@
 Records are numbered from 0, as in the files' lists.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,10 +57,9 @@ def read_mimic(
 
     Parameters are those of `Reader`; `seed` is not used, since the release has its split.
 
-    Raises
-    ------
-    RecordsError: a file is missing, ambiguous or malformed; the ids are not 0..N-1; qid2id.json
-        disagrees with the knowledge base. The message names file, record and field.
+    Raises:
+        RecordsError: a file is missing, ambiguous or malformed; the ids are not 0..N-1; qid2id.json
+            disagrees with the knowledge base. The message names file, record and field.
     """
     if not folder.is_dir():
         raise RecordsError(
@@ -138,9 +135,8 @@ def read_mimic(
 def find_mention_files(folder: Path) -> dict[str, Path]:
     """The mention file of each split.
 
-    Raises
-    ------
-    RecordsError: a split has no file, or several; names what was found and expected.
+    Raises:
+        RecordsError: a split has no file, or several; names what was found and expected.
     """
     files = {}
     for split, patterns in PATTERNS.items():

@@ -4,8 +4,6 @@ The gold rank is read at column `qid2id[answer]` of a matrix whose columns are t
 sorted by `id`, so a gap or a disagreement would shift every rank without an error.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,8 @@ KB_FILE, QID_FILE = "kb_entity.json", "qid2id.json"
 def list_of(path: Path, what: str) -> list[Any]:
     """A JSON file that holds a list.
 
-    Raises
-    ------
-    RecordsError: it is missing, not JSON, or holds something else.
+    Raises:
+        RecordsError: it is missing, not JSON, or holds something else.
     """
     records = parse_json(read_text(path), str(path))
     if not isinstance(records, list):
@@ -38,9 +35,8 @@ def list_of(path: Path, what: str) -> list[Any]:
 def order_by_id(path: Path, knowledge: list[Any]) -> list[int]:
     """Record numbers sorted by id.
 
-    Raises
-    ------
-    RecordsError: an id is missing, no integer or duplicate, or the ids are not 0..N-1.
+    Raises:
+        RecordsError: an id is missing, no integer or duplicate, or the ids are not 0..N-1.
     """
     ids = []
     for number, record in enumerate(knowledge):
@@ -63,9 +59,8 @@ def order_by_id(path: Path, knowledge: list[Any]) -> list[int]:
 def read_qids(path: Path, n: int) -> dict[str, int]:
     """QID to entity row.
 
-    Raises
-    ------
-    RecordsError: no object of QID to integer, a QID twice, or an id outside 0..n-1.
+    Raises:
+        RecordsError: no object of QID to integer, a QID twice, or an id outside 0..n-1.
     """
     rows = parse_json(read_text(path), str(path), unique_keys=True)
     if not isinstance(rows, dict):
@@ -83,9 +78,8 @@ def first_qids(
 ) -> list[str]:
     """The QID of each row; an alias (a redirect) still resolves answers, and is counted.
 
-    Raises
-    ------
-    RecordsError: a row has no QID.
+    Raises:
+        RecordsError: a row has no QID.
     """
     ids: list[str | None] = [None] * len(places)
     for qid, row in rows.items():

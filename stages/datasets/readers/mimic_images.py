@@ -3,8 +3,6 @@
 All pictures of mentions were converted to .jpg, and their base names cut at the first dot; so names
 with more dots are truncated, can collide, and are not always the names in the archive."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -6,8 +6,6 @@ the web has them. It never sees a mention paired with its gold entity, a picture
 base, or anything of the validation and test splits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Only captions and mentions of the training split are read: never a mention paire
 entity, nor the validation or test split. The knowledge base only lends the tokenizer its words.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +21,9 @@ from stages.encode.decode import PictureError, decode
 class Pairs:
     """Texts and their pictures, row by row.
 
-    Parameters
-    ----------
-    texts: n strings.
-    pictures: uint8 (n, size, size, 3).
+    Args:
+        texts: n strings.
+        pictures: uint8 (n, size, size, 3).
     """
 
     texts: list[str]
@@ -40,13 +37,12 @@ class Pairs:
 class DemoPairs:
     """What a small encoder learns from, and what it is checked with.
 
-    Parameters
-    ----------
-    captions: with their pictures.
-    mentions: `words [SEP] sentence` of training mentions, poor pictures included.
-    held_out: captions of looks that `captions` lacks.
-    skipped: training mentions whose picture is missing or cannot be decoded.
-    vocabulary_texts: for training the tokenizer.
+    Args:
+        captions: with their pictures.
+        mentions: `words [SEP] sentence` of training mentions, poor pictures included.
+        held_out: captions of looks that `captions` lacks.
+        skipped: training mentions whose picture is missing or cannot be decoded.
+        vocabulary_texts: for training the tokenizer.
     """
 
     captions: Pairs
@@ -59,13 +55,11 @@ class DemoPairs:
 def read_pairs(raw: Path, size: int, held_out: int = 256) -> DemoPairs:
     """Read the demo's raw folder; pictures are squashed to `size` as extraction does it.
 
-    Parameters
-    ----------
-    held_out: at most; in a small data set, a tenth of the captions.
+    Args:
+        held_out: at most; in a small data set, a tenth of the captions.
 
-    Raises
-    ------
-    MelovError: the raw files are missing.
+    Raises:
+        MelovError: the raw files are missing.
     """
     captions = _load(raw / "captions.json")
     mentions = _load(raw / "DEMO_train.json")

@@ -1,7 +1,5 @@
 """A byte-level BPE tokenizer in CLIP's convention, trained on the demo's own texts."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 
@@ -22,10 +20,9 @@ def train_tokenizer(
     script has an unknown token (which would be END and end the text early). END has the highest
     id, so the two ways of finding it, by value and by maximum, agree.
 
-    Parameters
-    ----------
-    vocabulary: most tokens: 512 bytes, merges, START and END.
-    max_length: what `truncation=True` cuts to, END kept.
+    Args:
+        vocabulary: most tokens: 512 bytes, merges, START and END.
+        max_length: what `truncation=True` cuts to, END kept.
     """
     # An untrained CLIPTokenizer supplies the normalizer and the splitting into words.
     backend = CLIPTokenizer().backend_tokenizer

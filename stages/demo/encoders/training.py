@@ -1,7 +1,5 @@
 """How the demo's small encoders are trained, checked and saved: a recipe each, the rest shared."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -40,10 +38,9 @@ Side = Callable[[Any, list[np.ndarray], np.ndarray], Tensor]
 class Objective:
     """What is minimised.
 
-    Parameters
-    ----------
-    weights: everything that is trained, `logit_scale` among them.
-    loss_of: the loss of a source (its place among the sources) and rows of it.
+    Args:
+        weights: everything that is trained, `logit_scale` among them.
+        loss_of: the loss of a source (its place among the sources) and rows of it.
     """
 
     weights: Sequence[nn.Parameter]
@@ -55,14 +52,13 @@ class Objective:
 class Recipe:
     """What distinguishes one small encoder from another.
 
-    Parameters
-    ----------
-    tokenizer: trained on the given texts.
-    model: untrained, with torch's random state as it is.
-    objective: of model, tokenizer, sources and the generator of all that training draws.
-    query, own: what is retrieved with, and what it should find (`retrieval_accuracy`).
-    finds: the latter in a word.
-    preprocessor: content of preprocessor_config.json.
+    Args:
+        tokenizer: trained on the given texts.
+        model: untrained, with torch's random state as it is.
+        objective: of model, tokenizer, sources and the generator of all that training draws.
+        query, own: what is retrieved with, and what it should find (`retrieval_accuracy`).
+        finds: the latter in a word.
+        preprocessor: content of preprocessor_config.json.
     """
 
     title: str
@@ -95,11 +91,10 @@ class Recipe:
 class Trained:
     """A small encoder and what is known of its training.
 
-    Parameters
-    ----------
-    model, tokenizer: in evaluation mode, on the CPU.
-    losses: mean contrastive loss of each epoch.
-    retrieval: share of the `held_out` captions that find their own pair among all of them.
+    Args:
+        model, tokenizer: in evaluation mode, on the CPU.
+        losses: mean contrastive loss of each epoch.
+        retrieval: share of the `held_out` captions that find their own pair among all of them.
     """
 
     recipe: Recipe
@@ -130,9 +125,8 @@ class Trained:
 def train(recipe: Recipe, raw: Path, config: DemoEncoderConfig) -> Trained:
     """Train on the demo's raw folder; the same files, seed and thread count give the same weights.
 
-    Raises
-    ------
-    MelovError: the raw files are missing.
+    Raises:
+        MelovError: the raw files are missing.
     """
     pairs = read_pairs(raw, IMAGE_SIZE)
     tokenizer = recipe.tokenizer(pairs.vocabulary_texts)

@@ -9,8 +9,6 @@ trained for what the baseline asks of it: two disturbed views of a pair must fin
 the views of the other pairs in the batch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -51,11 +49,10 @@ def unit_joint(
 ) -> Tensor:
     """Unit [CLS] states (n, d) of n pairs.
 
-    Parameters
-    ----------
-    ids: n texts.
-    pictures: uint8 (n, size, size, 3).
-    blank: bool (n,), where the mean colour replaces the picture.
+    Args:
+        ids: n texts.
+        pictures: uint8 (n, size, size, 3).
+        blank: bool (n,), where the mean colour replaces the picture.
     """
     x = normalised(pictures, _PIXELS, torch.device("cpu"))  # (n, 3, size, size)
     x[torch.from_numpy(blank)] = 0

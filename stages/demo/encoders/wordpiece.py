@@ -1,7 +1,5 @@
 """A WordPiece tokenizer in BERT's convention, trained on the demo's own texts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tokenizers.trainers import WordPieceTrainer
@@ -16,10 +14,9 @@ def train_wordpiece(
 ) -> BertTokenizer:
     """Lower-case word pieces, with `##` before those inside a word; every letter is a piece.
 
-    Parameters
-    ----------
-    vocabulary: most tokens.
-    max_length: what `truncation=True` cuts to, [SEP] kept.
+    Args:
+        vocabulary: most tokens.
+        max_length: what `truncation=True` cuts to, [SEP] kept.
     """
     texts = [text.replace("[SEP]", " ") for text in texts]
     # An untrained BertTokenizer supplies the normalizer and the splitting into words.

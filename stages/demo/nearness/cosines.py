@@ -1,7 +1,5 @@
 """How near features come to the clean pictures' features of the same mentions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +29,9 @@ def against_clean(
     mentions' clean features have cosines around 0. The shares are over all others, not over a drawn
     one; a tie counts half. A row of NaN has NaN everywhere.
 
-    Parameters
-    ----------
-    gold: (n,), entities; another mention of the same entity is no other.
-    kind: (n,), kinds of entity.
+    Args:
+        gold: (n,), entities; another mention of the same entity is no other.
+        kind: (n,), kinds of entity.
     """
     mean = clean.astype(np.float64).mean(0)
     cosines = _unit(features - mean) @ _unit(clean - mean).T

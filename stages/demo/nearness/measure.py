@@ -4,8 +4,6 @@ Global features, test split, in the latent space where a run's sources live (W_v
 generated, aggregated and fused, each against the feature of the mention's clean picture.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -52,10 +50,9 @@ class Repaired:
 def nearness(paths: DatasetPaths, variant: str, seed: int, params: Params) -> dict[str, Any]:
     """What `nearness.json` holds, by `image_kind` and for all mentions.
 
-    Raises
-    ------
-    MelovError: not the demo; no such run, or one without pictures; another encoder than the one
-        that made the store.
+    Raises:
+        MelovError: not the demo; no such run, or one without pictures; another encoder than the one
+            that made the store.
     """
     opened = Dataset.open(paths)
     pictures = clean_pictures(opened.records, SPLIT, params.demo)

@@ -1,7 +1,5 @@
 """What `nearness.json` holds as text: a table a measure, a row a kind of picture."""
 
-from __future__ import annotations
-
 from typing import Any
 
 TITLES = {

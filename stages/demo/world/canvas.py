@@ -1,7 +1,5 @@
 """A canvas with a movable frame, on which scenes and subjects are drawn at twice their size."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -26,12 +24,11 @@ def shade(colour: Colour, factor: float) -> Colour:
 class Canvas:
     """Draws in frame coordinates: (0, 0) is the frame's centre, y points down.
 
-    Parameters
-    ----------
-    ground: colour of the empty canvas.
-    x, y: the frame's centre as a share of the picture, 0..1.
-    scale: what one frame unit measures, as a share of the picture's side.
-    mirror: whether x points left.
+    Args:
+        ground: colour of the empty canvas.
+        x, y: the frame's centre as a share of the picture, 0..1.
+        scale: what one frame unit measures, as a share of the picture's side.
+        mirror: whether x points left.
     """
 
     def __init__(self, ground: Colour) -> None:

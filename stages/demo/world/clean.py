@@ -5,8 +5,6 @@ its own picture shows nobody or somebody else, or is good, and comparing a good 
 would say nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -36,10 +34,9 @@ def clean_pictures(records: Records, split: str, config: DemoConfig) -> Iterator
     A record's id ends in its place in the source's file, and that numbers the drawn mentions; nil
     mentions have no record. Answer, sentence and kind of picture must agree too.
 
-    Raises
-    ------
-    MelovError: the records are not the demo's, or not of the demo that `config` draws; at once,
-        not when the first picture is taken.
+    Raises:
+        MelovError: the records are not the demo's, or not of the demo that `config` draws; at once,
+            not when the first picture is taken.
     """
     name = _FILE_OF[split]
     golds = draw_golds(

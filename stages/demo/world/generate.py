@@ -6,8 +6,6 @@
 Unlike in the release, every mention carries `image_kind`: `Records.test_bed` goes by that.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +28,7 @@ from stages.demo.world.pictures import (
     snapshot,
     spoilt,
 )
-from stages.demo.world.sentences import (
-    attributes,
-    look_caption,
-    occasion_caption,
-    value_caption,
-)
+from stages.demo.world.sentences import attributes, look_caption, occasion_caption, value_caption
 from stages.demo.world.words import WORDS
 from stages.demo.world.world import Entity, World, build_world, draw_golds
 

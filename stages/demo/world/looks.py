@@ -1,7 +1,5 @@
 """A look: the colours, the pattern and the emblem by which a picture shows who or what it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 

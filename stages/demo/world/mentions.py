@@ -1,7 +1,5 @@
 """What a mention of the demo says and which kind of picture it gets, drawn before the picture."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -27,12 +25,11 @@ _FULL_TITLE_SHARE = 0.1
 class Drawn:
     """One mention without its picture.
 
-    Parameters
-    ----------
-    number: its place in the split's file.
-    entity: the gold one; of a nil mention the one whose kind and occasions it has.
-    look: what a picture of it shows; a nil mention has one of its own.
-    random: stands where the picture's own draws begin.
+    Args:
+        number: its place in the split's file.
+        entity: the gold one; of a nil mention the one whose kind and occasions it has.
+        look: what a picture of it shows; a nil mention has one of its own.
+        random: stands where the picture's own draws begin.
     """
 
     number: int

@@ -1,7 +1,5 @@
 """Names of the demo's entities: surface names that several share, and given names of persons."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from random import Random
 

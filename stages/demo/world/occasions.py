@@ -1,7 +1,5 @@
 """Occasions: events that sentences name and the knowledge base does not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 
@@ -12,11 +10,10 @@ from stages.demo.world.words import WORDS
 class Occasion:
     """One event in one city.
 
-    Parameters
-    ----------
-    event: a key of the words' events; decides what its pictures show.
-    city: decides the colours of its bunting.
-    phrase: as sentences have it.
+    Args:
+        event: a key of the words' events; decides what its pictures show.
+        city: decides the colours of its bunting.
+        phrase: as sentences have it.
     """
 
     event: str

@@ -1,7 +1,5 @@
 """The demo's pictures, (96, 96) RGB: of entities, of mentions by `image_kind`, of captions."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from random import Random
 

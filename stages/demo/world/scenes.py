@@ -1,7 +1,5 @@
 """Scenes: the background that is typical of a kind, and the crowd of an occasion."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from random import Random
 

@@ -1,7 +1,5 @@
 """What the demo says: attributes of the knowledge base, sentences of mentions, captions."""
 
-from __future__ import annotations
-
 from random import Random
 
 from stages.demo.world.looks import Look
@@ -28,11 +26,10 @@ def mention_sentence(
 ) -> tuple[str, Occasion | None]:
     """A sentence around `words`, and the occasion that it names.
 
-    Parameters
-    ----------
-    words: the mention as it stands in the sentence.
-    kind: hinted at by paraphrases.
-    occasions: the entity's own; `OCCASION_SHARE` of the sentences name one of them.
+    Args:
+        words: the mention as it stands in the sentence.
+        kind: hinted at by paraphrases.
+        occasions: the entity's own; `OCCASION_SHARE` of the sentences name one of them.
     """
     said = WORDS.sentences
     act = random.choice(said.vague_acts if random.random() < _VAGUE_SHARE else kind.acts)

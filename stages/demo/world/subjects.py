@@ -3,8 +3,6 @@
 Each is drawn in a frame of about one unit: x and y from -0.5 to 0.5.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from random import Random
 
@@ -19,12 +17,11 @@ _WOOD: Colour = (120, 80, 50)
 def draw_subject(canvas: Canvas, form: str, label: str, look: Look, random: Random) -> None:
     """Draw the `form` of a kind in the canvas's frame.
 
-    Parameters
-    ----------
-    form: a key of `_FORMS`, as in `Kind.form`.
-    label: the kind's, for what a person holds.
-    look: colours, pattern and emblem; nothing else distinguishes two subjects of a kind.
-    random: skin, proportions and other things that identify nobody.
+    Args:
+        form: a key of `_FORMS`, as in `Kind.form`.
+        label: the kind's, for what a person holds.
+        look: colours, pattern and emblem; nothing else distinguishes two subjects of a kind.
+        random: skin, proportions and other things that identify nobody.
     """
     _FORMS[form](canvas, label, look, random)
 

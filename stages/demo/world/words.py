@@ -1,7 +1,5 @@
 """The words and colours of the embedded data set: words.yaml, checked, in its order."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -19,16 +17,15 @@ FILE = Path(__file__).with_name("words.yaml")
 class Kind(Section):
     """One kind of entity.
 
-    Parameters
-    ----------
-    label: the word of the knowledge base; the scene of its pictures has the same name.
-    form: what `subjects.draw_subject` draws.
-    titles: patterns of full titles with `{}` for the surface name; `{given}` marks persons.
-    nouns: captions' words for it.
-    setting: where captions say that it is.
-    roles: noun phrases of sentences, no label among them.
-    acts: verb phrases of sentences, past tense.
-    works: what the knowledge base knows it for.
+    Args:
+        label: the word of the knowledge base; the scene of its pictures has the same name.
+        form: what `subjects.draw_subject` draws.
+        titles: patterns of full titles with `{}` for the surface name; `{given}` marks persons.
+        nouns: captions' words for it.
+        setting: where captions say that it is.
+        roles: noun phrases of sentences, no label among them.
+        acts: verb phrases of sentences, past tense.
+        works: what the knowledge base knows it for.
     """
 
     label: str
@@ -108,9 +105,8 @@ class Words(Section):
 def read_words(path: Path) -> Words:
     """The words of `path`.
 
-    Raises
-    ------
-    ConfigError: no such file; a key is unknown, missing or of the wrong type.
+    Raises:
+        ConfigError: no such file; a key is unknown, missing or of the wrong type.
     """
     return validated(Words, read_mapping(path, "table of words"), str(path))
 

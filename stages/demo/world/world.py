@@ -4,8 +4,6 @@ The words lead to the entities of one name, the sentence to those of one kind am
 picture to the one that is meant. No two of the three suffice.
 """
 
-from __future__ import annotations
-
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,14 +29,13 @@ _LOOKS = 200
 class Entity:
     """One entity.
 
-    Parameters
-    ----------
-    row: its id in the knowledge base, 0..N-1.
-    qid: as answers have it.
-    title: full title, unique.
-    surface: the short name that it shares.
-    look: what its pictures show and its text never says.
-    occasions: 1 to 3, which its mentions' sentences often name.
+    Args:
+        row: its id in the knowledge base, 0..N-1.
+        qid: as answers have it.
+        title: full title, unique.
+        surface: the short name that it shares.
+        look: what its pictures show and its text never says.
+        occasions: 1 to 3, which its mentions' sentences often name.
     """
 
     row: int

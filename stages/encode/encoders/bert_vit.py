@@ -1,7 +1,5 @@
 """Any BERT-like text model, with any ViT or with none."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,8 +1,6 @@
 """A checkpoint: a local folder, or a hub name resolved to one. Imports no torch, so asking whether
 a store is finished stays quick."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from contextlib import suppress
@@ -97,9 +95,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def find_checkpoint(name: str, revision: str | None = None, root: Path = Path()) -> Checkpoint:
     """A local folder, relative to `root`; else the hub's snapshot, from its cache if it is there.
 
-    Raises
-    ------
-    CheckpointError: no such folder and no such model, no network, or files are missing.
+    Raises:
+        CheckpointError: no such folder and no such model, no network, or files are missing.
     """
     folder = root / name
     if not folder.is_dir():

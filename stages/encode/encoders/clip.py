@@ -1,7 +1,5 @@
 """CLIP: global = its own embeddings, local = last hidden states (text and vision)."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

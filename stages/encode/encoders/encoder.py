@@ -1,7 +1,5 @@
 """What extraction needs of an encoder; `families.py` lists those that there are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -34,13 +34,12 @@ class Checkpoints:
 class Family:
     """One kind of encoder.
 
-    Parameters
-    ----------
-    name: for messages.
-    accepts: whether a text checkpoint, by the model_type of its config.json, is of this family.
-    own_images: whether pictures go through the text's own checkpoint, as CLIP's do; else through
-        one of their own.
-    open: the class, which loads the weights, frozen, in a precision on a device.
+    Args:
+        name: for messages.
+        accepts: whether a text checkpoint, by the model_type of its config.json, is of this family.
+        own_images: whether pictures go through the text's own checkpoint, as CLIP's do; else
+            through one of their own.
+        open: the class, which loads the weights, frozen, in a precision on a device.
     """
 
     name: str
@@ -74,14 +73,12 @@ def family_of(text: Checkpoint) -> Family:
 def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
     """Resolve the configuration's encoders to folders, without loading a weight.
 
-    Parameters
-    ----------
-    root: the project's folder, which local folders are relative to.
+    Args:
+        root: the project's folder, which local folders are relative to.
 
-    Raises
-    ------
-    CheckpointError: see `find_checkpoint`; also for `image_encoder: same` with a family of text
-        alone, and for another image encoder than its own with one that has its own.
+    Raises:
+        CheckpointError: see `find_checkpoint`; also for `image_encoder: same` with a family of text
+            alone, and for another image encoder than its own with one that has its own.
     """
     text = find_checkpoint(config.text_encoder, config.revision, root)
     text.require_tokenizer()
@@ -109,8 +106,7 @@ def open_encoder(
 ) -> Encoder:
     """Load the weights, frozen, in `dtype` on `device`.
 
-    Raises
-    ------
-    CheckpointError: the files do not make the family's model.
+    Raises:
+        CheckpointError: the files do not make the family's model.
     """
     return family_of(checkpoints.text).open(checkpoints, config, device, dtype)

@@ -1,7 +1,5 @@
 """Loading a frozen model by transformers, with one clear error."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -27,14 +25,12 @@ def load_frozen(
 ) -> Any:
     """`transformers.<class_name>` from the folder, in evaluation mode, without gradients.
 
-    Parameters
-    ----------
-    rearrange: changes the loaded model in place; weights that it leaves are rounded after it.
-    more: for `from_pretrained`.
+    Args:
+        rearrange: changes the loaded model in place; weights that it leaves are rounded after it.
+        more: for `from_pretrained`.
 
-    Raises
-    ------
-    CheckpointError: the folder's files do not make this model.
+    Raises:
+        CheckpointError: the folder's files do not make this model.
     """
     import transformers
 

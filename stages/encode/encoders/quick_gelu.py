@@ -7,8 +7,6 @@ one silu, in place. On a CPU the three passes, each over four times the width, w
 encoder's time.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -32,9 +30,8 @@ def fold_quick_gelu(model: Any, dtype: torch.dtype) -> None:
 
     Models with another activation are left as they are.
 
-    Parameters
-    ----------
-    dtype: the precision that the model will have; the scaled weights are rounded once, to it.
+    Args:
+        dtype: the precision that the model will have; the scaled weights are rounded once, to it.
     """
     for tower in (model.text_model, model.vision_model):
         if tower.config.hidden_act != "quick_gelu":

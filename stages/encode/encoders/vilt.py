@@ -1,8 +1,6 @@
 """ViLT: one transformer over a text's tokens and a picture's patches (Kim, Son and Kim, "ViLT:
 Vision-and-Language Transformer Without Convolution or Region Supervision", ICML 2021)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -15,13 +13,11 @@ class ViltEncoder:
     """A ViLT checkpoint. The joint vector is [CLS]'s last hidden state: the pooler behind it
     belongs to a pretraining task, and not every checkpoint has its weights.
 
-    Parameters
-    ----------
-    d: width of the joint vector.
+    Args:
+        d: width of the joint vector.
 
-    Raises
-    ------
-    CheckpointError: another model, or files that do not make one.
+    Raises:
+        CheckpointError: another model, or files that do not make one.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:

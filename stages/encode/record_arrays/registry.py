@@ -10,8 +10,6 @@ then stores it, linking computes it for new mentions, and the fingerprint holds 
 Imports neither torch nor scikit-learn, so asking whether a store is finished stays quick.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
@@ -62,9 +60,8 @@ def fit_record_arrays(
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """All of them fitted: the arrays of a store by name, and each one's columns.
 
-    Parameters
-    ----------
-    said: by group, the names and texts of entities, the words and sentences of mentions.
+    Args:
+        said: by group, the names and texts of entities, the words and sentences of mentions.
     """
     arrays: dict[str, np.ndarray] = {}
     columns = {}
@@ -93,13 +90,11 @@ def open_record_array(
 ) -> RecordArray:
     """The one that extraction fitted.
 
-    Parameters
-    ----------
-    hint: the command that makes the store again, for the message.
+    Args:
+        hint: the command that makes the store again, for the message.
 
-    Raises
-    ------
-    StoreError: the store was made without it.
+    Raises:
+        StoreError: the store was made without it.
     """
     parts = [array.removeprefix(f"{name}/") for array in store if array.startswith(f"{name}/")]
     if not parts:

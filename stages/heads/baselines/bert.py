@@ -10,8 +10,6 @@ Frozen: the encoder is whatever the store was extracted with, and W (d_t x d_t) 
 fine-tuning. W starts as the identity, so training starts from the encoder's own similarity.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from stages.features.features import Features

@@ -12,8 +12,6 @@ once, where BLINK mines them with the model as it learns. BLINK's second stage, 
 the joined texts, cannot run on cached features and is left out.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from stages.features.features import Features

@@ -11,8 +11,6 @@ fine-tunes both towers on the training mentions, ours is CLIP as it was pretrain
 sum over the cosines: an entity without a picture would otherwise lose to every entity that has one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +37,8 @@ class Embeddings(Side):
 class MeanCosine(nn.Module):
     """The mean of a pair's two to four cosines.
 
-    Parameters
-    ----------
-    joint: text and picture share one space.
+    Args:
+        joint: text and picture share one space.
     """
 
     def __init__(self, joint: bool) -> None:

@@ -13,8 +13,6 @@ not depend on the vocabulary. Changed besides: an entity, which has a graph embe
 the same fusion as a mention, and the common contrastive loss replaces the hinge loss.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -17,8 +17,6 @@ ResNet; the convolutions over phrases are left out, since the cached tokens have
 Contrastive training over the batch is kept, in the form that all rows share.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -54,9 +52,8 @@ class Ghmfc(VectorHeads):
 class GatedCrossAttention(nn.Module):
     """X⁺ of the module's docstring.
 
-    Shapes
-    ------
-    x: (n, k, h), y: (n, l, h), mask: (n, l), True where y counts -> (n, k, h)
+    Shapes:
+        x: (n, k, h), y: (n, l, h), mask: (n, l), True where y counts -> (n, k, h)
     """
 
     def __init__(self, h: int) -> None:

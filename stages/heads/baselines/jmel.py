@@ -9,8 +9,6 @@ Changed besides: an entity is encoded as a mention is, where JMEL builds it from
 common contrastive loss replaces the triplet loss on cosines, of which LN_r keeps the fixed length.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

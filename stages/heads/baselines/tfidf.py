@@ -10,8 +10,6 @@ The store's rows have unit length and an idf fitted on the knowledge base alone.
 known n-gram is a zero row and scores 0 with all.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import scipy.sparse as sp

@@ -4,8 +4,6 @@ Ranking is then one matrix product. Inputs are conditioned as MELOV's (layer nor
 `train.adapter`), so a difference between two rows of a table is one of fusion and matching.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -46,9 +44,8 @@ class VectorHeads(Plain):
     LN_r starts with weight √(logit_scale / d), as the matcher's last norms do, so that the largest
     S at the start is near `train.logit_scale`.
 
-    Parameters
-    ----------
-    d: width of r.
+    Args:
+        d: width of r.
     """
 
     def __init__(self, config: HeadsConfig, d: int) -> None:
@@ -101,9 +98,8 @@ class VectorHeads(Plain):
 class Pictures(nn.Module):
     """v = LN_v(W_v v), V = LN_V(W_V V); a learned vector where there is no picture.
 
-    Shapes
-    ------
-    x: Features of n records -> (n, h), and (n, n_p, h) where `local` or None
+    Shapes:
+        x: Features of n records -> (n, h), and (n, n_p, h) where `local` or None
     """
 
     def __init__(self, config: HeadsConfig, local: bool) -> None:

@@ -14,8 +14,6 @@ paper are not ours: what is kept is attention of each modality over the other's 
 against noise; the loss is the common one.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -48,9 +46,8 @@ class Velml(VectorHeads):
 class AdditiveAttention(nn.Module):
     """Σ_j softmax_j(w · tanh(W_1 x_j + W_2 q)) x_j.
 
-    Shapes
-    ------
-    x: (n, k, h), q: (n, h), mask: (n, k), True where x counts -> (n, h)
+    Shapes:
+        x: (n, k, h), q: (n, h), mask: (n, k), True where x counts -> (n, h)
     """
 
     def __init__(self, h: int) -> None:

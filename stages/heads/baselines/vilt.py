@@ -10,8 +10,6 @@ W (d x d), which starts as the identity, is what is trained. A record without a 
 with a blank one.
 """
 
-from __future__ import annotations
-
 from stages.heads.baselines.bert import Bert
 
 

@@ -6,8 +6,6 @@ cache, and made again in the backward pass. That is several times faster than au
 tensors, and memory stays at the size of P̄.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,11 +20,10 @@ LOGITS_AT_ONCE = 1 << 19
 def mean_attention(query: Tensor, offsets: Tensor, key: Tensor, bias: Tensor, n_m: int) -> Tensor:
     """Mean over each entity's tokens of the softmax over each mention's tokens of query · key.
 
-    Shapes
-    ------
-    query: (tokens, h), entity after entity; offsets: (e + 1,) where each entity's tokens lie.
-    key: (m n_m, h), mention after mention; bias: (m n_m,), added to the logits.
-    returns (e, m n_m); rows of n_m sum to 1
+    Shapes:
+        query: (tokens, h), entity after entity; offsets: (e + 1,) where each entity's tokens lie.
+        key: (m n_m, h), mention after mention; bias: (m n_m,), added to the logits.
+        returns (e, m n_m); rows of n_m sum to 1
     """
     return _MeanAttention.apply(query, key, bias, offsets, n_m)  # type: ignore[no-untyped-call]  # torch's
 

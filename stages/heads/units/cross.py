@@ -6,8 +6,6 @@
 with the same weights for mention and entity, as in MIMIC.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

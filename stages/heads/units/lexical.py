@@ -7,8 +7,6 @@ the share of the entity's name that the mention's sentence contains. `contained_
 C. On names it beats frozen encoders.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

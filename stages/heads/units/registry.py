@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnitEntry:
-    """Parameters
-    ----------
+    """Args:
     build: makes the unit for a configuration.
-    reads: besides global texts: `tokens`, `pictures`, `patches`, or the name of a record array (see
-        `stages/encode/record_arrays`), which the store's layout and the batches then hold.
+    reads: besides global texts: `tokens`, `pictures`, `patches`, or the name of a record array
+        (see `stages/encode/record_arrays`), which the store's layout and the batches then hold.
     """
 
     build: Callable[[HeadsConfig], MatcherUnit[Any, Any]]

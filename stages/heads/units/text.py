@@ -10,8 +10,6 @@ c itself is never built for a pair. With Ũ the rows of U less their means, P̄ 
 P̄ (Ũ Ũᵀ) P̄ᵀ / h, and (W_c t_e) · c needs only Ũ (γ W_c t_e): n_t numbers a pair instead of h.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -132,9 +130,8 @@ class TextUnit(nn.Module):
     ) -> Tensor:
         """G2L of the pairs (i, j) alone, for when few are wanted.
 
-        Shapes
-        ------
-        i, j: (p,) rows of mentions and of entities -> (p,)
+        Shapes:
+            i, j: (p,) rows of mentions and of entities -> (p,)
         """
         n_m, h = mentions.key.shape[1:]
         offsets = entities.query.offsets

@@ -11,8 +11,6 @@ own length either, which bounds mentions whose hull comes near the origin. A pro
 by token takes the place of one by pair of tokens, and no exponential is needed.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -87,9 +85,8 @@ def hull_distance(points: Tensor) -> Tensor:
     Frank and Wolfe's steps look for the nearest point x; whatever x they end at, every point y of
     the hull has |y| ≥ y · x / |x|, and so the smallest x · point / |x| is a bound.
 
-    Shapes
-    ------
-    points: (m, n, h), any precision -> (m,)
+    Shapes:
+        points: (m, n, h), any precision -> (m,)
     """
     gram = points @ points.mT
     m, n, _ = gram.shape

@@ -1,7 +1,5 @@
 """What a unit of the matcher is: one class here and one entry in `registry.py`."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor

@@ -12,8 +12,6 @@ mean", A_s = W_3 (γ_a s̃) and c_0 = W_3 β_a + b_3,
     D = (g u + k') · ρ̃ / σ_y + β_b · LN_b(q')     with ρ = γ_b LN_b(q'),  σ_y² = |g ũ + k̃'|² / h + ε
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -83,10 +83,9 @@ UNITS = units_of("texts", 512, 1)
 def walked(begins: list[float], steps: list[float]) -> list[list[str]]:
     """Several walks over the same units, as `run_units` takes them; the units that each encoded.
 
-    Parameters
-    ----------
-    begins: when each walk begins.
-    steps: how long each takes for a unit.
+    Args:
+        begins: when each walk begins.
+        steps: how long each takes for a unit.
     """
     done: set[str] = set()
     found: list[list[str]] = [[] for _ in steps]

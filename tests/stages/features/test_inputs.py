@@ -74,7 +74,7 @@ def assert_is_picture(store, row, image_global, image_local, has_image):
 def test_features_equal_the_rows_of_the_store(opened, cached, group):
     rng = np.random.default_rng(0)
     if group == "entities":
-        rows = rng.integers(0, cached.n_entities, 20)  # some twice
+        rows = rng.integers(0, len(cached.text_rows["entities"]), 20)  # some twice
         return assert_equals_the_store(opened.store, group, rows, cached.entities(rows))
     rows = rng.permutation(cached.n_mentions(group))
     assert (cached.image_rows[f"mentions/{group}"] < 0).any()

@@ -11,14 +11,7 @@ from stages.graph.build import build_rows
 from stages.graph.candidates import kth_best_bound
 from stages.graph.distances import GraphError
 from stages.graph.similarity import make_metric
-from tests.support.graphs import (
-    METRIC,
-    METRICS,
-    assert_same_bits,
-    plain_mutual,
-    plain_rows,
-    points,
-)
+from tests.support.graphs import METRIC, METRICS, assert_same_bits, plain_mutual, plain_rows, points
 
 
 @pytest.mark.parametrize("name", METRICS)

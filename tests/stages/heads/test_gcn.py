@@ -62,12 +62,7 @@ def test_without_a_limit_a_batch_equals_the_dense_formula(
 
 def test_the_limit_keeps_the_heaviest_neighbours_and_always_the_mention_itself():
     a = np.array(
-        [
-            [1.0, 0.9, 0.5, 0.7],
-            [0.9, 1.0, 1.0, 0.0],
-            [0.5, 1.0, 1.0, 0.3],
-            [0.7, 0.0, 0.3, 1.0],
-        ],
+        [[1.0, 0.9, 0.5, 0.7], [0.9, 1.0, 1.0, 0.0], [0.5, 1.0, 1.0, 0.3], [0.7, 0.0, 0.3, 1.0]],
         dtype=np.float32,
     )
     kept = limit_neighbors(sp.csr_array(a), 1).toarray()

@@ -135,11 +135,7 @@ def test_metrics_from_before_a_metric_was_declared_name_the_command(paths, monke
 
 @pytest.mark.parametrize(
     ("file", "step"),
-    [
-        ("history.csv", "train"),
-        ("metrics.json", "evaluate"),
-        ("ranks.npz", "evaluate"),
-    ],
+    [("history.csv", "train"), ("metrics.json", "evaluate"), ("ranks.npz", "evaluate")],
 )
 def test_a_missing_file_names_the_run_and_the_command(paths, file, step):
     (paths.run("mimic", 1) / file).unlink()

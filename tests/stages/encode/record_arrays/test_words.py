@@ -43,10 +43,7 @@ def test_the_product_is_the_share_of_the_name_that_the_sentence_contains():
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.text(max_size=12), max_size=6),
-    st.lists(st.text(max_size=12), max_size=4),
-)
+@given(st.lists(st.text(max_size=12), max_size=6), st.lists(st.text(max_size=12), max_size=4))
 def test_shares_lie_between_zero_and_one_in_any_script(kb: list[str], sentences: list[str]):
     fitted = NameWords.fit(kb, CONFIG)
     found = (fitted.of_mentions([], sentences) @ fitted.of_entities(kb, []).T).toarray()
