@@ -18,7 +18,7 @@ from stages.encode.encoders.vilt import ViltEncoder
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureFeatures:
     """Features of n pictures; those of a picture that did not decode are zero.
 
     Args:
@@ -57,7 +57,7 @@ def encode_texts(
     return whole, tokens
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) -> Pictures:
+def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) -> PictureFeatures:
     """Features of the pictures of an encoder that takes some.
 
     Args:
@@ -81,7 +81,7 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) ->
         x = normalised(np.stack(list(squares.values())), encoder.pixels, encoder.device)
         pooled, local = encoder.encode_images(x)
         whole[rows], patches[rows] = _half(pooled, "a picture"), _half(local, "a picture")
-    return Pictures(whole, patches, reasons)
+    return PictureFeatures(whole, patches, reasons)
 
 
 def encode_pairs(

@@ -75,7 +75,7 @@ def message(result: Result) -> str:
 
 
 def test_a_rerun_on_a_finished_store_says_so_without_importing_transformers(finished: DatasetPaths):
-    before = tree(finished.folder)
+    before = tree(finished.path)
     script = (
         "import runpy, sys\n"
         "sys.argv = ['extract', '--dataset', 'tiny']\n"
@@ -96,7 +96,7 @@ def test_a_rerun_on_a_finished_store_says_so_without_importing_transformers(fini
     assert "finished already, nothing to do" in done.stdout
     assert "texts: 54 records" in done.stdout
     assert "code 0 False" in done.stdout
-    assert tree(finished.folder) == before
+    assert tree(finished.path) == before
 
 
 def test_extraction_prints_what_it_made_and_what_failed(

@@ -18,18 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL import Image
 from tokenizers import pre_tokenizers
 
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import (
-    ENTITY_SCHEMA,
-    MENTION_SCHEMA,
-    Findings,
-    Records,
-    table_from_rows,
-)
+from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings, Records
 from stages.paths import SPLITS, DatasetPaths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,8 +178,8 @@ def write_project(root: Path, encoder: Path, image_encoder: str = "same") -> Dat
             for i in range(lo, hi)
         ]  # fmt: skip
     records = Records(
-        "tiny", "jsonl", str(paths.raw), "text", table_from_rows(entities, ENTITY_SCHEMA),
-        {s: table_from_rows(rows, MENTION_SCHEMA) for s, rows in mentions.items()},
+        "tiny", "jsonl", str(paths.raw), "text", pa.Table.from_pylist(entities, ENTITY_SCHEMA),
+        {s: pa.Table.from_pylist(rows, MENTION_SCHEMA) for s, rows in mentions.items()},
         pictures.build(paths.raw, findings), findings.listed(),
     )  # fmt: skip
     records.save(paths.records)
@@ -214,7 +209,7 @@ def prepare_again(
             row["pictures"] = [row["picture"]]
     Records(
         records.dataset, records.source, records.image_root, records.text_field,
-        table_from_rows(rows, ENTITY_SCHEMA), records.mentions,
+        pa.Table.from_pylist(rows, ENTITY_SCHEMA), records.mentions,
         pictures.build(paths.raw, findings), findings.listed(),
     ).save(paths.records)  # fmt: skip
 

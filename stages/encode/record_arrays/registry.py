@@ -20,7 +20,7 @@ from cache.errors import StoreError
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.encode.record_arrays.lexical import Lexical
-from stages.encode.record_arrays.words import Words
+from stages.encode.record_arrays.words import NameWords
 
 Rows = sp.csr_array | np.ndarray
 """float32, shape: (records, columns); a row depends on its own record and on the fit alone."""
@@ -51,7 +51,7 @@ class RecordArray(Protocol):
         """The settings that decide its values, as fields of the store's fingerprint."""
 
 
-_ALL: tuple[type[RecordArray], ...] = (Lexical, Words)
+_ALL: tuple[type[RecordArray], ...] = (Lexical, NameWords)
 RECORD_ARRAYS = {array.name: array for array in _ALL}
 
 

@@ -17,7 +17,7 @@ _SETTINGS: dict[str, Any] = {"token_pattern": r"\w+", "strip_accents": "unicode"
 
 
 @dataclass(frozen=True)
-class Words:
+class NameWords:
     """Two sides whose product is the share of a name that a sentence contains.
 
     C(sentence, name) = Σ idf(w)² over the name's words in the sentence / Σ idf(w)² over the name's
@@ -32,7 +32,7 @@ class Words:
     terms: Terms
 
     @classmethod
-    def fit(cls, names: Sequence[str], config: ExtractConfig) -> Words:
+    def fit(cls, names: Sequence[str], config: ExtractConfig) -> NameWords:
         return cls(Terms.fit(names, **_SETTINGS))
 
     def of_entities(self, names: Sequence[str], texts: Sequence[str]) -> sp.csr_array:
@@ -58,7 +58,7 @@ class Words:
         return self.terms.state()
 
     @classmethod
-    def from_state(cls, arrays: Mapping[str, np.ndarray], config: ExtractConfig) -> Words:
+    def from_state(cls, arrays: Mapping[str, np.ndarray], config: ExtractConfig) -> NameWords:
         return cls(Terms.from_state(arrays))
 
     @staticmethod

@@ -269,9 +269,9 @@ def test_records_without_a_single_picture_are_extracted_by_clip(project: Dataset
 
 
 def test_a_finished_store_is_found_and_left_alone(finished: DatasetPaths):
-    before = tree(finished.folder)
+    before = tree(finished.path)
     assert not extract(finished, config_of(finished)).did_work
-    assert tree(finished.folder) == before
+    assert tree(finished.path) == before
 
 
 def mismatch(paths: DatasetPaths, *assignments: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.config import ExtractConfig
-from stages.encode.record_arrays.words import Words
+from stages.encode.record_arrays.words import NameWords
 
 CONFIG = ExtractConfig()
 NAMES = ["Ada Lovelace", "Ada", "Élan Ada, Duke of Ada", "C.", "北京 市", "", "  ", "--", "O'Neil"]
@@ -33,7 +33,7 @@ def contained(kb: list[str], sentence: str, name: str) -> float:
 
 
 def test_the_product_is_the_share_of_the_name_that_the_sentence_contains():
-    fitted = Words.fit(NAMES, CONFIG)
+    fitted = NameWords.fit(NAMES, CONFIG)
     found = (fitted.of_mentions([], SENTENCES) @ fitted.of_entities(NAMES, []).T).toarray()
     expected = [[contained(NAMES, s, n) for n in NAMES] for s in SENTENCES]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -45,7 +45,7 @@ def test_the_product_is_the_share_of_the_name_that_the_sentence_contains():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=6), st.lists(st.text(max_size=12), max_size=4))
 def test_shares_lie_between_zero_and_one_in_any_script(kb: list[str], sentences: list[str]):
-    fitted = Words.fit(kb, CONFIG)
+    fitted = NameWords.fit(kb, CONFIG)
     found = (fitted.of_mentions([], sentences) @ fitted.of_entities(kb, []).T).toarray()
     assert found.shape == (len(sentences), len(kb))
     assert (found >= 0).all()
@@ -53,7 +53,7 @@ def test_shares_lie_between_zero_and_one_in_any_script(kb: list[str], sentences:
 
 
 def test_a_row_does_not_depend_on_the_others():
-    fitted = Words.fit(NAMES, CONFIG)
+    fitted = NameWords.fit(NAMES, CONFIG)
     alone = fitted.of_mentions([], ["Duke Ada"]).toarray()
     np.testing.assert_array_equal(
         fitted.of_mentions([], [*SENTENCES, "Duke Ada"]).toarray()[-1:], alone
@@ -64,8 +64,8 @@ def test_a_row_does_not_depend_on_the_others():
 
 
 def test_words_go_through_arrays_and_back():
-    fitted = Words.fit(NAMES, CONFIG)
-    again = Words.from_state(fitted.state(), CONFIG)
+    fitted = NameWords.fit(NAMES, CONFIG)
+    again = NameWords.from_state(fitted.state(), CONFIG)
     assert again.terms.names == fitted.terms.names
     np.testing.assert_array_equal(
         again.of_entities(NAMES, []).toarray(), fitted.of_entities(NAMES, []).toarray()
@@ -74,7 +74,7 @@ def test_words_go_through_arrays_and_back():
 
 @pytest.mark.parametrize("kb", [[], [""], [" ", "--"]])
 def test_a_knowledge_base_without_a_word_gives_no_columns(kb: list[str]):
-    fitted = Words.fit(kb, CONFIG)
+    fitted = NameWords.fit(kb, CONFIG)
     assert fitted.of_mentions([], ["a", "b"]).shape == (2, 0)
     assert fitted.of_entities(kb, []).shape == (len(kb), 0)
-    assert Words.from_state(fitted.state(), CONFIG).terms.names == ()
+    assert NameWords.from_state(fitted.state(), CONFIG).terms.names == ()
