@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,8 @@ def read_digest(folder: Path) -> str:
     """The digest alone, without reading the tables."""
     digest: str = json.loads((folder / "records.json").read_text(encoding="utf-8"))["digest"]
     return digest
+
+
+def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """An Arrow table in the order of `rows`."""
+    return pa.Table.from_pylist(list(rows), schema=schema)

@@ -3,32 +3,30 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from stages.config import EvaluateConfig
-from stages.heads.model import Melov
 from stages.ranking.metrics import metrics
-from stages.runs.evaluation import evaluate, write_evaluation
+from stages.runs.dataset import RunSpec
 from stages.runs.folder import RunFolder
-from tests.support.small_runs import run_data, small
+from stages.runs.run import execute
+from tests.support.small_runs import small
 
 VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
 KINDS = ["good", "low_quality", "missing", None]
 
 
 def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path):
-    data, heads = run_data(opened, small(units=("text",)), "mimic")
     records, n = opened.records, opened.records.mentions["test"].num_rows
     kinds = pa.array([KINDS[i % 4] for i in range(n)], pa.string())
     test = records.mentions["test"]
     test = test.set_column(test.column_names.index("image_kind"), "image_kind", kinds)
     records = replace(records, mentions={**records.mentions, "test": test})
 
-    torch.manual_seed(0)
-    found, ranks = evaluate(Melov(heads), data, records, EvaluateConfig())
+    spec = RunSpec.of("mimic", 3, small(units=("text",), epochs=1))
+    folder = RunFolder(tmp_path / "mimic-s3", "")
+    execute(spec, replace(opened, records=records), folder, EvaluateConfig())
     about = {"dataset": "tiny", "variant": "mimic", "seed": 3}
-    write_evaluation(RunFolder(tmp_path, ""), {**about, **found}, ranks)
-    said = json.loads((tmp_path / "metrics.json").read_text())
+    said = json.loads(folder.metrics.read_text())
     kinds_said = ["good", "low_quality", "missing", "poor"]
     parts = ["test", "valid", "test_seen", "test_unseen", *(f"test_image_{k}" for k in kinds_said)]
     assert list(said) == [*about, *parts]
@@ -36,7 +34,7 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     for part in parts:
         assert list(said[part]) == VALUES
         assert all(0 <= said[part][key] <= 1 for key in VALUES[2:-1])
-    with np.load(tmp_path / "ranks.npz") as stored:
+    with np.load(folder.ranks) as stored:
         assert sorted(stored) == ["test", "valid"]
         for split in stored:
             assert metrics(stored[split].astype(float), 28) == said[split]
