@@ -43,13 +43,9 @@ class SplitGraph:
 
     @classmethod
     def below_train(
-        cls,
-        train: sp.csr_array,
-        rows: sp.csr_array,
-        train_images: np.ndarray,
-        images: np.ndarray,
+        cls, train: sp.csr_array, rows: sp.csr_array, train_images: np.ndarray, images: np.ndarray,
         reading: GraphReading,
-    ) -> SplitGraph:
+    ) -> SplitGraph:  # fmt: skip
         """[[A_train, 0], rows]: m mentions below the n training mentions, `rows` (m, n + m); both
         limited already."""
         shape = (train.shape[0], rows.shape[1])
@@ -86,12 +82,9 @@ class MentionInputs:
     """
 
     def __init__(
-        self,
-        cached: CachedFeatures,
-        graphs: Mapping[str, sp.csr_array] | None = None,
-        reading: GraphReading | None = None,
-        keep: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
+        self, cached: CachedFeatures, graphs: Mapping[str, sp.csr_array] | None = None,
+        reading: GraphReading | None = None, keep: Mapping[str, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
         self.cached, self.keep = cached, keep or {}
         self.graphs: dict[str, SplitGraph] = {}
         if graphs is None or reading is None:

@@ -44,12 +44,9 @@ class SparseRows:
     def nnz(self) -> int:
         return len(self.indices)
 
+    @functools.cached_property
     def row_index(self) -> Tensor:
         """The row of each entry, int64 (nnz,)."""
-        return self._row_index
-
-    @functools.cached_property
-    def _row_index(self) -> Tensor:
         row = torch.arange(self.n_rows, device=self.indptr.device)
         return torch.repeat_interleave(row, self.indptr.diff().long(), output_size=self.nnz)
 
@@ -60,7 +57,7 @@ class SparseRows:
         counts = torch.bincount(self.indices, minlength=self.n_cols)
         indptr = torch.zeros(self.n_cols + 1, dtype=self.indptr.dtype, device=self.indptr.device)
         indptr[1:] = counts.cumsum(0)
-        rows = self.row_index()[order].to(self.indices.dtype)
+        rows = self.row_index[order].to(self.indices.dtype)
         return SparseRows(indptr, rows, self.n_cols, self.n_rows), order
 
     def to(self, device: torch.device | str) -> SparseRows:

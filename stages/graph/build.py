@@ -24,16 +24,10 @@ PIECE = 64
 
 
 def build_rows(
-    queries: np.ndarray,
-    keys: np.ndarray,
-    metric: Metric,
-    floor: float,
-    max_neighbors: int | None,
-    block_rows: int = 1024,
-    exclude: tuple[np.ndarray, np.ndarray] | None = None,
-    same: bool = False,
-    index: CellIndex | None = None,
-) -> sp.csr_array:
+    queries: np.ndarray, keys: np.ndarray, metric: Metric, floor: float, max_neighbors: int | None,
+    block_rows: int = 1024, exclude: tuple[np.ndarray, np.ndarray] | None = None,
+    same: bool = False, index: CellIndex | None = None,
+) -> sp.csr_array:  # fmt: skip
     """Similarities of `queries (m, d)` to `keys (n, d)` -> CSR `(m, n)`, float32, int32 indices.
 
     Kept: similarities strictly above `floor` (both as float32), the `max_neighbors` of highest

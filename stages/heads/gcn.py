@@ -45,7 +45,7 @@ class Gcn(nn.Module):
         weights = threshold(block.weights)
         if self.normalization == "none":
             return weights
-        rows = block.edges.row_index()
+        rows = block.edges.row_index
         degree = torch.zeros(block.edges.n_rows).to(weights).index_add(0, rows, weights)
         if self.normalization == "row":
             return weights / degree.clamp_min(1e-12)[rows]

@@ -1,4 +1,4 @@
-"""Features of new mentions, and how the heads read them beside the store's."""
+"""Features of new mentions, and how the heads read them with the store's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from stages.features.batches import SplitGraph
 from stages.features.cached import CachedFeatures
-from stages.features.features import Features
+from stages.features.features import Features, MentionInput
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class NewFeatures:
         return len(self.text_global)
 
 
-class BesideStore:
-    """New mentions whose picture rows continue the store's: what `with_neighbors` reads."""
+class ExtendedFeatures:
+    """The store's features and those of new mentions, whose picture rows continue the store's."""
 
     def __init__(self, cached: CachedFeatures, new: NewFeatures) -> None:
         self.cached, self.new = cached, new
@@ -66,6 +67,11 @@ class BesideStore:
             image_local=pictures[1],
             arrays={name: array[rows] for name, array in new.arrays.items()},
         )
+
+    def input(self, rows: np.ndarray, graph: SplitGraph | None) -> MentionInput:
+        """The new mentions by their place, with the neighborhood that a GCN reads of `graph`."""
+        features = self.features(rows)
+        return MentionInput(features) if graph is None else graph.read(features, rows, self.images)
 
     def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Global (n, d) and local (n, n_p, d'): of the store below `first`, of the new from it on;

@@ -18,14 +18,13 @@ from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
 from stages.features.batches import SplitGraph
 from stages.features.cached import CachedFeatures
-from stages.features.features import MentionInput
 from stages.features.relevance import is_relevant, relevance, relevance_cut
 from stages.features.views import Views
 from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
-from stages.linking.features import BesideStore, NewFeatures
+from stages.linking.features import ExtendedFeatures, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.neighbors import TrainingGraph
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
@@ -62,14 +61,9 @@ class Linker:
 
     @classmethod
     def open(
-        cls,
-        paths: DatasetPaths,
-        variant: str,
-        seed: int,
-        extract: ExtractConfig,
-        evaluate: EvaluateConfig,
-        index: bool = False,
-    ) -> Linker:
+        cls, paths: DatasetPaths, variant: str, seed: int, extract: ExtractConfig,
+        evaluate: EvaluateConfig, index: bool = False,
+    ) -> Linker:  # fmt: skip
         """Open a trained run with its store, graph and encoder.
 
         Args:
@@ -108,17 +102,9 @@ class Linker:
                 evaluate.entity_rows,
             )  # fmt: skip
         filters = heads.entry.filters and heads.uses_images
-        return cls(
-            run.model,
-            cached,
-            views,
-            RowNames.of(dataset.records),
-            encoder,
-            graph,
-            relevance_cut(cached, train.filter_quantile) if filters else None,
-            entity_index,
-            evaluate,
-        )
+        cut = relevance_cut(cached, train.filter_quantile) if filters else None
+        names = RowNames.of(dataset.records)
+        return cls(run.model, cached, views, names, encoder, graph, cut, entity_index, evaluate)
 
     def link(self, mentions: Sequence[NewMention], top: int) -> Iterator[Linked]:
         """The `top` entities of each mention, in the order of `mentions`.
@@ -131,13 +117,13 @@ class Linker:
     @torch.inference_mode()
     def _link(self, mentions: Sequence[NewMention], top: int) -> list[Linked]:
         new = self._filtered(self.encoder(mentions))
-        source = BesideStore(self.cached, new)
-        graph = None if self.graph is None else self.graph.beside(source)
+        source = ExtendedFeatures(self.cached, new)
+        graph = None if self.graph is None else self.graph.extended(source)
         sides: list[Any] = []
         alphas: list[dict[str, float] | None] = []
         for lo in range(0, len(new), self.config.mention_rows):
             rows = np.arange(lo, min(lo + self.config.mention_rows, len(new)))
-            side, optimized = self.model.mentions(self._input(source, graph, rows))
+            side, optimized = self.model.mentions(source.input(rows, graph))
             sides.append(side)
             alphas += optimized.weights(self.model.config.sources, len(rows))
         best = top_entities(
@@ -155,14 +141,6 @@ class Linker:
             )
             for i, mention in enumerate(mentions)
         ]
-
-    def _input(
-        self, source: BesideStore, graph: SplitGraph | None, rows: np.ndarray
-    ) -> MentionInput:
-        features = source.features(rows)
-        if graph is None:
-            return MentionInput(features)
-        return graph.read(features, rows, source.images)
 
     def _filtered(self, new: NewFeatures) -> NewFeatures:
         """Variant `filter`: pictures that agree too little with their text are left out."""

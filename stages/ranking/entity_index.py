@@ -63,14 +63,9 @@ class EntityIndex(Generic[E]):
     @classmethod
     @torch.inference_mode()
     def opened(
-        cls,
-        folder: Path,
-        run: str,
-        model: Heads[Any, E],
-        cached: CachedFeatures,
-        views: Views,
+        cls, folder: Path, run: str, model: Heads[Any, E], cached: CachedFeatures, views: Views,
         size: int,
-    ) -> EntityIndex[E]:
+    ) -> EntityIndex[E]:  # fmt: skip
         """Open the index in `folder`, or build it there; killed while it is built, it resumes.
 
         Args:

@@ -49,26 +49,18 @@ class _Block:
 
 
 def rank_gold(
-    model: Heads[Any, Any],
-    inputs: MentionInputs,
-    views: Views,
-    split: str,
-    rows: np.ndarray,
-    gold: np.ndarray,
-    config: EvaluateConfig,
-) -> np.ndarray:
+    model: Heads[Any, Any], inputs: MentionInputs, views: Views, split: str, rows: np.ndarray,
+    gold: np.ndarray, config: EvaluateConfig,
+) -> np.ndarray:  # fmt: skip
     """`rank_all` for one split."""
     return rank_all(model, inputs, views, [Wanted(split, rows, gold)], config)[0]
 
 
 @torch.inference_mode()
 def rank_all(
-    model: Heads[Any, Any],
-    inputs: MentionInputs,
-    views: Views,
-    wanted: Sequence[Wanted],
+    model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Sequence[Wanted],
     config: EvaluateConfig,
-) -> list[np.ndarray]:
+) -> list[np.ndarray]:  # fmt: skip
     """Rank of each mention's gold entity: 1 + entities scored higher + half of those equal.
 
     The knowledge base passes by once for every `MENTIONS_AT_ONCE` mentions, of whatever split.
@@ -133,14 +125,9 @@ def _better(block: _Block, total: Tensor, own: Tensor, counts: Tensor) -> np.nda
 
 
 def _gold_block(
-    model: Heads[Any, Any],
-    inputs: MentionInputs,
-    views: Views,
-    wanted: Wanted,
-    place: np.ndarray,
-    part: np.ndarray,
-    screened: Matcher | None,
-) -> _Block:
+    model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Wanted, place: np.ndarray,
+    part: np.ndarray, screened: Matcher | None,
+) -> _Block:  # fmt: skip
     side, _ = model.mentions(inputs.batch(wanted.split, wanted.rows[part]))
     view = views.of_entity[wanted.gold[part]]
     distinct, where = np.unique(view, return_inverse=True)

@@ -28,14 +28,9 @@ class Candidate:
 
 @torch.inference_mode()
 def top_entities(
-    model: Heads[Any, Any],
-    cached: CachedFeatures,
-    views: Views,
-    sides: Sequence[Any],
-    k: int,
-    size: int,
-    index: EntityIndex[Any] | None = None,
-) -> list[list[Candidate]]:
+    model: Heads[Any, Any], cached: CachedFeatures, views: Views, sides: Sequence[Any], k: int,
+    size: int, index: EntityIndex[Any] | None = None,
+) -> list[list[Candidate]]:  # fmt: skip
     """The k best entities of each mention of `sides`, best first, ties by the lower row.
 
     The knowledge base passes by once for all of them, in blocks of `size` views.

@@ -111,12 +111,9 @@ class Run:
 
 
 def execute(
-    spec: RunSpec,
-    dataset: Dataset,
-    folder: RunFolder,
-    config: EvaluateConfig,
+    spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
     about: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Train, save and evaluate a run; returns the content of its `metrics.json`, `about` included.
 
     Raises:
@@ -127,12 +124,9 @@ def execute(
 
 
 def fit(
-    spec: RunSpec,
-    dataset: Dataset,
-    folder: RunFolder,
-    config: EvaluateConfig,
+    spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> tuple[Run, Trained]:
+) -> tuple[Run, Trained]:  # fmt: skip
     """Train a run and save it, resuming where a kill left it.
 
     `config.json` comes last, so its presence means a complete run.

@@ -39,14 +39,9 @@ class Trained:
 
 
 def train(
-    data: LinkingData,
-    heads: HeadsConfig,
-    config: TrainConfig,
-    evaluate: EvaluateConfig,
-    seed: int,
-    work: Path,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> Trained:
+    data: LinkingData, heads: HeadsConfig, config: TrainConfig, evaluate: EvaluateConfig,
+    seed: int, work: Path, on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Trained:  # fmt: skip
     """Train one run, resuming from `work` where an earlier attempt with equal inputs was killed.
 
     Deterministic on one machine: the same seed gives the same weights, killed or not. A model
@@ -110,14 +105,9 @@ def train(
 
 
 def _train_epoch(
-    model: Heads[Any, Any],
-    optimizer: torch.optim.Optimizer,
-    data: LinkingData,
-    config: TrainConfig,
-    near: np.ndarray | None,
-    seed: int,
-    epoch: int,
-) -> dict[str, float]:
+    model: Heads[Any, Any], optimizer: torch.optim.Optimizer, data: LinkingData,
+    config: TrainConfig, near: np.ndarray | None, seed: int, epoch: int,
+) -> dict[str, float]:  # fmt: skip
     model.train()
     # Entities that look the same to the heads stand for each other: one column, no false negative.
     gold = data.views.rows[data.views.of_entity[data.gold["train"]]]

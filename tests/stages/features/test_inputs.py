@@ -161,7 +161,7 @@ def test_the_right_neighbours_are_read_with_the_right_weights(root, opened):
     batch = data.inputs.batch("test", np.arange(24))
     edges, weights = batch.neighborhood.blocks[0].edges, batch.neighborhood.blocks[0].weights
     found = torch.zeros(24, batch.node_global.shape[1])
-    found.index_add_(0, edges.row_index(), weights[:, None] * batch.node_global[edges.indices])
+    found.index_add_(0, edges.row_index, weights[:, None] * batch.node_global[edges.indices])
     images = [array(opened.store, f"mentions/{split}/image") for split in ("train", "test")]
     v, _ = data.cached.images(np.concatenate(images))
     want = torch.from_numpy(opened.graph.test.toarray()) @ v
