@@ -1,9 +1,7 @@
 """A baseline costs one class and one entry: here one more, through every command."""
 
 import json
-from pathlib import Path
 
-import pytest
 from torch import Tensor, nn
 
 from cache.reader import FeatureStore
@@ -11,7 +9,7 @@ from stages.features.features import Features
 from stages.heads.baselines.vectors import Pictures, VectorHeads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS, Variant
-from tests.support.tiny_project import call, own_world, run
+from tests.support.tiny_project import call, run
 
 NAME = "weighed-sum"
 PICTURE = "data/tiny/raw/pictures/e0.png"
@@ -28,13 +26,6 @@ class WeighedSum(VectorHeads):
     def encode(self, x: Features) -> Tensor:
         v, _ = self.pictures(x)
         return self.w_t(x.text_global) + v
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
-    root = own_world(tmp_path_factory.getbasetemp(), tmp_path / "world")
-    monkeypatch.chdir(root)
-    return root
 
 
 def test_one_class_and_one_entry_go_through_every_command(project, monkeypatch):

@@ -2,16 +2,12 @@
 
 import csv
 import json
-import shutil
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from stages.ranking.metrics import METRICS, Metric
-from tests.support.tiny_world import tiny_world
+from tests.support.tiny_project import run
 
 HITS2 = Metric(
     "hits@2", "H@2", "among the first 2", lambda ranks: np.asarray(ranks) <= 2, by_part=True
@@ -26,23 +22,6 @@ train: {epochs: 1}
 reference: mimic
 runs: [{name: melov}, {name: mimic}]
 """
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
-    """The tiny world, its store and graph, as a project of its own; the current folder."""
-    shutil.copytree(
-        tiny_world(tmp_path_factory.getbasetemp()), tmp_path / "world",
-        ignore=shutil.ignore_patterns("runs", "reports", "ablations", "indexes", ".partial"),
-    )  # fmt: skip
-    monkeypatch.chdir(tmp_path / "world")
-    return tmp_path / "world"
-
-
-def run(step: str, *arguments: str) -> None:
-    main = import_module(f"pipeline.{step}").main
-    result = CliRunner().invoke(main, ["--dataset", "tiny", *arguments])
-    assert result.exit_code == 0, (step, result.output)
 
 
 def test_one_entry_puts_a_metric_into_every_file_that_has_metrics(project, monkeypatch):

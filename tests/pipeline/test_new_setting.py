@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_project import call, own_world, run
+from tests.support.tiny_project import call, run
 
 PROJECT = Path(__file__).parents[2]
 SETTINGS = "stages/heads/settings.py"
@@ -37,13 +37,6 @@ for name, assignments in (("default", []), ("changed", ["--set", "train.cross_sh
     assert result.exit_code == 0
     os.rename("runs/tiny/melov-s0", f"runs/tiny/{name}")
 """
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
-    root = own_world(tmp_path_factory.getbasetemp(), tmp_path / "world")
-    monkeypatch.chdir(root)
-    return root
 
 
 @pytest.fixture

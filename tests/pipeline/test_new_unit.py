@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from stages.features.features import Features
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS, UnitEntry
-from tests.support.tiny_project import call, own_world, run
+from tests.support.tiny_project import call, run
 
 UNITS_SET = ["--set", "train.units=[text,length]"]
 
@@ -82,13 +81,6 @@ class LengthUnit(nn.Module):
 
     def pairs(self, mentions: LengthSide, entities: LengthSide) -> Tensor:
         return -self.s.exp() * (mentions.a - entities.a.T).abs()
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
-    root = own_world(tmp_path_factory.getbasetemp(), tmp_path / "world")
-    monkeypatch.chdir(root)
-    return root
 
 
 def test_one_class_one_entry_and_an_array_go_through_every_command(project, monkeypatch):

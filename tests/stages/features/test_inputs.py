@@ -33,7 +33,8 @@ def assert_equals_the_store(store, group, rows, features, images=None):
     images = array(store, f"{group}/image") if images is None else images
     assert len(features) == len(rows)
     for i, row in enumerate(rows):
-        tokens = locals_[offsets[texts[row]] : offsets[texts[row] + 1]]
+        lo, hi = offsets[texts[row]]
+        tokens = locals_[lo:hi]
         mask = features.text_mask[i].numpy()
         assert mask.tolist() == [j < len(tokens) for j in range(len(mask))]
         np.testing.assert_array_equal(features.text_local[i][: len(tokens)], tokens)
