@@ -117,7 +117,7 @@ def peer_graph(x: np.ndarray, radius: float) -> sp.csr_matrix:
 
 
 def metric_for(x: np.ndarray) -> tuple[Metric, float]:
-    """The kernel whose floor leaves MEAN_DEGREE neighbours on average, and the floor's distance."""
+    """The kernel whose floor leaves MEAN_DEGREE neighbors on average, and the floor's distance."""
     rows = np.random.default_rng(1).choice(len(x), 256, replace=False)
     square = (x.astype(np.float64) ** 2).sum(axis=1)
     distances = square[rows, None] + square - 2 * (x[rows] @ x.T)

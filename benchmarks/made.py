@@ -40,7 +40,7 @@ VERSION = 2
 
 WITH_PICTURE = 0.95
 TOPIC_MENTIONS = 21
-"""Training mentions of a topic on average; in the graph they are each other's neighbours."""
+"""Training mentions of a topic on average; in the graph they are each other's neighbors."""
 
 PARTS = ("ka", "lo", "mi", "ren", "sa", "tu", "ber", "dan", "os", "vil", "ne", "fra", "go", "hal")
 _temporary: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends

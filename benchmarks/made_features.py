@@ -2,7 +2,7 @@
 
 Tokens and patches come from a bank of vectors, as a language's words do, so that writing costs what
 copying costs; a mention shares a part of them with its gold entity. Global texts lie around the
-topic of the gold entity, close enough for mentions of one topic to be neighbours in the graph.
+topic of the gold entity, close enough for mentions of one topic to be neighbors in the graph.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Made features that lie as sentence embeddings do, in any number: themes, topics, own words.
 
 Of unit length; a few directions carry most of the variance; topics differ in size and in width, so
-that some mentions have hundreds of neighbours and some have none.
+that some mentions have hundreds of neighbors and some have none.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def run(full: bool, rounds: int) -> Result:
 
 
 def _encoding(batch: Batch, full: bool) -> tuple[float, str]:
-    """Seconds to encode a batch's own pictures and texts, without its neighbours' pictures."""
+    """Seconds to encode a batch's own pictures and texts, without its neighbors' pictures."""
     clip = FrozenClip()
     records = len(batch.mentions.features) + len(batch.entities)
     tokens = batch.mentions.features.text_local.shape[1]

@@ -105,7 +105,7 @@ class GraphConfig(Section):
     max_neighbors: int = Field(32, ge=1)
     """Of a mention, itself not counted."""
     exclude_same_image: bool = False
-    """Leave out neighbours that carry the very same picture."""
+    """Leave out neighbors that carry the very same picture."""
     transductive: bool = False
     """Ablation: mentions of validation and test see each other within their split."""
     backend: Literal["auto", "exact", "faiss"] = "auto"
@@ -145,7 +145,7 @@ class TrainConfig(HeadsSettings):
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(128, ge=2)
     hard_negatives: int = Field(0, ge=0, le=16)
-    """Wrong entities near a mention that join the batch's columns, drawn anew each epoch."""
+    """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "linear"] = "constant"
     """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""

@@ -36,7 +36,7 @@ def build_rows(
     Args:
         max_neighbors: None keeps all; a row's own mention is not counted.
         exclude: pictures of queries (m,) and of keys (n,); a pair with the same one, -1 aside, is
-            left out and takes no neighbour's place.
+            left out and takes no neighbor's place.
         same: queries are the keys. The result is symmetric, an edge being kept when both ends have
             it among their max_neighbors, with a diagonal of 1 (by definition, whatever the metric).
         index: of these keys and this metric; its cells are searched in place of all pairs, and what

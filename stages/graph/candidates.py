@@ -1,7 +1,7 @@
-"""Which pairs can be neighbours at all: one float32 product a block, with a proven margin.
+"""Which pairs can be neighbors at all: one float32 product a block, with a proven margin.
 
 A matrix product gives a score that grows with the affinity and differs from its exact value by at
-most `margin`. So every true neighbour is among the candidates, and the exact affinities of these
+most `margin`. So every true neighbor is among the candidates, and the exact affinities of these
 few decide (`weigher.py`).
 """
 

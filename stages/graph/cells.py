@@ -31,14 +31,14 @@ ROUNDS, POINTS_A_CELL = 10, 64
 QUERIES = 1024
 """Queries searched at once, so that faiss has work for all threads."""
 SLACK = 16
-"""Candidates requested beyond k: the mention itself, and neighbours as near as the k-th."""
+"""Candidates requested beyond k: the mention itself, and neighbors as near as the k-th."""
 GROWTH = 4
 """Factor by which a list that was too short grows."""
 HELD = 1 << 22
 """List entries in memory at once: 48 MB."""
 
 Allowed = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(rows, columns), of equal or broadcast shape -> which pairs may be neighbours."""
+"""(rows, columns), of equal or broadcast shape -> which pairs may be neighbors."""
 
 
 def load_faiss() -> Any:

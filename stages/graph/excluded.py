@@ -1,4 +1,4 @@
-"""Pairs that cannot be neighbours, whatever their similarity."""
+"""Pairs that cannot be neighbors, whatever their similarity."""
 
 import numpy as np
 

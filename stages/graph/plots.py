@@ -1,4 +1,4 @@
-"""Histograms of a graph: all similarities, those above the floor, neighbours of a mention."""
+"""Histograms of a graph: all similarities, those above the floor, neighbors of a mention."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Any metric as nearest neighbours in Euclidean space, which an index of cells can search.
+"""Any metric as nearest neighbors in Euclidean space, which an index of cells can search.
 
 For distances the origin moves to the keys' mean. Products become distances with one more
 coordinate, after Bachrach et al. (2014): with M the longest key's norm,
@@ -57,7 +57,7 @@ class Frame:
         return points
 
     def queries(self, x: np.ndarray, floor: float) -> Queries:
-        """Points of the queries `x (m, d)`, and how far away a neighbour above `floor` can lie."""
+        """Points of the queries `x (m, d)`, and how far away a neighbor above `floor` can lie."""
         points = np.zeros((len(x), self.width), np.float32)
         square = np.empty(len(x))
         start = 0
@@ -97,7 +97,7 @@ class Queries:
     """Queries as points.
 
     points: float32 (m, width).
-    limit: float64 (m,), the squared distance beyond which no neighbour passes the floor.
+    limit: float64 (m,), the squared distance beyond which no neighbor passes the floor.
     margin: float64 (m,), bounds the error of a squared distance.
     """
 

@@ -1,6 +1,6 @@
-"""How many cells a query reads: as many as it takes to find nearly all neighbours.
+"""How many cells a query reads: as many as it takes to find nearly all neighbors.
 
-No fixed number serves all features, so it is measured: the exact neighbours of a seeded sample of
+No fixed number serves all features, so it is measured: the exact neighbors of a seeded sample of
 keys are compared with those that the index finds.
 """
 
@@ -12,13 +12,13 @@ from stages.graph.cells import CellIndex
 from stages.graph.similarity import Metric
 
 SAMPLE, SEED = 512, 0
-"""Keys whose exact neighbours are looked up: some ten thousand edges."""
+"""Keys whose exact neighbors are looked up: some ten thousand edges."""
 BLOCK = 64
 """Sampled keys compared at once, so that their strip stays small with millions of keys."""
 LEAST = 8
 """Probes to start with; they double until enough is found."""
 WANTED = 0.98
-"""Share of the neighbours that a row must find. Both ends must find an edge of the training graph,
+"""Share of the neighbors that a row must find. Both ends must find an edge of the training graph,
 so about 0.96 of its edges are found."""
 
 
@@ -27,7 +27,7 @@ def tuned_index(
 ) -> tuple[CellIndex, dict[str, float]]:
     """An index of `keys (n, d)` with the probes that it needs, and its entries of graph.json.
 
-    The recall is taken over the sample's neighbours, a key itself not counted; it is 1 where there
+    The recall is taken over the sample's neighbors, a key itself not counted; it is 1 where there
     are none, and where every cell is read, so the wanted recall is always reached.
 
     Raises:

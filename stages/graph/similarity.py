@@ -1,6 +1,6 @@
 """The four similarities of Table 3, each mapped to [0, 1], as the floor and τ expect.
 
-A metric has two parts. Its *affinity* is the exact quantity that ranks neighbours: −||x_i − x_j||²,
+A metric has two parts. Its *affinity* is the exact quantity that ranks neighbors: −||x_i − x_j||²,
 cos, or x_i · x_j, larger for closer pairs. `weigh`, which never decreases, maps an affinity to the
 similarity that the graph stores. A mention's similarity to itself is 1 by definition, since `dot`
 alone would not make it 1.

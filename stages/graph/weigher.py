@@ -1,4 +1,4 @@
-"""Which candidates become neighbours, and with which weights: exact, pair by pair."""
+"""Which candidates become neighbors, and with which weights: exact, pair by pair."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Weigher:
     k: int | None
 
     def weigh(self, flat: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Neighbours among the candidates `flat`, each a row within `rows` × n + a column.
+        """Neighbors among the candidates `flat`, each a row within `rows` × n + a column.
 
         Returns their number in each row (int64), then their columns (int32) and weights (float32),
         ordered by row and column.

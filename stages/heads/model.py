@@ -99,7 +99,7 @@ class Melov(nn.Module):
         return x.with_images(v, patches), Optimized(loss_g, alpha, v, sources_global)
 
     def _aggregate(self, batch: MentionInput) -> tuple[Tensor, Tensor]:
-        """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighbourhood."""
+        """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighborhood."""
         assert batch.neighborhood is not None
         assert batch.node_global is not None
         assert batch.node_local is not None

@@ -1,6 +1,6 @@
 """Sparse times dense, with gradients for both (the product of eq. 5).
 
-torch's own autograd of a CSR product has a slow backward: it forms the transpose anew, through
+torch's own autograd of a CSR product has a slow backward: it forms the transpose again, through
 sorted coordinates. Ours keeps the transpose's structure with the matrix's. `train.spmm` chooses
 torch-sparse in its place, where that is installed.
 """

@@ -74,7 +74,7 @@ def find_cases(
 
     Args:
         root: the project's folder, that `records.image_root` is relative to.
-        explain: without it cases show no partial scores, fusion weights and neighbours.
+        explain: without it cases show no partial scores, fusion weights and neighbors.
     """
     ours = results.compared
     if ours is None or most < 1:

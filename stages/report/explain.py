@@ -1,4 +1,4 @@
-"""Why a run ranks as it does: partial scores, fusion weights and neighbours of test mentions.
+"""Why a run ranks as it does: partial scores, fusion weights and neighbors of test mentions.
 
 Reads the run's heads and the feature store; no encoder, since the mentions are the records' own.
 """

@@ -31,11 +31,11 @@ GRAPH_LINES = {
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """Statistics as (words, value), neighbours of the other splits, and histograms."""
+    """Statistics as (words, value), neighbors of the other splits, and histograms."""
 
     lines: list[tuple[str, str]]
     splits: list[tuple[str, int, int, float]]
-    """(split, mentions, without a training neighbour, neighbours on average)."""
+    """(split, mentions, without a training neighbor, neighbors on average)."""
     drawings: list[Drawing]
 
 

@@ -1,4 +1,4 @@
-"""Histograms of the graph of the training mentions: neighbours and similarities."""
+"""Histograms of the graph of the training mentions: neighbors and similarities."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ BINS = 30
 
 
 def draw_degrees(train: sp.csr_array) -> Drawing:
-    """Stored neighbours of a mention; itself not counted."""
+    """Stored neighbors of a mention; itself not counted."""
     degrees = np.diff(train.indptr) - (train.diagonal() != 0)
     most = int(degrees.max(initial=0))
     edges = np.arange(-0.5, most + 1).tolist() if most <= 2 * BINS else BINS
