@@ -31,7 +31,7 @@ class ModelAlone:
         self.dtype = store.fingerprint.fields["dtype"]
         self.encoder_dtype = DTYPES[self.dtype]
         device = torch.device("cpu")
-        self.encoder = ClipEncoder(checkpoints.text, True, device, self.encoder_dtype)
+        self.encoder = ClipEncoder(checkpoints, config, device, self.encoder_dtype)
         records = Records.load(paths.records)
         tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
         plan = plan_texts(texts_of(records), tokenizer, config.max_tokens)

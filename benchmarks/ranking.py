@@ -20,6 +20,7 @@ from benchmarks.made import made_dataset
 from stages.config import EvaluateConfig, TrainConfig
 from stages.features.data import LinkingData
 from stages.features.views import Views
+from stages.heads.matcher import UnitSides
 from stages.heads.model import Melov
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import rank_gold
@@ -192,7 +193,7 @@ def _one_mention(trained: Trained) -> str:
     side, _ = model.mentions(data.inputs.batch("test", np.arange(1)))
     size = EvaluateConfig().entity_rows
 
-    def best(index: EntityIndex | None) -> float:
+    def best(index: EntityIndex[UnitSides] | None) -> float:
         begun = time.perf_counter()
         top_entities(model, data.cached, data.views, [side], 5, size, index)
         return time.perf_counter() - begun
