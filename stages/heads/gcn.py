@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.features.neighborhood import Block
-from stages.heads.spmm import Backend, load_torch_sparse, spmm
+from stages.heads.spmm import Backend, spmm
 from stages.heads.threshold import Threshold
 
 
@@ -25,8 +25,6 @@ class Gcn(nn.Module):
     ) -> None:
         super().__init__()
         self.normalization, self.backend = normalization, backend
-        if backend == "torch-sparse":
-            load_torch_sparse()  # before any work, if it is not there
         self.layers = nn.ModuleList(nn.Linear(d_v, d_v) for _ in range(layers))
 
     def forward(self, v: Tensor, blocks: Sequence[Block], threshold: Threshold) -> Tensor:

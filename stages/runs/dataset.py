@@ -23,6 +23,7 @@ from stages.features.views import Views, distinct_views
 from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
 from stages.heads.settings import HeadsConfig
+from stages.heads.spmm import load_torch_sparse
 from stages.heads.variants import VARIANTS
 from stages.paths import SPLITS, DatasetPaths
 
@@ -121,7 +122,7 @@ class Dataset:
 
         Raises:
             MelovError: the store lacks something that they read; τ would not start above the floor
-                of the graph.
+                of the graph; torch-sparse is asked for and is not installed.
         """
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
         cached, _ = self.features(spec.variant, reads, spec.device)
@@ -133,6 +134,8 @@ class Dataset:
                 "an edge that was not stored cannot come back",
                 "raise train.tau_init or lower graph.floor",
             )
+        if heads.uses_graph and heads.spmm == "torch-sparse":
+            load_torch_sparse()
         return heads
 
     def data(self, heads: HeadsConfig, train: TrainConfig, device: torch.device) -> LinkingData:
