@@ -49,14 +49,14 @@ def differences(before: Path, after: Path, dataset: str) -> Iterator[str]:
         click.echo(f"{part}: {len(one)} files")
     stores = [dict(features(r / "data" / dataset / "features.zarr")) for r in (before, after)]
     for name in stores[0].keys() | stores[1].keys():
-        one, other = (store.get(name) for store in stores)
-        if one is None or other is None or not np.array_equal(one, other):
+        arrays = [store.get(name) for store in stores]
+        if any(array is None for array in arrays) or not np.array_equal(*arrays):
             yield f"features.zarr/{name}"
     click.echo(f"features.zarr: {len(stores[0])} arrays")
     runs = sorted((before / "runs" / dataset).glob("*/metrics.json"))
     for path in runs:
-        other_path = after / path.relative_to(before)
-        if json.loads(path.read_text()) != json.loads(other_path.read_text()):
+        other = after / path.relative_to(before)
+        if not other.exists() or json.loads(path.read_text()) != json.loads(other.read_text()):
             yield str(path.relative_to(before))
     click.echo(f"metrics.json: {len(runs)} runs, {', '.join(path.parent.name for path in runs)}")
 
