@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "graph": f"{BASIS} config features",
     "ranking": f"{BASIS} config features heads",
     "training": f"{BASIS} config features heads ranking",
-    "runs": f"{RUNS} encode.joint",
+    "runs": RUNS,
     "linking": f"{RUNS} encode runs",
     "ablation": f"{RUNS} encode runs",
     "report": f"{RUNS} encode runs",
