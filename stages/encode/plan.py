@@ -1,7 +1,7 @@
 """What extraction has to do: distinct texts and pictures, and which rows point at them.
 
 Texts are distinct by their token ids, pictures by their bytes: what the encoder sees. Texts are
-stored by token length, so that a batch of neighboring rows pads little.
+stored by token length, so a batch of consecutive rows has little padding.
 """
 
 import hashlib
