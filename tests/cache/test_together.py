@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.reader import FeatureStore
+from tests.support.forks import server
 from tests.support.small_stores import (
     ATTRIBUTES,
     FINGERPRINT,
@@ -291,8 +291,7 @@ def test_a_forked_process_has_a_ledger_of_its_own():
 def test_two_processes_killed_at_any_moment_and_run_again_give_the_same_bytes(
     place: tuple[Path, Path], straight: dict[str, bytes]
 ):
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.small_stores"])
+    context = server()
 
     def run(moments: list[float]) -> list[int | None]:
         """Two at once, each killed after so many seconds; their exit codes."""

@@ -4,7 +4,6 @@ One server process imports torch and transformers once; each run is a fork of it
 cost seconds.
 """
 
-import multiprocessing
 import random
 import shutil
 import time
@@ -16,17 +15,13 @@ from pathlib import Path
 import pytest
 
 from stages.paths import DatasetPaths
+from tests.support.forks import server
 from tests.support.small_project import add_entities, run_extract, tree, write_project
 
 KILLS = 10
 SLOWER = 0.04  # seconds before and after each unit, of eight rows
 SMALL_UNITS = ("--set", "extract.batch_texts=1")
 FINISHED = "finished already, nothing to do"
-PRELOADED = [
-    "stages.encode.feature_job", "transformers.models.clip.modeling_clip",
-    "transformers.models.clip.tokenization_clip", "click", "pyarrow.dataset",
-    "sklearn.feature_extraction.text",
-]  # fmt: skip
 
 
 class Runner:
@@ -68,11 +63,9 @@ class Runner:
         return self.end(seconds), time.perf_counter() - begun
 
 
-@pytest.fixture(scope="module")
-def server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
+@pytest.fixture(scope="module", name="server")
+def one_server() -> ForkServerContext:
+    return server()
 
 
 @pytest.fixture(scope="module")

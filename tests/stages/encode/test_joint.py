@@ -1,4 +1,3 @@
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from stages.encode.encoders.checkpoint import CheckpointError
 from stages.encode.joint import extract_joint
 from stages.encode.plan import texts_of
 from stages.paths import DatasetPaths
+from tests.support.forks import server
 from tests.support.small_project import tree, write_project
 from tests.support.tiny_vilt import build_vilt
 
@@ -133,14 +133,14 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
 ):
     whole = write_project(tmp_path / "whole", clip)
     extract_joint(whole, settings(whole, batch_images=1), str(vilt))
-    spawn, kills = multiprocessing.get_context("spawn"), 0
+    forks, kills = server(), 0
 
     def units() -> int:
         ledgers = project.joint_partial.glob("*/*/ledgers/*.jsonl")
         return sum(len(ledger.read_bytes().splitlines()) for ledger in ledgers)
 
     for kill in (True, True, True, False):
-        process = spawn.Process(target=extract_slowly, args=(project, vilt))
+        process = forks.Process(target=extract_slowly, args=(project, vilt))
         wanted = units() + 3
         process.start()
         while kill and process.is_alive() and units() < wanted:
