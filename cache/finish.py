@@ -11,6 +11,7 @@ Only renames decide, and a rename succeeds for one process. Whoever renamed the 
 owns the move; the paths of all others then name nothing, so that they can undo nothing.
 """
 
+import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,8 @@ def move_out(folder: Path, partial: Path, target: Path) -> None:
             target.rename(owned / f"replaced-{unique()}")
         group.rename(target)
         sync_folder(target.parent)
+    elif not owned.exists():  # taken over since: its new owner moves the group, and then sweeps
+        raise FileNotFoundError(errno.ENOENT, "taken over by another process", str(owned))
     sweep(partial)
 
 

@@ -117,6 +117,39 @@ def test_of_two_finishers_one_does_it_and_both_are_done(
     assert list(place[0].iterdir()) == []
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_who_is_taken_over_sweeps_nothing_of_its_successor(
+    place: tuple[Path, Path],
+    straight: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    older: bool,
+):
+    """The successor has claimed the folder and not moved the store yet."""
+    if older:
+        make_older(place)
+    with opened(*place) as one:
+        write_all(one)
+        sums = {name: f"{crc:08x}" for name, crc in one.checksums(NAMES).items()}
+        one.work.write_attributes(finished=True, arrays=sums, attributes=ATTRIBUTES)
+        claim, claimed = Path.rename, []
+
+        def claimed_again(self: Path, to: Path) -> Path:
+            here = claim(self, to)
+            if to.name.startswith(finish.CLOSING) and not claimed:
+                claimed.append(claim(here, here.with_name(f"{finish.CLOSING}successor")))
+            return here
+
+        with monkeypatch.context() as inner:
+            inner.setattr(Path, "rename", claimed_again)
+            with pytest.raises(FileNotFoundError):
+                finish.move_out(one.work.path, *place)
+        (kept,) = claimed
+        assert (kept / "features.zarr").exists()
+        one.finish(NAMES, ATTRIBUTES)  # the folder is gone: what the successor holds is completed
+    assert tree(place[1]) == straight
+    assert list(place[0].iterdir()) == []
+
+
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("older", [False, True])
 def test_what_a_killed_finisher_began_another_one_completes(
@@ -311,6 +344,8 @@ def test_two_processes_killed_at_any_moment_and_run_again_give_the_same_bytes(
             process.join()
         return [process.exitcode for process in processes]
 
+    assert run([60, 60]) == [0, 0]  # the server's start takes longer than the build
+    shutil.rmtree(place[1])
     begin = time.perf_counter()
     assert run([60, 60]) == [0, 0]
     seconds = time.perf_counter() - begin
