@@ -1,13 +1,16 @@
 """The tiny data set with entities that look alike, and random heads to rank them."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from stages.config import EvaluateConfig
+from stages.features.views import distinct_views
 from stages.heads.model import Melov
 from stages.ranking.rank import rank_gold
 from stages.runs.dataset import Dataset
-from tests.support.small_runs import CPU, run_data, small
+from tests.support.small_runs import run_data, small
 
 UNITS = ("text", "vision", "cross", "lexical")
 N = 28
@@ -35,8 +38,8 @@ class World:
         dataset = Dataset.open(opened.paths)  # what is changed below is nobody else's
         self.data, self.heads = run_data(dataset, config, "melov")
         self.picked = make_alike(self.data.cached)
-        self.data = dataset.data(self.heads, config, CPU)
-        self.views = self.data.views
+        self.views = distinct_views(self.data.cached)
+        self.data = replace(self.data, views=self.views)
         torch.manual_seed(0)
         self.model = Melov(self.heads).eval()
         with torch.no_grad():
