@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from tqdm import tqdm
 
+from cache.errors import MelovError
 from stages.encode.units import Encoded, Walk, WorkUnit
 
 Item = TypeVar("Item")
@@ -135,7 +136,11 @@ def run_units(
             if walk.is_done(unit):  # by another process, since it was taken
                 items.cancel()
             else:
-                encoded = work.encode(unit, items)
+                try:
+                    encoded = work.encode(unit, items)
+                except MelovError as error:
+                    error.message = f"{unit.name}: {error.message}"  # which rows of the store
+                    raise
                 items.require_all()
                 computed = time.perf_counter()
                 if writing is not None:

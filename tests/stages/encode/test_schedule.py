@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cache.errors import MelovError
 from stages.encode.schedule import Work, run_units
 from stages.encode.units import Encoded, Walk, WorkUnit, units_of
 from stages.progress import progress
@@ -110,6 +111,15 @@ def test_the_first_error_stops_the_work_and_its_threads(step: str, ahead: bool):
     assert seen == [0, 8]
     names = {thread.name.split("_")[0] for thread in threading.enumerate()}
     assert not names & {"read", "decode", "write"}
+
+
+def test_what_is_wrong_with_a_feature_is_told_with_the_rows_of_its_unit():
+    def encode(unit: WorkUnit, items: Any) -> Encoded:
+        raise MelovError("features of a picture are not finite", "mend it")
+
+    with pytest.raises(MelovError, match=r"pictures/0-8: features of a picture") as caught:
+        run(Work(UNITS, encode, "rows"), lambda unit, encoded: None)
+    assert caught.value.hint == "mend it"
 
 
 def test_a_unit_that_another_process_does_meanwhile_is_passed_over():
