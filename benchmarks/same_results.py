@@ -5,8 +5,8 @@
     python -m benchmarks.same_results ../before . --dataset demo
 
 Compared: every byte of raw, records and graph; every feature of the store, text by text and picture
-by picture, however its chunks lie; `metrics.json` of every run that both have. Exits with 1 and
-names what differs.
+by picture, however its chunks lie; `metrics.json` of every run of BEFORE (a run that AFTER lacks
+differs). Exits with 1 and names what differs.
 """
 
 import hashlib
