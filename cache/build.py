@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from cache.checksum import combine, crc32, flat_bytes
+from cache.disk import telling_full
 from cache.errors import StoreError
-from cache.files import telling_full
 from cache.fingerprint import Fingerprint, canonical
 from cache.finish import discard, move_out, recover, sweep
 from cache.layout import ArraySpec

@@ -10,8 +10,9 @@ import numpy as np
 
 from cache.build import Build, building, discard
 from cache.checksum import crc32
+from cache.disk import telling_full
 from cache.errors import StoreError
-from cache.files import atomic_path, telling_full
+from cache.files import atomic_path
 from cache.fingerprint import Fingerprint, canonical
 from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY, ArraySpec
 from cache.reader import FeatureStore, Progress

@@ -1,138 +1,16 @@
-"""File operations that survive a kill and a full disk."""
+"""Files and folders that replace others at once: whoever is killed, the old or the new is there."""
 
-import errno
-import fcntl
 import os
-import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
+from cache.disk import children, sync_file, sync_folder, unique
 
-from cache.errors import StoreError
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of a disk, or a quota, that is used up."""
-_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_CANNOT_LOCK = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
-
-
-def unique() -> str:
-    """A part of a name that no other process and no other call gets."""
-    return secrets.token_hex(8)
-
-
-def full_error(path: Path) -> OSError:
-    """What the system raises on a full disk."""
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-@contextmanager
-def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterator[None]:
-    """Turn a full disk into a message.
-
-    Args:
-        folder: an existing one on that disk.
-        doing: such as `writing rows:0`.
-        needed: bytes that are still to be written.
-
-    Raises:
-        StoreError: an OSError in the block said that the disk is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        wanted, free = needed(), shutil.disk_usage(folder).free
-        # A quota or a reserve for root may be what is full: then the disk's own figure says little.
-        short = wanted - free if wanted > free else wanted
-        raise StoreError(
-            f"{folder}: disk full while {doing}: {wanted:,} bytes more are needed, "
-            f"{free:,} are free",
-            f"free {short:,} bytes and run the same command again",
-        ) from error
-
-
-def allocate(path: Path, size: int) -> None:
-    """Create `path` with `size` zero bytes, their space reserved.
-
-    Raises:
-        OSError: with ENOSPC if the space is not there.
-    """
-    # Not for a file that others may write: some systems reserve by writing zeros.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        os.posix_fallocate(handle, 0, size)
-    except (AttributeError, OSError) as error:
-        # macOS has no such call and some network disks refuse it: reserve nothing there.
-        if isinstance(error, OSError) and error.errno not in _CANNOT_ALLOCATE:
-            raise
-        os.truncate(handle, size)
-    finally:
-        os.close(handle)
-
-
-def write_padded(path: Path, data: np.ndarray, size: int) -> None:
-    """Write `data` (uint8) in place, down to the disk; the file has `size` bytes then.
-
-    Bytes behind the data are not touched, and are zeros where the file had none.
-
-    Raises:
-        FileNotFoundError: the file's folder is not there.
-        OSError: with ENOSPC if the disk is full, also when it says so by writing nothing.
-    """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-    try:
-        view, offset = data.data, 0
-        while view:
-            count = os.pwrite(handle, view, offset)
-            if count == 0:
-                raise full_error(path)
-            view, offset = view[count:], offset + count
-        if os.fstat(handle).st_size != size:
-            os.truncate(handle, size)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def children(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted; nothing where it is gone, as it may be at any moment."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and new names in `folder` last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """A folder that one thread of one process has at a time, where the disk knows locks.
-
-    A help that saves work done twice; some network disks lock nothing, so nothing may rest on it.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _CANNOT_LOCK:
-                raise
-        yield
-    finally:
-        os.close(handle)
+_DAY = 24 * 3600
 
 
 @contextmanager
@@ -140,6 +18,7 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """A temporary name, renamed onto `path` when the block ends without an error.
 
     The file's bytes reach the disk before the name does, so a kill leaves the old file or the new.
+    What a killed writer of the same file left is removed.
 
     Args:
         scratch: an existing folder on the same disk for the temporary file; None puts it beside
@@ -148,18 +27,44 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     if scratch is None:
         path.parent.mkdir(parents=True, exist_ok=True)
     folder = scratch or path.parent
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
-    os.close(handle)
-    temporary = Path(name)
+    remove_leftovers(folder, path.name)
+    temporary = folder / temporary_name(path.name)
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_files(folder: Path, last: str) -> Iterator[Path]:
+    """An empty folder whose files move into `folder` when the block ends without an error.
+
+    Files of other names stay. A kill before the end leaves all old files; one amid the renames a
+    mixture, which the index tells by its checksums (cache/sealed.py).
+
+    Args:
+        last: the file that vouches for the others; it moves at the end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, last)
+    scratch = folder / temporary_name(last)
+    scratch.mkdir()
+    try:
+        yield scratch
+        fresh = sorted(children(scratch), key=lambda path: (path.name == last, path.name))
+        for path in fresh:
+            sync_file(path)
+            path.chmod(0o644)
+        for path in fresh:
+            path.replace(folder / path.name)
+        sync_folder(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
@@ -169,10 +74,50 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     What was at `path` before stays until then; after a kill it is the old folder or none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        fresh = Path(scratch) / "new"
-        fresh.mkdir()
+    remove_leftovers(path.parent, path.name)
+    scratch = path.parent / temporary_name(path.name)
+    fresh = scratch / "new"
+    fresh.mkdir(parents=True)
+    try:
         yield fresh
         if path.exists():
-            path.rename(Path(scratch) / "old")
+            path.rename(scratch / "old")
         fresh.rename(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def temporary_name(name: str) -> str:
+    """A hidden name for what will become `name`; it says which process writes it."""
+    return f".{name}.{socket.gethostname()}.{os.getpid()}.{unique()}.tmp"
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove temporary files and folders of `name` whose writers were killed."""
+    for path in children(folder):
+        if path.name.startswith(f".{name}.") and path.name.endswith(".tmp") and _is_left(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs under this number."""
+    with suppress(PermissionError):  # somebody else's
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True
+
+
+def _is_left(path: Path) -> bool:
+    """Nobody can ask another machine whether its process lives: a day without a write decides."""
+    try:
+        *host, pid, _, _ = path.name.split(".")
+        if ".".join(host).endswith(f".{socket.gethostname()}"):
+            return not is_alive(int(pid))
+        return time.time() - path.stat().st_mtime > _DAY
+    except (ValueError, FileNotFoundError):
+        return False

@@ -16,7 +16,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from cache.files import children, sync_folder, unique
+from cache.disk import children, sync_folder, unique
 from cache.layout import GROUP
 
 CLOSING = "closing-"

@@ -19,20 +19,13 @@ import zarr
 from zarr.codecs import BytesCodec
 
 from cache.checksum import crc32
-from cache.files import (
-    allocate,
-    atomic_path,
-    children,
-    full_error,
-    locked,
-    telling_full,
-    unique,
-    write_padded,
-)
+from cache.disk import allocate, children, full_error, telling_full, unique, write_padded
+from cache.files import atomic_path
 from cache.fingerprint import Fingerprint, canonical
 from cache.finish import CLOSING, discard
 from cache.layout import GROUP, LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
 from cache.ledger import Entry, Ledger, Part
+from cache.locks import locked
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from cache.build import building, recover
 from cache.errors import StoreError
-from cache.files import locked
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
+from cache.locks import locked
 from cache.reader import FeatureStore
 from stages.features.cached import CachedFeatures, whole
 from stages.features.views import Views
