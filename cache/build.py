@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from cache.checksum import combine, crc32, flat_bytes
+from cache.checksum import crcs_of, flat_bytes
 from cache.disk import telling_full
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint, canonical
 from cache.finish import discard, move_out, recover, sweep
 from cache.layout import ArraySpec
 from cache.ledger import Entry, Part
+from cache.metadata import arrays_field
 from cache.reader import FeatureStore
 from cache.work import WorkFolder
 
@@ -126,7 +127,10 @@ class Build:
             ThreadPoolExecutor(1, thread_name_prefix="checksum") as beside,
         ):
             # While the disk is waited for: the sums take as long as the writing.
-            sums = [beside.submit(crc32, data) for data in flat]
+            sums = [
+                beside.submit(crcs_of, data, self._sizes(name, start, len(rows)))
+                for (name, start, rows), data in zip(parts, flat, strict=True)
+            ]
             for (name, start, rows), data in zip(parts, flat, strict=True):
                 self.work.place(name, start, len(rows), data)
             written = (
@@ -135,8 +139,8 @@ class Build:
             )
             self.work.ledger.append(Entry(unit, tuple(written), note))
 
-    def checksums(self, units: Sequence[str]) -> dict[str, int]:
-        """CRC-32 of each whole array, from those of its units.
+    def checksums(self, units: Sequence[str]) -> dict[str, list[int]]:
+        """CRC-32 of the rows of each chunk file, by array, from those of its units.
 
         Raises:
             StoreError: a unit is not done, or the units leave rows out or cover some twice.
@@ -170,9 +174,9 @@ class Build:
             StoreError: as `checksums` does.
         """
         with suppress(Overtaken), self.overtakable():
-            checksums = {name: f"{crc:08x}" for name, crc in self.checksums(units).items()}
+            arrays = arrays_field(self.specs.values(), self.checksums(units))
             with telling_full(self._partial, "finishing", lambda: 2**20):
-                self.work.write_attributes(finished=True, arrays=checksums, attributes=attributes)
+                self.work.write_ledger(finished=True, arrays=arrays, attributes=attributes)
             move_out(self.work.path, self._partial, self.target)
 
     @contextmanager
@@ -222,10 +226,15 @@ class Build:
         done = sum(part.rows * self.specs[part.array].row_bytes for part in parts)
         return max(total - done, 1)
 
-    def _joined(self, spec: ArraySpec, parts: list[Part]) -> int:
-        """CRC-32 of an array whose rows the parts cover exactly once."""
-        end = Part(spec.name, spec.shape[0], 0, 0)
-        crc, row = 0, 0
+    def _sizes(self, name: str, start: int, rows: int) -> list[int]:
+        """Bytes of these rows in each chunk file."""
+        return [size for _, size in self.specs[name].files(self.work.group, start, rows)]
+
+    def _joined(self, spec: ArraySpec, parts: list[Part]) -> list[int]:
+        """The chunks' CRC-32 of an array whose rows the parts cover exactly once."""
+        end = Part(spec.name, spec.shape[0], 0, ())
+        crcs: list[int] = []
+        row = 0
         for part in [*sorted(part for part in parts if part.rows), end]:
             if part.start != row:
                 low, high = sorted((row, part.start))
@@ -234,6 +243,6 @@ class Build:
                     f"{self.work.home}: {spec.name}: rows {low} to {high} are {what}",
                     f"remove {self.work.home} and run the same command again",
                 )
-            crc = combine(crc, part.crc32, part.rows * spec.row_bytes)
+            crcs += part.crc32
             row += part.rows
-        return crc
+        return crcs

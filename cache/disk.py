@@ -74,9 +74,7 @@ def allocate(path: Path, size: int) -> None:
 
 
 def write_padded(path: Path, data: np.ndarray, size: int) -> None:
-    """Write `data` (uint8) in place, down to the disk; the file has `size` bytes then.
-
-    Bytes behind the data are not touched, and are zeros where the file had none.
+    """Write `data` (uint8) in place, down to the disk, and zeros up to `size` bytes.
 
     Raises:
         FileNotFoundError: the file's folder is not there.
@@ -84,6 +82,8 @@ def write_padded(path: Path, data: np.ndarray, size: int) -> None:
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
+        if len(data) < size:
+            data = np.concatenate([data, np.zeros(size - len(data), np.uint8)])
         view, offset = data.data, 0
         while view:
             count = os.pwrite(handle, view, offset)

@@ -1,24 +1,34 @@
-"""A store as one HDF5 file, and back: the same groups and arrays, the ledger as an attribute."""
+"""A store as one HDF5 file, and back: the same groups and arrays, the ledger as an attribute.
 
+The file begins with a block of 512 bytes that HDF5 leaves to its users. There stands the length and
+the CRC-32 of all that follows, so that no damaged byte reaches the HDF5 library.
+"""
+
+import errno
+import fcntl
 import json
+import os
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from cache.build import Build, building, discard
-from cache.checksum import crc32
 from cache.disk import telling_full
 from cache.errors import StoreError
 from cache.files import atomic_path
-from cache.fingerprint import Fingerprint, canonical
-from cache.layout import CHUNK_BYTES, LAYOUT_VERSION, LEDGER_KEY, ArraySpec
+from cache.fingerprint import Fingerprint
+from cache.layout import CHUNK_BYTES, LEDGER_KEY, ArraySpec
+from cache.metadata import arrays_field, checked_ledger, specs_from, store_text
 from cache.reader import FeatureStore, Progress
 
-_CHUNK_ROWS = "chunk_rows"
-"""Attribute of each HDF5 data set: rows of one chunk file, so that a load gives the same files."""
+BLOCK = 512
+"""Bytes before the HDF5 superblock; the least that the format allows."""
+_READ_BYTES = 8 * 2**20
+_AGAIN = "export it again, or copy it again"
 
 
 def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = None) -> None:
@@ -30,72 +40,69 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
         progress: called with (bytes done, bytes in all).
 
     Raises:
-        StoreError: the store cannot be opened or an array is damaged; the disk is full.
+        StoreError: the store cannot be opened or an array is damaged; `h5_path` is a folder; the
+            disk is full.
     """
+    h5_path = Path(h5_path)
+    if h5_path.is_dir():
+        raise StoreError(f"{h5_path}: a folder, expected a file to write", "give a file's name")
     store = FeatureStore.open(store_path)
     done, total = 0, store.nbytes()
-    ledger = {
-        "layout": LAYOUT_VERSION,
-        "fingerprint": store.fingerprint.fields,
-        "arrays": store.checksums,
-        "attributes": store.attributes,
-    }
-    h5_path = Path(h5_path)
     h5_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         telling_full(h5_path.parent, f"writing {h5_path.name}", lambda: total),
         atomic_path(h5_path) as temporary,
-        h5py.File(temporary, "w") as file,
     ):
-        file.attrs[LEDGER_KEY] = canonical(ledger)
-        for name in store:
-            rows = store[name]
-            dataset = file.create_dataset(name, rows.shape, rows.dtype)
-            dataset.attrs[_CHUNK_ROWS] = rows.chunk_rows
-            crc = 0
-            for lo, block in store.blocks(name):
-                if block.size:
-                    dataset[lo : lo + len(block)] = block
-                crc = crc32(block, crc)
-                done += block.nbytes
-                if progress is not None:
-                    progress(done, total)
-            store.require_checksum(name, crc)
+        with h5py.File(temporary, "w", userblock_size=BLOCK) as file:
+            file.attrs[LEDGER_KEY] = _ledger_text(store)
+            for name in store:
+                rows = store[name]
+                dataset = file.create_dataset(name, rows.shape, rows.dtype)
+                for lo, block in store.blocks(name):
+                    if block.size:
+                        dataset[lo : lo + len(block)] = block
+                    done += block.nbytes
+                    if progress is not None:
+                        progress(done, total)
+        with temporary.open("r+b") as raw:
+            seal = _seal(raw)
+            raw.seek(0)
+            raw.write(seal)
 
 
-def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> None:
+def load_hdf5(
+    h5_path: Path,
+    target: Path,
+    progress: Progress | None = None,
+    accept: Callable[[Fingerprint], None] = lambda _: None,
+) -> None:
     """Make a store from a file that `export_hdf5` wrote, equal to the exported one byte by byte.
 
     The store appears when it is complete and its checksums agree; an older one is replaced.
 
     Args:
         progress: called with (bytes done, bytes in all).
+        accept: raises what is wrong with a store of this fingerprint, before anything is written.
 
     Raises:
-        StoreError: the file is missing, no exported store or damaged (the array is named); the disk
-            is full.
+        StoreError: the file is missing, in use, no exported store or damaged; the disk is full.
     """
     h5_path, target = Path(h5_path), Path(target)
-    if not h5_path.exists():
-        raise StoreError(f"{h5_path}: no such file")
-    try:
-        file = h5py.File(h5_path, "r")
-    except OSError as error:
-        raise StoreError(f"{h5_path}: not a readable HDF5 file: {error}") from error
-    with file:
+    with _whole(h5_path) as file:
         ledger = _ledger(file, h5_path)
-        specs = [_spec(file, name, h5_path) for name in sorted(ledger["arrays"])]
+        specs = specs_from(ledger["arrays"])
         fingerprint = Fingerprint(ledger["fingerprint"])
+        accept(fingerprint)
+        datasets = {name: _dataset(file, spec, h5_path) for name, spec in specs.items()}
         partial = target.parent / ".partial-load"
         # By the checksums, too: another file of the same fingerprint may differ in last bits.
         name = f"load-{Fingerprint(ledger).digest}"
         try:
-            with building(target, partial, name, fingerprint, specs) as build:
-                units = _copy(file, h5_path, build, progress)
-                for array, crc in build.checksums(units).items():
-                    if f"{crc:08x}" != ledger["arrays"][array]:
-                        how = f"CRC-32 {crc:08x} differs from the ledger's"
-                        raise _damaged(h5_path, array, how)
+            with building(target, partial, name, fingerprint, list(specs.values())) as build:
+                units = _copy(datasets, build, progress)
+                crcs = build.checksums(units)
+                if arrays_field(specs.values(), crcs) != ledger["arrays"]:
+                    raise StoreError(f"{h5_path}: rows differ from their checksums", _AGAIN)
                 build.finish(units, ledger["attributes"])
         finally:
             # A mended file of the same checksums must not find what came from the damaged one.
@@ -104,7 +111,7 @@ def load_hdf5(h5_path: Path, target: Path, progress: Progress | None = None) -> 
                 partial.rmdir()
 
 
-def _copy(file: h5py.File, h5_path: Path, build: Build, progress: Progress | None) -> list[str]:
+def _copy(datasets: dict[str, Any], build: Build, progress: Progress | None) -> list[str]:
     """Write every block as a unit; returns the units' names."""
     units: list[str] = []
     done, total = 0, sum(spec.shape[0] * spec.row_bytes for spec in build.specs.values())
@@ -114,38 +121,84 @@ def _copy(file: h5py.File, h5_path: Path, build: Build, progress: Progress | Non
             hi = min(lo + chunks * spec.chunk_rows, spec.shape[0])
             units.append(f"{name}:{lo}")
             if not build.done(units[-1]):
-                try:
-                    rows = file[name][lo:hi]
-                except OSError as error:
-                    raise _damaged(h5_path, name, str(error)) from error
-                build.write(units[-1], [(name, lo, rows)])
+                build.write(units[-1], [(name, lo, datasets[name][lo:hi])])
             done += (hi - lo) * spec.row_bytes
             if progress is not None:
                 progress(done, total)
     return units
 
 
+def _whole(h5_path: Path) -> h5py.File:
+    """The opened file, whose bytes are those that were written."""
+    if not h5_path.exists():
+        raise StoreError(f"{h5_path}: no such file")
+    if not h5_path.is_file():
+        raise StoreError(f"{h5_path}: not a readable HDF5 file: no regular file")
+    with h5_path.open("rb") as raw:
+        try:  # as HDF5 itself locks
+            fcntl.flock(raw, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                raise StoreError(
+                    f"{h5_path}: in use by another process, which may write to it",
+                    "run the same command again when it is closed there",
+                ) from None
+        said = raw.read(BLOCK)
+        if said[:5] != _seal_text(0, 0)[:5]:
+            raise StoreError(
+                f"{h5_path}: not a readable HDF5 file of this program: it does not begin with the "
+                "block that export writes",
+                _AGAIN,
+            )
+        if said != _seal(raw):
+            raise StoreError(f"{h5_path}: damaged: its CRC-32 or its length differs", _AGAIN)
+    try:
+        return h5py.File(h5_path, "r")
+    except OSError as error:
+        raise StoreError(f"{h5_path}: not a readable HDF5 file: {error}", _AGAIN) from error
+
+
+def _seal(raw: Any) -> bytes:
+    """The first block of an HDF5 file, from all that follows it."""
+    raw.seek(BLOCK)
+    crc = 0
+    while data := raw.read(_READ_BYTES):
+        crc = zlib.crc32(data, crc)
+    return _seal_text(os.fstat(raw.fileno()).st_size, crc)
+
+
+def _seal_text(size: int, crc: int) -> bytes:
+    said = f"melov feature store as HDF5: {size} bytes, CRC-32 {crc:08x} from byte {BLOCK} on\n"
+    return said.encode().ljust(BLOCK, b"\0")
+
+
+def _ledger_text(store: FeatureStore) -> str:
+    crcs = {name: [int(crc, 16) for crc in store.crcs[name]] for name in store}
+    return store_text(
+        {
+            "fingerprint": store.fingerprint.fields,
+            "finished": True,
+            "arrays": arrays_field(store.specs.values(), crcs),
+            "attributes": store.attributes,
+        }
+    )
+
+
 def _ledger(file: h5py.File, h5_path: Path) -> dict[str, Any]:
     try:
-        ledger: dict[str, Any] = json.loads(file.attrs[LEDGER_KEY])
-        layout = ledger["layout"]
-    except (KeyError, TypeError, ValueError) as error:
+        attributes = json.loads(file.attrs[LEDGER_KEY])["attributes"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(
             f"{h5_path}: no exported feature store: no readable attribute '{LEDGER_KEY}'"
         ) from error
-    if layout != LAYOUT_VERSION:
-        raise StoreError(f"{h5_path}: layout version {layout}, expected {LAYOUT_VERSION}")
-    return ledger
+    return checked_ledger(attributes, h5_path, _AGAIN)
 
 
-def _spec(file: h5py.File, name: str, h5_path: Path) -> ArraySpec:
-    try:
-        dataset = file[name]
-        dtype = np.dtype(dataset.dtype).name
-        return ArraySpec(name, dataset.shape, dtype, int(dataset.attrs[_CHUNK_ROWS]))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise _damaged(h5_path, name, str(error)) from error
-
-
-def _damaged(h5_path: Path, name: str, what: str) -> StoreError:
-    return StoreError(f"{h5_path}: {name} is damaged: {what}", "export it again, or copy it again")
+def _dataset(file: h5py.File, spec: ArraySpec, h5_path: Path) -> h5py.Dataset:
+    """An array of the file, which is no link and holds what the ledger tells."""
+    with suppress(KeyError, TypeError, ValueError, OSError, RuntimeError, AttributeError):
+        if isinstance(file.get(spec.name, getlink=True), h5py.HardLink):
+            dataset = file[spec.name]
+            if (dataset.shape, dataset.dtype.name) == (spec.shape, spec.dtype):
+                return dataset
+    raise StoreError(f"{h5_path}: {spec.name} is damaged or missing", _AGAIN)

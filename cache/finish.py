@@ -3,8 +3,10 @@
     partial/                   one folder for everything that will become `target`
         NAME/                  a store in the making: its work folder, named by its caller
             RANDOM/            laid out once (cache/work.py); everybody writes below this path
-            closing-RANDOM/    the same folder, once a process has begun to move the store out
+            closing-RANDOM/    the same folder, once a process has begun to move the store out;
+                               it takes the older store in, as replaced-RANDOM/
         .new-RANDOM/           about to become NAME, or left by a kill
+        .replaced-RANDOM/      an older store that somebody holds open; a later sweep takes it
         .swept-RANDOM/         about to be deleted, or left by a kill
 
 Only renames decide, and a rename succeeds for one process. Whoever renamed the inner folder last
@@ -18,8 +20,9 @@ from pathlib import Path
 
 from cache.disk import children, sync_folder, unique
 from cache.layout import GROUP
+from cache.locks import is_held
 
-CLOSING = "closing-"
+CLOSING, REPLACED = "closing-", "replaced-"
 
 
 def recover(partial: Path, target: Path) -> None:
@@ -40,6 +43,9 @@ def recover(partial: Path, target: Path) -> None:
         for folder in folders:
             with suppress(FileNotFoundError):  # another process completes it
                 move_out(folder, partial, target)
+    for folder in children(partial):
+        if folder.name.startswith(f".{REPLACED}") and not is_held(folder):
+            discard(folder, partial)
 
 
 def move_out(folder: Path, partial: Path, target: Path) -> None:
@@ -54,7 +60,7 @@ def move_out(folder: Path, partial: Path, target: Path) -> None:
     if group.exists():  # else a kill came between the move and the sweep
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            target.rename(owned / f"replaced-{unique()}")
+            target.rename(owned / f"{REPLACED}{unique()}")
         group.rename(target)
         sync_folder(target.parent)
     elif not owned.exists():  # taken over since: its new owner moves the group, and then sweeps
@@ -69,12 +75,22 @@ def _closing(home: Path) -> list[Path]:
 def sweep(partial: Path) -> None:
     """Remove every work folder, whatever its settings: the finished store supersedes them.
 
-    Files in `partial` stay.
+    Files in `partial` stay, and older stores that somebody reads: the next sweep takes them.
     """
-    folders = [path for path in children(partial) if path.is_dir()]
+    for home in children(partial):
+        for closing in _closing(home):
+            for older in children(closing):
+                if older.name.startswith(REPLACED) and is_held(older):
+                    with suppress(FileNotFoundError):  # another process sweeps
+                        older.rename(partial / f".{older.name}")
+    folders = [path for path in children(partial) if path.is_dir() and not _is_read(path)]
     # One that was moved out goes last: after a kill, `recover` finds it and sweeps again.
     for folder in sorted(folders, key=lambda folder: len(_closing(folder))):
         discard(folder, partial)
+
+
+def _is_read(folder: Path) -> bool:
+    return folder.name.startswith(f".{REPLACED}") and is_held(folder)
 
 
 def discard(path: Path, partial: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Of everything that this package writes; the reader refuses any other."""
 
 GROUP = "features.zarr"
@@ -80,16 +80,20 @@ class ArraySpec:
     def chunk_bytes(self) -> int:
         return self.chunk_rows * self.row_bytes
 
-    def chunk_file(self, group: Path, chunk: int) -> Path:
-        """The file of rows `chunk * chunk_rows` onwards."""
-        key = ".".join(["c", str(chunk), *("0" for _ in self.shape[1:])])
-        return group / self.name / key
+    def key(self, chunk: int) -> str:
+        """The path in the group of the file of rows `chunk * chunk_rows` onwards."""
+        return f"{self.name}/" + ".".join(["c", str(chunk), *("0" for _ in self.shape[1:])])
 
     def files(self, group: Path, start: int, rows: int) -> Iterator[tuple[Path, int]]:
         """The chunk files of whole chunks of rows, and how many bytes of the rows each holds."""
         for lo in range(start, start + rows if self.row_bytes else start, self.chunk_rows):
             count = min(self.chunk_rows, start + rows - lo)
-            yield self.chunk_file(group, lo // self.chunk_rows), count * self.row_bytes
+            yield group / self.key(lo // self.chunk_rows), count * self.row_bytes
+
+    def rows_of(self, chunk: int) -> tuple[int, int]:
+        """First and end row of a chunk file."""
+        lo = chunk * self.chunk_rows
+        return lo, min(lo + self.chunk_rows, self.shape[0])
 
     def require_whole_chunks(self, start: int, rows: int) -> None:
         """Raises ValueError unless rows `start … start + rows` are whole chunk files."""

@@ -1,4 +1,4 @@
-"""Which units of a store are written: one JSON line each, one file a writer.
+"""Which units of a store are written: one line each, its CRC-32 and JSON; one file a writer.
 
 A process appends to a file of its own, so that no lock is needed, on whatever storage; all read
 the union of the files.
@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -28,12 +29,12 @@ os.register_at_fork(
 
 
 class Part(NamedTuple):
-    """Rows `start … start + rows` of one array, and the CRC-32 of their bytes."""
+    """Rows `start … start + rows` of one array, and the CRC-32 of those of each chunk file."""
 
     array: str
     start: int
     rows: int
-    crc32: int
+    crc32: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Ledger:
             OSError: with ENOSPC if the disk is full; what was written of the line is ignored later.
         """
         # A line break first, too: a full disk may have left half a line before this one.
-        data = f"\n{canonical(asdict(entry))}\n".encode()
+        said = canonical(asdict(entry)).encode()
+        data = b"\n%08x %s\n" % (zlib.crc32(said), said)
         with _LOCK, (self.folder / f"{_writer(os.getpid())}.jsonl").open("ab", buffering=0) as file:
             while data:
                 data = data[os.write(file.fileno(), data) :]
@@ -95,12 +97,15 @@ class Ledger:
         complete = text[: text.rfind(b"\n") + 1]
         self._read[path.name] = self._read.get(path.name, 0) + len(complete)
         for line in filter(None, complete.splitlines()):
-            try:
-                raw = json.loads(line)
-                parts = tuple(Part(*part) for part in raw["parts"])
-                yield Entry(raw["unit"], parts, raw["note"])
-            except (ValueError, TypeError, KeyError):
+            crc, _, said = line.partition(b" ")
+            if crc != b"%08x" % zlib.crc32(said):
                 logger.warning("%s: a line is torn; its unit will be written again", path)
+                continue
+            raw = json.loads(said)
+            parts = [
+                Part(name, start, rows, tuple(crcs)) for name, start, rows, crcs in raw["parts"]
+            ]
+            yield Entry(raw["unit"], tuple(parts), raw["note"])
 
     def _take(self, new: Entry) -> None:
         """Of two writers that disagree (two machines differ in last bits) the disk is right."""

@@ -7,48 +7,62 @@ tokens, mask = store.ragged("texts/local", "texts/offsets").gather_padded(rows)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
-from cache.checksum import crc32
+from cache.chunks import Chunks, MappedChunks, OpenFolder, ZarrChunks
 from cache.errors import StoreError, nearest
 from cache.fingerprint import Fingerprint
-from cache.layout import LAYOUT_VERSION, LEDGER_KEY
+from cache.layout import ArraySpec
+from cache.metadata import NODE, array_text, checked_ledger, specs_from
 from cache.ragged import RaggedArray
 from cache.rows import RowArray
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["FeatureStore", "RaggedArray", "RowArray"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) as a long operation goes on."""
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
-"""What zarr raises on metadata that is missing, torn or something else's."""
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What metadata leads to that is missing, torn or something else's."""
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """A finished store; get one from `FeatureStore.open`."""
+    """A finished store; get one from `FeatureStore.open`.
 
-    def __init__(
-        self, path: Path | str, group: zarr.Group, ledger: dict[str, Any], hint: str | None
-    ) -> None:
-        self.path = path
-        self.fingerprint = Fingerprint(ledger["fingerprint"])
-        self.attributes: dict[str, Any] = ledger["attributes"]
-        self.checksums: dict[str, str] = ledger["arrays"]
-        self._group = group
-        self._hint = hint
-        self._arrays: dict[str, RowArray] = {}
+    It is one store for as long as it is held, whatever stands at its path later.
+
+    Args:
+        folder: of a local store; None of a remote one.
+        hint: the command that makes or mends it, for messages.
+    """
+
+    path: Path | str
+    folder: OpenFolder | None
+    fingerprint: Fingerprint
+    attributes: dict[str, Any]
+    specs: dict[str, ArraySpec]
+    crcs: dict[str, list[str]]
+    """CRC-32 of the rows of each chunk, hexadecimal, by array."""
+    hint: str | None
+    _arrays: dict[str, RowArray]
 
     @classmethod
     def open(
         cls, path: Path | str, expect: Fingerprint | None = None, hint: str | None = None
     ) -> FeatureStore:
-        """Read the ledger alone; the arrays are opened as they are asked for.
+        """Read the ledger alone; the arrays are opened as they are asked for, and the rows of each
+        chunk compared with their checksum when they are first read.
 
         Args:
             path: the group's folder, or a URL that zarr can open.
@@ -56,43 +70,44 @@ class FeatureStore:
             hint: the command that makes or mends the store, for messages.
 
         Raises:
-            StoreError: the store is missing, no feature store, half built, of another layout
-                version, or made from something else than expected.
+            StoreError: the store is missing, no feature store, half built, damaged, of another
+                layout version, or made from something else than expected.
         """
         remote = "://" in str(path)
         path = str(path) if remote else Path(path)
         if isinstance(path, Path) and not path.exists():
             raise StoreError(f"{path}: no such feature store", hint)
+        folder = None
         try:
-            group = zarr.open_group(path, mode="r", zarr_format=3)
-            ledger: Any = group.attrs.asdict().get(LEDGER_KEY)
+            if isinstance(path, Path):
+                folder = OpenFolder(path)
+                attributes = _attributes(folder)
+            else:
+                attributes = _zarr_group(path).attrs.asdict()
         except _UNREADABLE as error:
             raise StoreError(f"{path}: not a Zarr v3 group: {error}", hint) from error
-        if not isinstance(ledger, dict) or "layout" not in ledger:
-            raise StoreError(f"{path}: a Zarr group without the attribute '{LEDGER_KEY}'", hint)
-        if ledger["layout"] != LAYOUT_VERSION:
-            raise StoreError(
-                f"{path}: layout version {ledger['layout']}, expected {LAYOUT_VERSION}", hint
-            )
-        if ledger.get("finished") is not True:
-            raise StoreError(f"{path}: half built: its writing was interrupted", hint)
-        store = cls(path, group, ledger, hint)
+        ledger = checked_ledger(attributes, path, hint)
+        arrays = ledger["arrays"]
+        store = cls(
+            path, folder, Fingerprint(ledger["fingerprint"]), ledger["attributes"],
+            specs_from(arrays), {name: said["crc32"] for name, said in arrays.items()}, hint, {},
+        )  # fmt: skip
         if expect is not None:
             store.fingerprint.require_equal(expect, path, hint)
         return store
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """16 hexadecimal digits of what it was made from and what it holds: two stores of one
         fingerprint may differ in last bits."""
-        return Fingerprint({"from": self.fingerprint.fields, "holds": self.checksums}).digest
+        return Fingerprint({"from": self.fingerprint.fields, "holds": self.crcs}).digest
 
     def names(self) -> list[str]:
         """Every array, sorted."""
-        return sorted(self.checksums)
+        return sorted(self.specs)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.checksums
+        return name in self.specs
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -107,14 +122,7 @@ class FeatureStore:
         if name not in self._arrays:
             if name not in self:
                 raise KeyError(f"{self.path}: no array '{name}'{nearest(name, self.names())}")
-            folder = self.path / name if isinstance(self.path, Path) else None
-            try:
-                array = self._group[name]
-                if not isinstance(array, zarr.Array):
-                    raise TypeError("a group, expected an array")
-                self._arrays[name] = RowArray(name, array, folder, self.checksums[name], self._hint)
-            except _UNREADABLE as error:
-                raise StoreError(f"{self.path}: {name}: {error}", self._hint) from error
+            self._arrays[name] = RowArray(self._chunks(name))
         return self._arrays[name]
 
     def ragged(self, values: str, offsets: str) -> RaggedArray:
@@ -130,7 +138,7 @@ class FeatureStore:
 
     def nbytes(self) -> int:
         """Of all arrays together."""
-        return sum(int(np.prod(self[n].shape)) * self[n].dtype.itemsize for n in self)
+        return sum(spec.shape[0] * spec.row_bytes for spec in self.specs.values())
 
     def require_files(self) -> None:
         """Look whether every chunk file is there and whole by its size; reads no data.
@@ -142,26 +150,51 @@ class FeatureStore:
             self[name].require_files()
 
     def verify(self, progress: Progress | None = None) -> None:
-        """Read everything and compare it with the checksums.
+        """Read all rows and compare them with the checksums.
 
         Raises:
-            StoreError: an array differs; it is named.
+            StoreError: a chunk differs; it is named.
         """
         done, total = 0, self.nbytes()
         for name in self:
-            crc = 0
             for _, rows in self.blocks(name):
-                crc = crc32(rows, crc)
                 done += rows.nbytes
                 if progress is not None:
                     progress(done, total)
-            self.require_checksum(name, crc)
 
-    def require_checksum(self, name: str, crc: int) -> None:
-        """Raises StoreError if `crc` is not the CRC-32 that the array was written with."""
-        if f"{crc:08x}" != self.checksums[name]:
-            raise StoreError(
-                f"{self.path}: {name} is damaged: CRC-32 {crc:08x}, "
-                f"expected {self.checksums[name]}",
-                self._hint,
-            )
+    def _chunks(self, name: str) -> Chunks:
+        spec, crcs = self.specs[name], self.crcs[name]
+        try:
+            if self.folder is not None:
+                text = self.folder.read(f"{name}/{NODE}")
+                if text == array_text(spec).encode():
+                    return MappedChunks(self.folder, spec, crcs, self.hint)
+            array: Any = self._rewritten[name]
+            if (array.shape, np.dtype(array.dtype).name) != (spec.shape, spec.dtype):
+                raise TypeError(
+                    f"{array.dtype} of {array.shape}, expected {spec.dtype} of {spec.shape}"
+                )
+        except _UNREADABLE as error:
+            if self.folder is not None:
+                self.folder.require_there()
+            raise StoreError(f"{self.path}: {name}: {error}", self.hint) from error
+        return ZarrChunks(array, spec, crcs, self.folder, self.hint)
+
+    @cached_property
+    def _rewritten(self) -> zarr.Group:
+        """The group as zarr opens it, for arrays that do not lie as this package writes them."""
+        return _zarr_group(self.path)
+
+
+def _attributes(folder: OpenFolder) -> dict[str, Any]:
+    node = json.loads(folder.read(NODE))
+    if (node["zarr_format"], node["node_type"]) != (3, "group"):
+        raise ValueError("the metadata are of something else")
+    attributes: dict[str, Any] = node.get("attributes", {})
+    return attributes
+
+
+def _zarr_group(path: Path | str) -> zarr.Group:
+    import zarr  # takes a while; stores that this package wrote are read without it
+
+    return zarr.open_group(path, mode="r", zarr_format=3)

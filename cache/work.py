@@ -1,12 +1,10 @@
 """The folder in which a store is made: its plan, its group, its ledgers.
 
 It holds the group `features.zarr`, `plan.json` (fingerprint and arrays) and `ledgers/` (finished
-units). zarr-python writes the metadata; rows are then written straight into the chunk files, which
-zarr-python would first read, and never reserves. cache/finish.py has the names around it.
+units). Rows are written straight into the chunk files. cache/finish.py has the names around it.
 """
 
 import errno
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -15,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from zarr.codecs import BytesCodec
 
 from cache.checksum import crc32
-from cache.disk import allocate, children, full_error, telling_full, unique, write_padded
+from cache.disk import allocate, children, full_error, sync_file, telling_full, unique, write_padded
 from cache.files import atomic_path
 from cache.fingerprint import Fingerprint, canonical
 from cache.finish import CLOSING, discard
-from cache.layout import GROUP, LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
+from cache.layout import GROUP, LAYOUT_VERSION, ArraySpec, check_names
 from cache.ledger import Entry, Ledger, Part
 from cache.locks import locked
+from cache.metadata import NODE, node_texts, store_text
 
 logger = logging.getLogger(__name__)
 
@@ -68,22 +65,31 @@ class WorkFolder:
         self.ledger.verify()
 
     def place(self, name: str, start: int, rows: int, data: np.ndarray) -> None:
-        """Write `data`, the bytes (uint8) of whole chunks of rows, down to the disk."""
+        """Write `data`, the bytes (uint8) of whole chunks of rows, down to the disk, and zeros
+        behind the array's last row."""
         spec = self.specs[name]
         for path, size in spec.files(self.group, start, rows):
             write_padded(path, data[:size], spec.chunk_bytes)
             data = data[size:]
 
-    def write_attributes(self, **state: Any) -> None:
-        """Put the layout, the fingerprint and `state` into the group's attributes, at once."""
-        path = self.group / "zarr.json"
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        ledger = {"layout": LAYOUT_VERSION, "fingerprint": self.fingerprint.fields, **state}
-        # Sorted through `canonical`: the order in which a caller filled a dict must not show.
-        metadata["attributes"] = {LEDGER_KEY: json.loads(canonical(ledger))}
+    def write_ledger(self, **state: Any) -> None:
+        """Put the fingerprint and `state` into the group's metadata, at once; mend all other
+        metadata that is not as it was laid out."""
+        self._mend_nodes()
+        path = self.group / NODE
         with atomic_path(path, self.path) as temporary:  # no other file may get into the group
-            text = json.dumps(metadata, indent=2, ensure_ascii=False)
+            text = store_text({"fingerprint": self.fingerprint.fields, **state})
             temporary.write_text(text, encoding="utf-8")
+
+    def _mend_nodes(self) -> None:
+        """A power cut may have left a file empty that was never brought down to the disk."""
+        for name, text in node_texts(self.specs.values()).items():
+            path = self.group / name
+            if not path.is_file() or path.read_bytes() != text.encode():
+                logger.warning("%s: not as it was laid out; writing it again", path)
+                with atomic_path(path, self.path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+            sync_file(path)
 
     def _set_path(self, path: Path) -> None:
         self.path = path
@@ -126,6 +132,7 @@ class WorkFolder:
             self.ledger.folder.mkdir(parents=True)
             self._create()
             (self.path / "plan.json").write_text(self._plan(), encoding="utf-8")
+            sync_file(self.path / "plan.json")
             new.rename(self.home)  # onto nothing or an empty folder, or it fails
         except OSError as error:
             discard(new, partial)  # the disk has its room back
@@ -135,22 +142,15 @@ class WorkFolder:
                 raise
 
     def _create(self) -> None:
-        root = zarr.create_group(self.group, zarr_format=3)
+        for name, text in node_texts(self.specs.values()).items():
+            path = self.group / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        self.group.mkdir(parents=True, exist_ok=True)
         for spec in self.specs.values():
-            root.create_array(
-                spec.name,
-                shape=spec.shape,
-                dtype=spec.dtype,
-                chunks=spec.chunk_shape,
-                chunk_key_encoding={"name": "default", "separator": "."},
-                filters=None,
-                compressors=None,
-                serializer=BytesCodec(endian="little"),
-                fill_value=0,
-            )
             for path, _ in spec.files(self.group, 0, spec.shape[0]):
                 allocate(path, spec.chunk_bytes)
-        self.write_attributes(finished=False)
+        self.write_ledger(finished=False)
 
     def _intact(self, entry: Entry) -> bool:
         try:
@@ -164,10 +164,20 @@ class WorkFolder:
         spec = self.specs.get(part.array)
         if spec is None or part.start < 0 or part.start + part.rows > spec.shape[0]:
             return False
-        crc = 0
-        for path, size in spec.files(self.group, part.start, part.rows):
-            with path.open("rb") as file:
-                while size and (data := file.read(min(size, _READ_BYTES))):
-                    size -= len(data)
-                    crc = crc32(np.frombuffer(data, dtype=np.uint8), crc)
-        return crc == part.crc32
+        files = list(spec.files(self.group, part.start, part.rows))
+        if len(files) != len(part.crc32):
+            return False
+        return all(
+            _is_intact(path, size, spec.chunk_bytes, crc)
+            for (path, size), crc in zip(files, part.crc32, strict=True)
+        )
+
+
+def _is_intact(path: Path, size: int, whole: int, wanted: int) -> bool:
+    """Whether a chunk file of `whole` bytes has `size` bytes of this CRC-32 and zeros behind."""
+    crc, padding = 0, whole - size
+    with path.open("rb") as file:
+        while size and (data := file.read(min(size, _READ_BYTES))):
+            size -= len(data)
+            crc = crc32(np.frombuffer(data, dtype=np.uint8), crc)
+        return crc == wanted and file.read() == bytes(padding)

@@ -92,4 +92,6 @@ def extract(
             (paths.extract / stale).unlink(missing_ok=True)
         attributes = job.finish(build)
         made = Extraction(paths.store, timings, attributes["reused"])
+    del job, older  # which hold the older store open
+    sweep(paths.partial)
     return made

@@ -1,4 +1,6 @@
 import errno
+import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from cache import exchange
 from cache.build import Build, building
 from cache.errors import StoreError
 from cache.exchange import export_hdf5, load_hdf5
+from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from tests.support.small_stores import FINGERPRINT, build, contents, tree
 
@@ -65,29 +68,62 @@ def test_progress_goes_up_to_the_number_of_bytes(tmp_path: Path, store: Path):
     assert out[-1] == back[-1] == (total, total)
 
 
-@pytest.mark.parametrize("name", ["texts/local", "entities/image"])
-def test_a_damaged_hdf5_file_is_refused_and_the_array_is_named(
-    tmp_path: Path, store: Path, name: str
+def reseal(h5_path: Path) -> None:
+    """What a program would have to do that edits an exported file on purpose."""
+    with h5_path.open("r+b") as file:
+        seal = exchange._seal(file)
+        file.seek(0)
+        file.write(seal)
+
+
+def test_every_flipped_byte_is_found_before_hdf5_reads_it(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ):
     h5_path = tmp_path / "a.h5"
     export_hdf5(store, h5_path)
-    with h5py.File(h5_path, "r") as file:
-        place = file[name].id.get_offset()
-    data = bytearray(h5_path.read_bytes())
-    data[place + 7] ^= 1
-    h5_path.write_bytes(data)
-    before = tree(store)
-    with pytest.raises(StoreError, match=f"{name} is damaged"):
-        load_hdf5(h5_path, store)
+    whole, before = h5_path.read_bytes(), tree(store)
+    monkeypatch.setattr(h5py, "File", None)
+    for place in random.Random(3).sample(range(len(whole)), 400):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        h5_path.write_bytes(flipped)
+        with pytest.raises(StoreError, match=r"a\.h5: (damaged|not a readable HDF5 file)"):
+            load_hdf5(h5_path, store)
     assert tree(store) == before
     assert {path.name for path in tmp_path.iterdir()} == {"features.zarr", "a.h5"}
 
 
-def test_a_file_that_lacks_an_array_is_refused(tmp_path: Path, store: Path):
+@pytest.mark.parametrize("name", ["texts/local", "entities/image"])
+def test_rows_that_are_not_those_of_the_ledger_are_refused(tmp_path: Path, store: Path, name: str):
     export_hdf5(store, tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file[name][0] = file[name][0] + 1
+    reseal(tmp_path / "a.h5")
+    before = tree(store)
+    with pytest.raises(StoreError, match="rows differ from their checksums"):
+        load_hdf5(tmp_path / "a.h5", store)
+    assert tree(store) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"features.zarr", "a.h5"}
+
+
+@pytest.mark.parametrize("kind", ["none", "soft link", "external link", "group", "shape", "type"])
+def test_an_array_that_is_none_is_refused(tmp_path: Path, store: Path, kind: str):
+    export_hdf5(store, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        rows = file["texts/local"][:]
         del file["texts/local"]
-    with pytest.raises(StoreError, match="texts/local is damaged"):
+        if kind == "soft link":
+            file["texts/local"] = h5py.SoftLink("/texts/local")
+        elif kind == "external link":
+            file["texts/local"] = h5py.ExternalLink("a.h5", "/texts/global")
+        elif kind == "group":
+            file.create_group("texts/local")
+        elif kind == "shape":
+            file.create_dataset("texts/local", (2**40, 3), np.float16, chunks=(1024, 3))
+        elif kind == "type":
+            file["texts/local"] = rows.astype("float32")
+    reseal(tmp_path / "a.h5")
+    with pytest.raises(StoreError, match="texts/local is damaged or missing"):
         load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr")
 
 
@@ -95,29 +131,63 @@ def test_what_is_no_exported_store_is_refused(tmp_path: Path, store: Path):
     with pytest.raises(StoreError, match="no such file"):
         load_hdf5(tmp_path / "gone.h5", tmp_path / "b.zarr")
     (tmp_path / "text.h5").write_text("x")
-    with pytest.raises(StoreError, match="not a readable HDF5 file"):
-        load_hdf5(tmp_path / "text.h5", tmp_path / "b.zarr")
+    with h5py.File(tmp_path / "bare.h5", "w") as file:
+        file["a"] = [1]
+    os.mkfifo(tmp_path / "fifo.h5")
+    for name in ("text.h5", "bare.h5", "fifo.h5"):
+        with pytest.raises(StoreError, match="not a readable HDF5 file"):
+            load_hdf5(tmp_path / name, tmp_path / "b.zarr")
     export_hdf5(store, tmp_path / "short.h5")
     data = (tmp_path / "short.h5").read_bytes()
     (tmp_path / "short.h5").write_bytes(data[: len(data) // 2])
-    with pytest.raises(StoreError, match="not a readable HDF5 file"):
+    with pytest.raises(StoreError, match="damaged: its CRC-32 or its length"):
         load_hdf5(tmp_path / "short.h5", tmp_path / "b.zarr")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["a"] = [1]
-    with pytest.raises(StoreError, match="no exported feature store"):
-        load_hdf5(tmp_path / "other.h5", tmp_path / "b.zarr")
-    with h5py.File(tmp_path / "newer.h5", "w") as file:
-        file.attrs["melov"] = '{"layout": 2}'
-    with pytest.raises(StoreError, match="layout version 2, expected 1"):
-        load_hdf5(tmp_path / "newer.h5", tmp_path / "b.zarr")
+    for ledger, said in {
+        None: "no exported feature store",
+        "[" * 99_999: "no exported feature store",
+        '{"attributes": {}}': "without the attribute 'melov'",
+        '{"attributes": {"melov": {"layout": 3}}}': "layout version 3, expected 2",
+    }.items():
+        with h5py.File(tmp_path / "other.h5", "w", userblock_size=exchange.BLOCK) as file:
+            file.attrs.update({} if ledger is None else {"melov": ledger})
+        reseal(tmp_path / "other.h5")
+        with pytest.raises(StoreError, match=said):
+            load_hdf5(tmp_path / "other.h5", tmp_path / "b.zarr")
     assert not (tmp_path / "b.zarr").exists()
+
+
+def test_a_file_that_another_process_writes_to_is_not_read(tmp_path: Path, store: Path):
+    export_hdf5(store, tmp_path / "a.h5")
+    with (
+        h5py.File(tmp_path / "a.h5", "r+"),
+        pytest.raises(StoreError, match="in use by another process"),
+    ):
+        load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr")
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path, store: Path):
+    (tmp_path / "dir.h5").mkdir()
+    with pytest.raises(StoreError, match=r"dir\.h5: a folder, expected a file"):
+        export_hdf5(store, tmp_path / "dir.h5")
+
+
+def test_nothing_is_written_for_a_store_that_is_not_accepted(tmp_path: Path, store: Path):
+    export_hdf5(store, tmp_path / "a.h5")
+
+    def accept(fingerprint: Fingerprint) -> None:
+        assert fingerprint == FINGERPRINT
+        raise StoreError("of other records")
+
+    with pytest.raises(StoreError, match="of other records"):
+        load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr", accept=accept)
+    assert {path.name for path in tmp_path.iterdir()} == {"features.zarr", "a.h5"}
 
 
 def test_a_damaged_store_is_not_exported_and_an_older_file_stays(tmp_path: Path, store: Path):
     (tmp_path / "a.h5").write_text("older")
     chunk = store / "ids" / "c.3"
     chunk.write_bytes(bytes(len(chunk.read_bytes())))
-    with pytest.raises(StoreError, match="ids is damaged"):
+    with pytest.raises(StoreError, match=r"ids/c\.3: damaged"):
         export_hdf5(store, tmp_path / "a.h5")
     assert (tmp_path / "a.h5").read_text() == "older"
     assert {path.name for path in tmp_path.iterdir()} == {"features.zarr", "a.h5"}
@@ -160,10 +230,12 @@ def test_a_file_that_was_mended_loads_after_the_damaged_one(tmp_path: Path, stor
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         right = file["texts/local"][0]
         file["texts/local"][0] = right + 1
-    with pytest.raises(StoreError, match="texts/local is damaged"):
+    reseal(tmp_path / "a.h5")
+    with pytest.raises(StoreError, match="rows differ"):
         load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["texts/local"][0] = right
+    reseal(tmp_path / "a.h5")
     load_hdf5(tmp_path / "a.h5", tmp_path / "b.zarr")
     assert tree(tmp_path / "b.zarr") == tree(store)
 

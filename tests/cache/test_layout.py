@@ -54,7 +54,8 @@ def test_rows_that_are_whole_chunks_have_files_of_their_own(start: int, rows: in
 
 def test_a_chunk_file_has_a_dotted_key():
     spec = ArraySpec("images/local", (10, 50, 768), "float16", 5)
-    assert spec.chunk_file(Path("g"), 1) == Path("g/images/local/c.1.0.0")
+    assert spec.key(1) == "images/local/c.1.0.0"
+    assert [path for path, _ in spec.files(Path("g"), 5, 5)] == [Path("g/images/local/c.1.0.0")]
     assert ArraySpec("ids", (0,), "uint8").n_chunks == 0
 
 

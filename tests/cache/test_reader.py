@@ -90,7 +90,7 @@ def test_every_form_verifies_and_only_plain_ones_are_mapped(
     store = stores[form]
     store.verify()
     mapped = "through zarr" not in repr(store["texts/local"])
-    assert mapped is (form not in ("compressed", "sharded", "big-endian"))
+    assert mapped is form.endswith("a chunk")
 
 
 @pytest.mark.parametrize("form", ["3 rows a chunk", "compressed"])
@@ -199,8 +199,8 @@ def test_what_is_no_store_is_refused(tmp_path: Path):
     zarr.create_group(tmp_path / "bare")
     with pytest.raises(StoreError, match="without the attribute 'melov'"):
         FeatureStore.open(tmp_path / "bare")
-    zarr.create_group(tmp_path / "newer", attributes={"melov": {"layout": 2}})
-    with pytest.raises(StoreError, match="layout version 2, expected 1"):
+    zarr.create_group(tmp_path / "newer", attributes={"melov": {"layout": 3}})
+    with pytest.raises(StoreError, match="layout version 3, expected 2"):
         FeatureStore.open(tmp_path / "newer")
 
 
@@ -208,7 +208,7 @@ def test_damage_is_found_by_verify_and_the_array_is_named(tmp_path: Path):
     path = build(tmp_path / "work", tmp_path / "features.zarr")
     chunk = path / "images" / "local" / "c.2.0.0"
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"\x55")
-    with pytest.raises(StoreError, match="images/local is damaged"):
+    with pytest.raises(StoreError, match=r"c\.2\.0\.0: damaged: rows 8 to 12 are not those"):
         FeatureStore.open(path).verify()
     chunk.write_bytes(b"short")
     with pytest.raises(StoreError, match=r"c\.2\.0\.0: damaged: 5 bytes, expected 48"):

@@ -19,6 +19,7 @@ from cache.build import Build, building
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
+from cache.metadata import arrays_field
 from cache.reader import FeatureStore
 from tests.support.forks import server
 from tests.support.small_stores import (
@@ -129,8 +130,8 @@ def test_who_is_taken_over_sweeps_nothing_of_its_successor(
         make_older(place)
     with opened(*place) as one:
         write_all(one)
-        sums = {name: f"{crc:08x}" for name, crc in one.checksums(NAMES).items()}
-        one.work.write_attributes(finished=True, arrays=sums, attributes=ATTRIBUTES)
+        arrays = arrays_field(one.specs.values(), one.checksums(NAMES))
+        one.work.write_ledger(finished=True, arrays=arrays, attributes=ATTRIBUTES)
         claim, claimed = Path.rename, []
 
         def claimed_again(self: Path, to: Path) -> Path:

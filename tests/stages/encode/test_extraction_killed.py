@@ -156,7 +156,7 @@ def written(project: DatasetPaths) -> list[int]:
     """Units in the ledger of each writer that has some, fewest first."""
     ledgers = project.partial.glob("*/*/ledgers/*.jsonl")
     with suppress(FileNotFoundError):  # finished meanwhile
-        return sorted(ledger.read_bytes().count(b"\n{") for ledger in ledgers)
+        return sorted(ledger.read_bytes().count(b"\n\n") + 1 for ledger in ledgers)
     return []
 
 

@@ -1,0 +1,119 @@
+"""The metadata files of a store, `zarr.json`, and the ledger inside the group's own.
+
+They are written here and not by zarr, so that the same store has the same bytes under each version
+of zarr, and a reader that finds these very bytes knows how an array lies on the disk.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from cache.errors import StoreError
+from cache.fingerprint import canonical
+from cache.layout import LAYOUT_VERSION, LEDGER_KEY, ArraySpec
+from cache.sealed import SEAL, digest_of
+
+NODE = "zarr.json"
+"""The metadata file of an array or a group, in its folder."""
+
+
+def array_text(spec: ArraySpec) -> str:
+    """An array's metadata: uncompressed C-order chunk files, little-endian, fill value 0."""
+    dtype = np.dtype(spec.dtype)
+    codec: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        codec["configuration"] = {"endian": "little"}
+    return _dump(
+        {
+            "shape": list(spec.shape),
+            "data_type": dtype.name,
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": list(spec.chunk_shape)},
+            },
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "fill_value": dtype.type(0).item(),
+            "codecs": [codec],
+            "attributes": {},
+            "zarr_format": 3,
+            "node_type": "array",
+            "storage_transformers": [],
+        }
+    )
+
+
+def group_text(attributes: Mapping[str, Any]) -> str:
+    """A group's metadata."""
+    return _dump({"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"})
+
+
+def node_texts(specs: Iterable[ArraySpec]) -> dict[str, str]:
+    """Every metadata file below the store's own group: path in the group -> text."""
+    texts: dict[str, str] = {}
+    for spec in specs:
+        for folder in list(PurePosixPath(spec.name).parents)[:-1]:
+            texts[f"{folder}/{NODE}"] = group_text({})
+        texts[f"{spec.name}/{NODE}"] = array_text(spec)
+    return dict(sorted(texts.items()))
+
+
+def store_text(ledger: Mapping[str, Any]) -> str:
+    """The metadata of the store's own group: the layout's version, and `ledger` under a seal."""
+    # Through `canonical`: the order in which a caller filled a dict must not show.
+    content = json.loads(canonical({**ledger, "layout": LAYOUT_VERSION}))
+    return group_text({LEDGER_KEY: {**content, SEAL: _seal(content)}})
+
+
+def arrays_field(specs: Iterable[ArraySpec], crcs: Mapping[str, list[int]]) -> dict[str, Any]:
+    """The ledger's field `arrays`: how each one lies, and the CRC-32 of the rows of each chunk."""
+    return {
+        spec.name: {
+            "shape": list(spec.shape),
+            "dtype": spec.dtype,
+            "chunk_rows": spec.chunk_rows,
+            "crc32": [f"{crc:08x}" for crc in crcs[spec.name]],
+        }
+        for spec in specs
+    }
+
+
+def specs_from(arrays: Mapping[str, Any]) -> dict[str, ArraySpec]:
+    """The arrays that a field `arrays` tells of, by name."""
+    return {
+        name: ArraySpec(name, tuple(said["shape"]), said["dtype"], said["chunk_rows"])
+        for name, said in arrays.items()
+    }
+
+
+def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str, Any]:
+    """The ledger of a finished store among a group's attributes, without its seal.
+
+    Raises:
+        StoreError: there is none, it is of another layout, of a half-built store, or damaged.
+    """
+    ledger = attributes.get(LEDGER_KEY) if isinstance(attributes, dict) else None
+    if not isinstance(ledger, dict) or "layout" not in ledger:
+        raise StoreError(f"{where}: a Zarr group without the attribute '{LEDGER_KEY}'", hint)
+    if ledger["layout"] != LAYOUT_VERSION:
+        found = ledger["layout"]
+        raise StoreError(f"{where}: layout version {found}, expected {LAYOUT_VERSION}", hint)
+    content = {key: value for key, value in ledger.items() if key != SEAL}
+    if ledger.get(SEAL) != _seal(content):
+        raise StoreError(f"{where}: damaged: the attribute '{LEDGER_KEY}' is not as written", hint)
+    if content.get("finished") is not True:
+        raise StoreError(f"{where}: half built: its writing was interrupted", hint)
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    try:
+        return digest_of(canonical(content).encode())
+    except (ValueError, RecursionError):  # half a surrogate pair; nesting without end
+        return ""
+
+
+def _dump(node: Mapping[str, Any]) -> str:
+    return json.dumps(node, indent=2, ensure_ascii=False)
