@@ -60,6 +60,8 @@ def working(lock: Path, doing: str, together: str | None = None) -> Iterator[Non
                 raise BusyError(f"{lock}: {_holder(handle)}", "run the same command again")
         yield
     finally:
+        if _taken(handle, fcntl.LOCK_EX):  # the last one leaves an empty file
+            os.ftruncate(handle, 0)
         os.close(handle)
 
 

@@ -1,14 +1,18 @@
 """Frozen features into the store:  python -m pipeline.extract --dataset wikimel"""
 
 import json
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from cache.files import atomic_path
 from cache.reader import FeatureStore
+from cache.sealed import DamagedError
 from pipeline.cli import command
 from stages.config import Params
 from stages.datasets.records import Records
+from stages.datasets.store import read_summary
 from stages.encode.extract import extract
 from stages.encode.summary import write_summary
 from stages.paths import DatasetPaths
@@ -22,19 +26,19 @@ from stages.paths import DatasetPaths
     help="Encode everything again where the store at hand was made by another encoder or with "
     "other settings, or is damaged; without it that is an error.",
 )
-def main(params: Params, paths: DatasetPaths, force: bool, replace: bool) -> None:
-    extraction = extract(paths, params.extract, force, replace)
+@click.option(
+    "--together",
+    is_flag=True,
+    help="Share the work with other processes, on this machine or others that share the folder, "
+    "that were started with --together and the same settings.",
+)
+def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, together: bool) -> None:
+    extraction = extract(paths, params.extract, force, replace, together)
     timings = paths.extract / "timings.json"
-    summary_file = paths.extract / "summary.json"
     if extraction.did_work or not timings.exists():
         with atomic_path(timings) as path:
             path.write_text(json.dumps(extraction.timings, indent=1) + "\n")
-    if extraction.did_work or not summary_file.exists():
-        summary = write_summary(
-            paths.extract, FeatureStore.open(paths.store), Records.load(paths.records)
-        )
-    else:
-        summary = json.loads(summary_file.read_text(encoding="utf-8"))
+    summary = summarised(paths)
     if not extraction.did_work:
         click.echo(f"{paths.store}: finished already, nothing to do")
     texts, pictures = summary["texts"], summary["pictures"]
@@ -55,6 +59,17 @@ def main(params: Params, paths: DatasetPaths, force: bool, replace: bool) -> Non
         click.echo(f"  each with its reason: {paths.extract / 'failed_pictures.csv'}")
     for group, count in summary["without_picture"].items():
         click.echo(f"without a picture: {count} of {group}")
+
+
+def summarised(paths: DatasetPaths) -> dict[str, Any]:
+    """The store's summary, written where there is none of it that is whole."""
+    store = FeatureStore.open(paths.store)
+    summary = None
+    with suppress(DamagedError):
+        summary = read_summary(paths.extract, store, "")
+    if summary is None:
+        summary = write_summary(paths.extract, store, Records.load(paths.records))
+    return summary
 
 
 if __name__ == "__main__":

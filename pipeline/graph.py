@@ -1,9 +1,11 @@
 """Bandwidth, similarities and sparse rows of a data set: `python -m pipeline.graph --dataset X`."""
 
 import json
+from pathlib import Path
 
 import click
 
+from cache.locks import working
 from pipeline.cli import command
 from stages.config import Params
 from stages.datasets.store import open_store, provenance_of
@@ -17,13 +19,16 @@ from stages.paths import DatasetPaths
     "Build the similarity graph of the mentions (eq. 3) from the feature store, in data/NAME/graph."
 )
 def main(params: Params, paths: DatasetPaths) -> None:
-    store = open_store(paths)
-    source = GraphSource.of(store)
-    graph = build_graph(source.features, source.pictures, params.graph)
-    # The picture first: graph.json says that the folder is complete.
-    picture = paths.graph / "similarities.png"
-    plot_graph(graph, source.features["train"], picture, params.train.tau_init)
-    graph.save(paths.graph, provenance_of(store))
+    with working(paths.lock("graph"), "builds the graph"):
+        store = open_store(paths)
+        source = GraphSource.of(store)
+        graph = build_graph(source.features, source.pictures, params.graph)
+
+        def draw(folder: Path) -> None:
+            train, tau = source.features["train"], params.train.tau_init
+            plot_graph(graph, train, folder / "similarities.png", tau)
+
+        graph.save(paths.graph, provenance_of(store), draw)
     splits = graph.stats["splits"]
     for name, value in graph.stats.items():
         if name != "splits":

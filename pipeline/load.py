@@ -9,8 +9,11 @@ import click
 
 from cache.errors import StoreError
 from cache.exchange import load_hdf5
+from cache.fingerprint import Fingerprint
+from cache.locks import working
 from pipeline.cli import command
 from stages.config import Params
+from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.progress import byte_progress
 
@@ -23,13 +26,23 @@ from stages.progress import byte_progress
 @click.option("--force", is_flag=True, help="Replace the data set's store if there is one.")
 def main(params: Params, paths: DatasetPaths, source: Path, force: bool) -> None:
     store = paths.store
-    if store.exists() and not force:
-        raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
-    # They describe the store that is replaced; `pipeline.extract` writes new ones.
-    for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
-        (paths.extract / stale).unlink(missing_ok=True)
-    with byte_progress("load") as show:
-        load_hdf5(source, store, show)
+
+    def accept(fingerprint: Fingerprint) -> None:
+        """Of the records that are here, if any are: another store could not be used."""
+        if not (paths.records / "records.json").exists():
+            return
+        made_from, here = fingerprint.fields.get("records"), read_digest(paths.records)
+        if made_from != here:
+            raise StoreError(
+                f"{source}: made from records {made_from}, but {paths.records} holds {here}",
+                "load it beside the records that it was made from, under another --dataset",
+            )
+
+    with working(paths.lock("store"), "loads"):
+        if store.exists() and not force:
+            raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
+        with byte_progress("load") as show:
+            load_hdf5(source, store, show, accept)
     click.echo(f"{source} -> {store}")
 
 

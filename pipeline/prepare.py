@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from cache.locks import working
 from pipeline.cli import absolute, command
 from stages.config import Params, PrepareConfig
 from stages.datasets.pictures import KeyCache
@@ -54,7 +55,8 @@ def main(params: Params, paths: DatasetPaths, source: str | None, input_path: Pa
     keys = KeyCache(paths.partial / "picture-keys.parquet")
     records = read_records(params.prepare, paths, source, input_path, keys)
     keys.save()
-    records.save(paths.records)
+    with working(paths.lock("records"), "prepares"):
+        records.save(paths.records)
     tables = {"entities": records.entities, **records.mentions, "pictures": records.pictures}
     for name, table in tables.items():
         click.echo(f"{name:<12}{table.num_rows:>10,}")

@@ -46,12 +46,17 @@ class DatasetPaths:
     store = Below("features.zarr")
     partial = Below(".partial")
     """Unfinished work; no DVC stage declares it, so DVC never deletes it."""
+    load_partial = Below(".partial-load")
     joint = Below("joint.zarr")
     """Joint vectors of text and picture; only the baseline `vilt` reads them."""
     joint_partial = Below(".partial-joint")
     extract = Below("extract")
     """The folder of extraction's summary and timings."""
     graph = Below("graph")
+
+    def lock(self, step: str) -> Path:
+        """Who works on what (`cache.locks.working`): a step is named by what it writes."""
+        return self.path / ".locks" / f"{step}.lock"
 
     def run(self, variant: str, seed: int) -> Path:
         return self.root / "runs" / self.dataset / f"{variant}-s{seed}"

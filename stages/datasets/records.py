@@ -5,7 +5,7 @@
     entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
     mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind
     pictures.parquet        path, key, bytes, status               one row a distinct path
-    records.json            source, image_root, counts, findings, digest
+    records.json            source, image_root, counts, findings, digest; vouches for the others
 
 `picture` columns hold rows of pictures.parquet, -1 where there is none; `gold` holds rows of
 entities.parquet. `digest` is a hash of the content, so a store or a graph can tell which records
@@ -26,8 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cache.errors import MelovError
-from cache.files import atomic_path
+from cache.files import replacing_files
+from cache.sealed import Sealed, write_sealed
 from stages.paths import SPLITS
+
+LAYOUT = 2
+INDEX = "records.json"
 
 ENTITY_SCHEMA = pa.schema(
     [
@@ -146,26 +150,24 @@ class Records:
         return rows
 
     def save(self, folder: Path) -> None:
-        """Write the folder; records.json last, so its presence means that all is there."""
-        folder.mkdir(parents=True, exist_ok=True)
-        index = folder / "records.json"
-        index.unlink(missing_ok=True)
+        """Write all files, then move them in together; older records stay until then.
+
+        records.json comes last and vouches for the others.
+        """
         tables = {
             "entities": (self.entities, ENTITY_SCHEMA),
             "pictures": (self.pictures, PICTURE_SCHEMA),
             **{f"mentions-{s}": (self.mentions[s], MENTION_SCHEMA) for s in SPLITS},
         }
-        for name, (table, schema) in tables.items():
-            with atomic_path(folder / f"{name}.parquet") as path:
-                pq.write_table(table.cast(schema), path)
-        with atomic_path(index) as path:
-            path.write_text(
-                json.dumps(self._index(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+        with replacing_files(folder, last=INDEX) as scratch:
+            for name, (table, schema) in tables.items():
+                pq.write_table(table.cast(schema), scratch / f"{name}.parquet")
+            beside = [scratch / f"{name}.parquet" for name in tables]
+            write_sealed(scratch / INDEX, self._index(), beside, atomic=False)
 
     def _index(self) -> dict[str, Any]:
         return {
-            "layout": 1,
+            "layout": LAYOUT,
             "dataset": self.dataset,
             "source": self.source,
             "image_root": self.image_root,
@@ -184,18 +186,15 @@ class Records:
         """Read a folder that `save` wrote.
 
         Raises:
-            RecordsError: a file is missing or holds another schema.
+            RecordsError: there are no records, or some of another layout.
+            DamagedError: a file is not the one that was written.
         """
-        try:
-            index = json.loads((folder / "records.json").read_text(encoding="utf-8"))
-            entities = pq.read_table(folder / "entities.parquet")
-            pictures = pq.read_table(folder / "pictures.parquet")
-            mentions = {s: pq.read_table(folder / f"mentions-{s}.parquet") for s in SPLITS}
-        except (FileNotFoundError, json.JSONDecodeError, pa.ArrowInvalid) as error:
-            raise RecordsError(
-                f"{folder}: no complete records: {error}",
-                "run python -m pipeline.prepare --dataset NAME again",
-            ) from None
+        sealed = _sealed(folder)
+        tables = {
+            name: _table(sealed, name, schema)
+            for name, schema in (("entities", ENTITY_SCHEMA), ("pictures", PICTURE_SCHEMA))
+        }
+        index = sealed.content
         findings = tuple(
             Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
         )
@@ -204,17 +203,34 @@ class Records:
             index["source"],
             index["image_root"],
             index["text_field"],
-            entities,
-            mentions,
-            pictures,
+            tables["entities"],
+            {s: _table(sealed, f"mentions-{s}", MENTION_SCHEMA) for s in SPLITS},
+            tables["pictures"],
             findings,
         )
 
 
 def read_digest(folder: Path) -> str:
-    """The digest alone, without reading the tables."""
-    digest: str = json.loads((folder / "records.json").read_text(encoding="utf-8"))["digest"]
-    return digest
+    """The digest alone, without reading the tables; raises as `Records.load` does."""
+    return str(_sealed(folder).content["digest"])
+
+
+def _sealed(folder: Path) -> Sealed:
+    name = folder.resolve().parent.name
+    again = f"run python -m pipeline.prepare --dataset {name} again"
+    try:
+        sealed = Sealed.read(folder / INDEX, again)
+    except OSError as error:
+        raise RecordsError(f"{folder}: no complete records: {error}", again) from None
+    layout = sealed.content.get("layout")
+    if layout != LAYOUT:
+        raise RecordsError(f"{folder}: records of layout {layout}, expected {LAYOUT}", again)
+    return sealed
+
+
+def _table(sealed: Sealed, name: str, schema: pa.Schema) -> pa.Table:
+    table = pq.read_table(pa.BufferReader(sealed.bytes_of(f"{name}.parquet")))
+    return table.cast(schema)
 
 
 def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -1,9 +1,17 @@
 """A data set's stores for the steps that read them, checked against its records."""
 
+from pathlib import Path
+from typing import Any
+
+from cache.build import recover
 from cache.errors import StoreError
 from cache.reader import FeatureStore
+from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
+
+SUMMARY, FAILED = "summary.json", "failed_pictures.csv"
+"""What extraction writes beside the store (stages/encode/summary.py)."""
 
 
 def open_store(paths: DatasetPaths) -> FeatureStore:
@@ -11,11 +19,14 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
 
     Raises:
         MelovError: the data set has no records.
-        StoreError: no store, an unfinished one, or one made from other records.
+        StoreError: no store, an unfinished or damaged one, or one made from other records.
     """
     records = read_digest(paths.require_records())
     again = f"python -m pipeline.extract --dataset {paths.dataset}"
+    recover(paths.partial, paths.store)
+    recover(paths.load_partial, paths.store)
     store = FeatureStore.open(paths.store, hint=again)
+    store.require_files()
     made_from = store.fingerprint.fields.get("records")
     if made_from != records:
         raise StoreError(
@@ -38,7 +49,9 @@ def open_joint(paths: DatasetPaths) -> FeatureStore:
             "picture",
             again,
         )
+    recover(paths.joint_partial, paths.joint)
     store = FeatureStore.open(paths.joint, hint=again)
+    store.require_files()
     records = read_digest(paths.require_records())
     if store.fingerprint.fields.get("records") != records:
         raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
@@ -46,5 +59,20 @@ def open_joint(paths: DatasetPaths) -> FeatureStore:
 
 
 def provenance_of(store: FeatureStore) -> dict[str, str]:
-    """Digests of a store and of the records that it was made from."""
-    return {"store": store.fingerprint.digest, "records": store.fingerprint.fields["records"]}
+    """What names a store by all that it holds, and the digest of the records it was made from."""
+    return {"store": store.identity, "records": store.fingerprint.fields["records"]}
+
+
+def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[str, Any] | None:
+    """The summary of this very store (of any, if None is given); None where there is none.
+
+    Raises:
+        DamagedError: one of the two files is not the one that was written.
+    """
+    try:
+        sealed = Sealed.read(folder / SUMMARY, hint)
+    except FileNotFoundError:
+        return None
+    sealed.require(FAILED)
+    fits = store is None or sealed.content.get("store") == store.identity
+    return sealed.content if fits else None

@@ -13,9 +13,10 @@ from typing import Any
 
 from cache.build import building, recover, sweep
 from cache.fingerprint import Fingerprint
+from cache.locks import working
 from stages.config import ExtractConfig
 from stages.datasets.records import read_digest
-from stages.encode.encoders.families import find_checkpoints
+from stages.encode.encoders.families import Checkpoints, find_checkpoints
 from stages.encode.fingerprint import fingerprint_of
 from stages.encode.older import Older, find_older
 from stages.paths import DatasetPaths
@@ -39,26 +40,41 @@ class Extraction:
 
 
 def extract(
-    paths: DatasetPaths, config: ExtractConfig, force: bool = False, replace: bool = False
+    paths: DatasetPaths,
+    config: ExtractConfig,
+    force: bool = False,
+    replace: bool = False,
+    together: bool = False,
 ) -> Extraction:
     """Make the feature store of a prepared data set, find it finished, or update it.
 
     A finished store of the same encoder and settings is updated where only the records differ:
-    texts and pictures that it has are copied, the others encoded.
+    texts and pictures that it has are copied, the others encoded. A process waits for another one
+    that makes the store of this data set.
 
     Args:
         force: encode everything, whatever is there.
         replace: encode everything where the store at hand cannot be used, instead of raising.
+        together: share the work with processes that were started so, with the same settings.
 
     Raises:
-        MelovError: no records, no such encoder, a full disk.
+        MelovError: no records, no such encoder, a full disk; others work together with other
+            settings.
         StoreError: a store that can neither be used nor updated lies at the target (all differing
             fields are named), or the one to update is damaged.
     """
-    recover(paths.partial, paths.store)
     digest = read_digest(paths.require_records())
     checkpoints = find_checkpoints(config, paths.root)
     asked = fingerprint_of(digest, checkpoints, config, config.dtype)
+    with working(paths.lock("store"), "extracts", asked.digest if together else None):
+        return _extract(paths, config, checkpoints, asked, force, replace)
+
+
+def _extract(
+    paths: DatasetPaths, config: ExtractConfig, checkpoints: Checkpoints, asked: Fingerprint,
+    force: bool, replace: bool,
+) -> Extraction:  # fmt: skip
+    recover(paths.partial, paths.store)
     older = Older(asked, None) if force else find_older(paths, asked, replace)
     if replace or not older.is_finished:  # DVC replaces, and only where a byte has changed
         older = older.checked(replace)
@@ -87,9 +103,8 @@ def extract(
     made = Extraction(paths.store, {})  # by another process, unless this one finishes it
     with building(paths.store, paths.partial, name, asked, job.specs) as build:
         timings = planned | job.run(build, config.decode_threads)
-        # They describe the store that is replaced now; a kill must not keep them beside the new.
-        for stale in ("summary.json", "failed_pictures.csv", "timings.json"):
-            (paths.extract / stale).unlink(missing_ok=True)
+        # They are of the store that is replaced now; a kill must not keep them beside the new.
+        (paths.extract / "timings.json").unlink(missing_ok=True)
         attributes = job.finish(build)
         made = Extraction(paths.store, timings, attributes["reused"])
     del job, older  # which hold the older store open

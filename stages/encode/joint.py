@@ -14,6 +14,7 @@ import numpy as np
 
 from cache.build import building, recover, sweep
 from cache.fingerprint import Fingerprint
+from cache.locks import working
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records, read_digest
@@ -105,6 +106,13 @@ def extract_joint(
         MelovError: no records, no such encoder, a full disk.
         StoreError: another joint store lies there (all differing fields are named).
     """
+    with working(paths.lock("joint"), "encodes pairs"):
+        return _extract_joint(paths, config, encoder, replace)
+
+
+def _extract_joint(
+    paths: DatasetPaths, config: ExtractConfig, encoder: str, replace: bool
+) -> tuple[FeatureStore, bool]:
     recover(paths.joint_partial, paths.joint)
     digest = read_digest(paths.require_records())
     checkpoint = find_checkpoint(encoder, root=paths.root)

@@ -1,11 +1,10 @@
 """What extraction did, and every picture that failed with its reason.
 
-extract/summary.json          counts; the same for the same store
+extract/summary.json          counts, and which store they are of; vouches for the other file
 extract/failed_pictures.csv   path, reason, records, first_record
 """
 
 import csv
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cache.files import atomic_path
+from cache.files import replacing_files
 from cache.reader import FeatureStore
+from cache.sealed import write_sealed
 from stages.datasets.records import Records
+from stages.datasets.store import FAILED, SUMMARY
 from stages.encode.plan import GROUPS, tables_of
 
 STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable": "unreadable file"}
@@ -61,6 +62,7 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
     tokens = store.ragged("texts/local", "texts/offsets")
     asked = sum(len(store[f"{group}/text"]) for group in GROUPS)
     summary: dict[str, Any] = {
+        "store": store.identity,
         "texts": {
             "records": asked,
             "distinct": len(tokens),
@@ -77,16 +79,17 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
             for group in GROUPS
         },
     }
-    with (
-        atomic_path(folder / "failed_pictures.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as file,
-    ):
+    with replacing_files(folder, last=SUMMARY) as scratch:
+        _write_failed(scratch / FAILED, failed)
+        write_sealed(scratch / SUMMARY, summary, [scratch / FAILED], atomic=False)
+    return summary
+
+
+def _write_failed(path: Path, failed: list[FailedPicture]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "reason", "records", "first_record"])
         writer.writerows([f.path, f.reason, f.records, f.first_record] for f in failed)
-    with atomic_path(folder / "summary.json") as path:
-        path.write_text(json.dumps(summary, indent=1) + "\n")
-    return summary
 
 
 def _kind(reason: str) -> str:

@@ -4,17 +4,21 @@
 `graph.json`: layout, statistics, configuration, and what the features came from.
 """
 
-import json
+import hashlib
+import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from cache.files import atomic_path
+from cache.files import replacing_files
+from cache.fingerprint import canonical
+from cache.sealed import Sealed, write_sealed
 from stages.config import GraphConfig
 from stages.graph.build import build_rows
 from stages.graph.cells import CellIndex, load_faiss
@@ -23,7 +27,8 @@ from stages.graph.probes import tuned_index
 from stages.graph.similarity import Metric, lengths, make_metric
 from stages.paths import SPLITS
 
-LAYOUT = 1
+LAYOUT = 2
+INDEX = "graph.json"
 BANDWIDTH_SAMPLE = 20_000
 """Seeded training mentions over whose pairs the approximate backend takes the mean distance: all
 pairs would cost the n² products that it avoids."""
@@ -53,29 +58,48 @@ class Graph:
     @property
     def metric(self) -> Metric:
         """The similarity with the training set's constants, for new mentions."""
-        return make_metric(self.config.metric, self.stats["bandwidth"], self.stats["dot_scale"])
+        return make_metric(self.config.metric, *self.metric_constants)
 
     def rows(self, split: str) -> sp.csr_array:
         matrix: sp.csr_array = getattr(self, split)
         return matrix
 
-    def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
-        """Write the folder; graph.json comes last, so its presence means that all is there.
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all entries and of what weighs new mentions (hex, 128 bits)."""
+        state = hashlib.blake2b(digest_size=16)
+        for split in SPLITS:
+            matrix = self.rows(split)
+            for part in (matrix.indptr, matrix.indices, matrix.data):
+                state.update(np.ascontiguousarray(part).data)
+        state.update(canonical([self.config.digest, *self.metric_constants]).encode())
+        return state.hexdigest()
+
+    @property
+    def metric_constants(self) -> tuple[float, float]:
+        return self.stats["bandwidth"], self.stats["dot_scale"]
+
+    def save(
+        self,
+        folder: Path,
+        provenance: Mapping[str, Any],
+        draw: Callable[[Path], None] = lambda _: None,
+    ) -> None:
+        """Write all files, then move them in together; graph.json comes last and vouches for them.
 
         The bytes depend on the graph and on `provenance` alone: NumPy's zip entries carry no time.
+
+        Args:
+            draw: adds pictures to the folder that it is given.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        index = folder / "graph.json"
-        index.unlink(missing_ok=True)
-        for split in SPLITS:
-            with atomic_path(folder / f"{split}.npz") as path, path.open("wb") as file:
-                sp.save_npz(file, self.rows(split), compressed=False)
         config = self.config.model_dump(mode="json", exclude=RESULT_FREE)
         content = {"layout": LAYOUT, **self.stats, "config": config, "provenance": provenance}
-        with atomic_path(index) as path:
-            path.write_text(
-                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+        with replacing_files(folder, last=INDEX) as scratch:
+            for split in SPLITS:
+                with (scratch / f"{split}.npz").open("wb") as file:
+                    sp.save_npz(file, self.rows(split), compressed=False)
+            draw(scratch)
+            write_sealed(scratch / INDEX, content, sorted(scratch.iterdir()), atomic=False)
 
 
 def build_graph(
@@ -167,6 +191,24 @@ def split_stats(matrix: sp.csr_array) -> dict[str, Any]:
     }
 
 
+def read_graph_index(folder: Path) -> Sealed:
+    """graph.json: the statistics, `config` and `provenance`.
+
+    Raises:
+        GraphError: no complete graph, or one of another layout.
+        DamagedError: it is not as it was written.
+    """
+    hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"
+    try:
+        sealed = Sealed.read(folder / INDEX, hint)
+    except OSError as error:
+        raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
+    layout = sealed.content.get("layout")
+    if layout != LAYOUT:
+        raise GraphError(f"{folder}: graph layout {layout}, expected {LAYOUT}", hint)
+    return sealed
+
+
 def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
     """Read a folder that `Graph.save` wrote.
 
@@ -174,19 +216,14 @@ def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
         expect: fields of `provenance` and the values that they must have; None accepts any graph.
 
     Raises:
-        GraphError: no complete graph, a damaged file, another layout, or other provenance (names
-            the fields that differ).
+        GraphError: no complete graph, another layout, or other provenance (names the fields that
+            differ).
+        DamagedError: a file is not the one that was written.
     """
-    folder = Path(folder)
-    hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"
-    try:
-        content = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
-    layout = content.pop("layout", None) if isinstance(content, dict) else None
-    if layout != LAYOUT:
-        raise GraphError(f"{folder}: graph layout {layout}, expected {LAYOUT}", hint)
+    sealed = read_graph_index(Path(folder))
+    content = dict(sealed.content)
     provenance, config = content.pop("provenance"), content.pop("config")
+    del content["layout"]
     differing = [
         f"{field}: graph {provenance.get(field, 'nothing')}, now {value}"
         for field, value in (expect or {}).items()
@@ -194,19 +231,20 @@ def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
     ]
     if differing:
         lines = "".join(f"\n  {line}" for line in differing)
-        raise GraphError(f"{folder}: the graph was made from something else:{lines}", hint)
-    matrices = {split: load_matrix(folder / f"{split}.npz", hint) for split in SPLITS}
-    for split, matrix in matrices.items():
-        counted = content["splits"][split]
-        found = {"mentions": matrix.shape[0], "entries": int(matrix.nnz)}
-        if any(counted[key] != value for key, value in found.items()):
-            raise GraphError(f"{folder}/{split}.npz: {found}, graph.json says {counted}", hint)
+        raise GraphError(f"{folder}: the graph was made from something else:{lines}", sealed.hint)
+    matrices = {split: load_matrix(sealed, f"{split}.npz") for split in SPLITS}
     return Graph(**matrices, config=GraphConfig(**config), stats=content)
 
 
-def load_matrix(path: Path, hint: str) -> sp.csr_array:
+def load_matrix(sealed: Sealed, name: str) -> sp.csr_array:
+    """A matrix that graph.json vouches for; raises as `load_graph` does."""
+    data = sealed.bytes_of(name)
     try:
-        with path.open("rb") as file:  # NumPy leaves a torn file open
-            return sp.csr_array(sp.load_npz(file))
+        matrix = sp.csr_array(sp.load_npz(io.BytesIO(data)))
+        matrix.check_format()
+        if not np.isfinite(matrix.data).all():
+            raise ValueError("similarities that are no finite numbers")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise GraphError(f"{path}: no readable matrix: {error}", hint) from None
+        path = sealed.path.parent / name
+        raise GraphError(f"{path}: no readable matrix: {error}", sealed.hint) from None
+    return matrix

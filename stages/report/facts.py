@@ -1,16 +1,15 @@
 """What a report tells of the data itself: records, graph, and pictures that failed."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import scipy.sparse as sp
-
+from cache.errors import MelovError
 from stages.datasets.records import Records
+from stages.datasets.store import SUMMARY, open_store, read_summary
+from stages.graph.graph import load_matrix, read_graph_index
 from stages.paths import SPLITS, DatasetPaths
 from stages.report.drawing import Drawing
 from stages.report.histograms import draw_degrees, draw_similarities
-from stages.report.results import read, read_json
 
 GRAPH_LINES = {
     "setting": "setting",
@@ -48,15 +47,16 @@ def graph_facts(paths: DatasetPaths, taus: dict[str, float]) -> GraphFacts | Non
     Raises:
         MelovError: a file is damaged.
     """
-    content = _read_json(paths, "graph")
-    if content is None:
+    if not (paths.graph / "graph.json").exists():
         return None
+    sealed = read_graph_index(paths.graph)
+    content = sealed.content
     lines = [(words, _number(content[key])) for key, words in GRAPH_LINES.items() if key in content]
     splits = [
         (split, found["mentions"], found["without_neighbour"], found["mean_neighbours"])
         for split, found in content["splits"].items()
     ]
-    train = read(paths.graph / "train.npz", _matrix, _command(paths, "graph"))
+    train = load_matrix(sealed, "train.npz")
     return GraphFacts(lines, splits, [draw_degrees(train), draw_similarities(train, taus)])
 
 
@@ -75,11 +75,15 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
     """Read extraction's summary; None where there is none.
 
     Raises:
-        MelovError: it is damaged.
+        MelovError: it is damaged, or of another store than the present one.
     """
-    summary = _read_json(paths, "extract")
-    if summary is None:
+    if not (paths.extract / SUMMARY).exists():
         return None
+    command = f"python -m pipeline.extract --dataset {paths.dataset}"
+    store = open_store(paths) if paths.store.exists() else None
+    summary = read_summary(paths.extract, store, command)
+    if summary is None:
+        raise MelovError(f"{paths.extract / SUMMARY}: of another store than {paths.store}", command)
     totals = {"entities": records.entities.num_rows} | {
         f"mentions/{split}": records.mentions[split].num_rows for split in SPLITS
     }
@@ -93,22 +97,6 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
             for group, count in summary["without_picture"].items()
         ],
     )
-
-
-def _read_json(paths: DatasetPaths, step: str) -> dict[str, Any] | None:
-    path = {"graph": paths.graph / "graph.json", "extract": paths.extract / "summary.json"}[step]
-    if not path.exists():
-        return None
-    content: dict[str, Any] = read(path, read_json, _command(paths, step))
-    return content
-
-
-def _command(paths: DatasetPaths, step: str) -> str:
-    return f"python -m pipeline.{step} --dataset {paths.dataset}"
-
-
-def _matrix(path: Path) -> sp.csr_array:
-    return sp.csr_array(sp.load_npz(path))
 
 
 def _number(value: Any) -> str:

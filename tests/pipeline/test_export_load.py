@@ -7,7 +7,11 @@ from click.testing import CliRunner, Result
 from cache.build import building
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
+from cache.reader import FeatureStore
+from cache.sealed import write_sealed
 from pipeline import export, load
+from stages.datasets.store import read_summary
+from tests.support.small_stores import tree
 
 
 @pytest.fixture
@@ -72,10 +76,24 @@ def test_a_missing_input_is_one_message_and_a_missing_option_is_wrong_usage(stor
     assert run_export("--dataset", "tiny").exit_code == 2
 
 
-def test_a_load_forgets_what_was_said_of_the_store_before(store: Path):
+def test_what_was_said_of_another_store_is_not_taken_for_the_loaded_ones(store: Path):
     run_export("--dataset", "tiny", "--output", "tiny.h5")
-    said = store.parent / "extract" / "summary.json"
-    said.parent.mkdir()
-    said.write_text("{}")
+    folder = store.parent / "extract"
+    folder.mkdir()
+    (folder / "failed_pictures.csv").write_text("")
+    write_sealed(folder / "summary.json", {"store": "another"}, [folder / "failed_pictures.csv"])
     assert run_load("--dataset", "tiny", "--input", "tiny.h5", "--force").exit_code == 0
-    assert not said.exists()
+    assert read_summary(folder, FeatureStore.open(store), "") is None
+
+
+def test_a_store_of_other_records_is_refused_before_anything_is_written(store: Path):
+    run_export("--dataset", "tiny", "--output", "tiny.h5")
+    before = tree(store)
+    records = store.parent / "records"
+    records.mkdir()
+    write_sealed(records / "records.json", {"layout": 2, "digest": "another"})
+    result = run_load("--dataset", "tiny", "--input", "tiny.h5", "--force")
+    assert result.exit_code == 1
+    assert "tiny.h5: made from records" in result.output
+    assert "holds another" in result.output
+    assert tree(store) == before

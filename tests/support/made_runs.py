@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from PIL import Image
 
+from cache.sealed import write_sealed
 from stages.ablation.grid import GridRun
 from stages.ablation.run import Outcome
 from stages.ablation.table import write_tables
@@ -98,10 +99,16 @@ def make_records(
         ),
     )
     records.save(folder / "records")
-    write_json(
+    (folder / "graph").mkdir()
+    # mentions 0-1 at 0.8, 1-2 at 0.4, 3 alone
+    train = sp.csr_array(
+        [[1, 0.8, 0, 0], [0.8, 1, 0.4, 0], [0, 0.4, 1, 0], [0, 0, 0, 1]], dtype=np.float32
+    )
+    sp.save_npz(folder / "graph" / "train.npz", train)
+    write_sealed(
         folder / "graph" / "graph.json",
         {
-            "layout": 1,
+            "layout": 2,
             "n": 4,
             "edges": 3,
             "mean_degree": 1.5,
@@ -109,8 +116,11 @@ def make_records(
             "bandwidth": 2.25,
             "splits": {"test": {"mentions": 6, "without_neighbour": 2, "mean_neighbours": 1.25}},
         },
+        beside=[folder / "graph" / "train.npz"],
     )
-    write_json(
+    (folder / "extract").mkdir()
+    (folder / "extract" / "failed_pictures.csv").write_text("path,reason,records,first_record\n")
+    write_sealed(
         folder / "extract" / "summary.json",
         {
             "pictures": {
@@ -120,12 +130,8 @@ def make_records(
             },
             "without_picture": {"entities": 0, "mentions/test": 2},
         },
+        beside=[folder / "extract" / "failed_pictures.csv"],
     )
-    # mentions 0-1 at 0.8, 1-2 at 0.4, 3 alone
-    train = sp.csr_array(
-        [[1, 0.8, 0, 0], [0.8, 1, 0.4, 0], [0, 0.4, 1, 0], [0, 0, 0, 1]], dtype=np.float32
-    )
-    sp.save_npz(folder / "graph" / "train.npz", train)
     return records
 
 
