@@ -17,12 +17,13 @@ from typing import Any
 import h5py
 
 from cache.build import Build, building, discard
+from cache.check import ledger_text
 from cache.disk import telling_full
 from cache.errors import StoreError
 from cache.files import atomic_path
 from cache.fingerprint import Fingerprint
 from cache.layout import CHUNK_BYTES, LEDGER_KEY, ArraySpec
-from cache.metadata import arrays_field, checked_ledger, specs_from, store_text
+from cache.metadata import arrays_field, checked_ledger, specs_from
 from cache.reader import FeatureStore, Progress
 
 BLOCK = 512
@@ -54,7 +55,7 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
         atomic_path(h5_path) as temporary,
     ):
         with h5py.File(temporary, "w", userblock_size=BLOCK) as file:
-            file.attrs[LEDGER_KEY] = _ledger_text(store)
+            file.attrs[LEDGER_KEY] = ledger_text(store)
             for name in store:
                 rows = store[name]
                 dataset = file.create_dataset(name, rows.shape, rows.dtype)
@@ -128,8 +129,12 @@ def _copy(datasets: dict[str, Any], build: Build, progress: Progress | None) -> 
     return units
 
 
-def _whole(h5_path: Path) -> h5py.File:
-    """The opened file, whose bytes are those that were written."""
+def require_whole(h5_path: Path) -> None:
+    """Read a file and compare it with the checksum that it begins with.
+
+    Raises:
+        StoreError: it is missing, in use, not one that `export_hdf5` wrote, or damaged.
+    """
     if not h5_path.exists():
         raise StoreError(f"{h5_path}: no such file")
     if not h5_path.is_file():
@@ -152,6 +157,11 @@ def _whole(h5_path: Path) -> h5py.File:
             )
         if said != _seal(raw):
             raise StoreError(f"{h5_path}: damaged: its CRC-32 or its length differs", _AGAIN)
+
+
+def _whole(h5_path: Path) -> h5py.File:
+    """The opened file, whose bytes are those that were written."""
+    require_whole(h5_path)
     try:
         return h5py.File(h5_path, "r")
     except OSError as error:
@@ -170,18 +180,6 @@ def _seal(raw: Any) -> bytes:
 def _seal_text(size: int, crc: int) -> bytes:
     said = f"melov feature store as HDF5: {size} bytes, CRC-32 {crc:08x} from byte {BLOCK} on\n"
     return said.encode().ljust(BLOCK, b"\0")
-
-
-def _ledger_text(store: FeatureStore) -> str:
-    crcs = {name: [int(crc, 16) for crc in store.crcs[name]] for name in store}
-    return store_text(
-        {
-            "fingerprint": store.fingerprint.fields,
-            "finished": True,
-            "arrays": arrays_field(store.specs.values(), crcs),
-            "attributes": store.attributes,
-        }
-    )
 
 
 def _ledger(file: h5py.File, h5_path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 
-SUMMARY, FAILED = "summary.json", "failed_pictures.csv"
+SUMMARY, FAILED, LEDGER = "summary.json", "failed_pictures.csv", "store.json"
 """What extraction writes beside the store (stages/encode/summary.py)."""
 
 
@@ -67,12 +67,13 @@ def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[st
     """The summary of this very store (of any, if None is given); None where there is none.
 
     Raises:
-        DamagedError: one of the two files is not the one that was written.
+        DamagedError: a file is not the one that was written.
     """
     try:
         sealed = Sealed.read(folder / SUMMARY, hint)
     except FileNotFoundError:
         return None
     sealed.require(FAILED)
+    sealed.require(LEDGER)
     fits = store is None or sealed.content.get("store") == store.identity
     return sealed.content if fits else None

@@ -85,6 +85,14 @@ def picture_work(
     )
 
 
+def covered_by(unit: WorkUnit, places: TokenPlaces) -> dict[str, tuple[int, int]]:
+    """The rows, [start, stop) by array, that a unit writes."""
+    own = unit.lo, unit.hi
+    if unit.kind == "texts":
+        return {"texts/global": own, "texts/local": places.spans[unit]}
+    return {"images/global": own, "images/local": own}
+
+
 def feature_job(
     paths: DatasetPaths,
     config: ExtractConfig,
@@ -139,6 +147,7 @@ def feature_job(
                 config, encoder, pictures, records.image_folder(paths.root), reuse
             ),
         },
+        covers=lambda unit: covered_by(unit, places),
         columns=lambda failed: image_arrays(pictures, encoder, failed),
         pictures=pictures.paths,
         attributes={

@@ -33,6 +33,7 @@ class EncodingJob:
         encoded: specs of the arrays that units of work write.
         arrays: small ones that are there before an encoder runs.
         works: by the kind of their units.
+        covers: which rows, [start, stop) by array, a unit writes.
         columns: the small arrays that depend on which pictures did not decode; called with the
             reason by the picture's row.
         pictures: the pictures' paths by row.
@@ -42,6 +43,7 @@ class EncodingJob:
     encoded: list[ArraySpec]
     arrays: Mapping[str, np.ndarray]
     works: Mapping[str, Work[Any]]
+    covers: Callable[[WorkUnit], Mapping[str, tuple[int, int]]]
     columns: Callable[[Mapping[int, str]], Mapping[str, np.ndarray]]
     pictures: Sequence[str]
     attributes: Mapping[str, Any]

@@ -119,14 +119,14 @@ def _extract_joint(
     require_vilt(checkpoint)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
-    asked = _fingerprint(digest, checkpoint, config, dtype)
+    asked = joint_fingerprint(digest, checkpoint, config, dtype)
     if paths.joint.exists() and not replace:
         hint = f"python -m pipeline.joint --dataset {paths.dataset} --encoder {encoder} --replace"
         store = FeatureStore.open(paths.joint, hint=hint)
         store.fingerprint.require_equal(asked, paths.joint, f"to rebuild it: {hint}")
         sweep(paths.joint_partial)
         return store, False
-    job = _joint_job(paths, config, checkpoint, ViltEncoder(checkpoint, device, DTYPES[dtype]))
+    job = joint_job(paths, config, checkpoint, ViltEncoder(checkpoint, device, DTYPES[dtype]))
     name, made = f"{asked.digest}-{config.batch_images}", False
     with building(paths.joint, paths.joint_partial, name, asked, job.specs) as build:
         job.run(build, config.decode_threads)
@@ -135,7 +135,7 @@ def _extract_joint(
     return FeatureStore.open(paths.joint), made
 
 
-def _fingerprint(
+def joint_fingerprint(
     records: str, checkpoint: Checkpoint, config: ExtractConfig, dtype: str
 ) -> Fingerprint:
     return Fingerprint(
@@ -150,9 +150,10 @@ def _fingerprint(
     )
 
 
-def _joint_job(
+def joint_job(
     paths: DatasetPaths, config: ExtractConfig, checkpoint: Checkpoint, encoder: ViltEncoder
 ) -> EncodingJob:
+    """Plan the pairs of a prepared data set."""
     records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoint, config.max_tokens)
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
@@ -169,6 +170,7 @@ def _joint_job(
                 config, encoder, plan, records.image_folder(paths.root), tokenizer.pad
             )
         },
+        covers=lambda unit: {"texts/global": (unit.lo, unit.hi)},
         columns=lambda _: {
             f"{group}/image": np.full(len(rows), -1, np.int32) for group, rows in plan.rows.items()
         },

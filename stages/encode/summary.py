@@ -1,7 +1,8 @@
 """What extraction did, and every picture that failed with its reason.
 
-extract/summary.json          counts, and which store they are of; vouches for the other file
+extract/summary.json          counts, and which store they are of; vouches for the others
 extract/failed_pictures.csv   path, reason, records, first_record
+extract/store.json            the store's own zarr.json once more, with all its checksums
 """
 
 import csv
@@ -12,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from cache.check import ledger_text
 from cache.files import replacing_files
 from cache.reader import FeatureStore
 from cache.sealed import write_sealed
 from stages.datasets.records import Records
-from stages.datasets.store import FAILED, SUMMARY
+from stages.datasets.store import FAILED, LEDGER, SUMMARY
 from stages.encode.plan import GROUPS, tables_of
 
 STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable": "unreadable file"}
@@ -81,7 +83,9 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
     }
     with replacing_files(folder, last=SUMMARY) as scratch:
         _write_failed(scratch / FAILED, failed)
-        write_sealed(scratch / SUMMARY, summary, [scratch / FAILED], atomic=False)
+        (scratch / LEDGER).write_text(ledger_text(store), encoding="utf-8")
+        beside = [scratch / FAILED, scratch / LEDGER]
+        write_sealed(scratch / SUMMARY, summary, beside, atomic=False)
     return summary
 
 

@@ -11,6 +11,7 @@ piece is rebuilt when the run's weights or the store have changed.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from stages.features.views import Views
 from stages.heads.heads import Heads
 from stages.heads.side import Ragged, Rows, Side
 from stages.progress import progress
+
+log = logging.getLogger(__name__)
 
 VERSION = 2
 """Raise it with any change of code that moves a number of the entities' side."""
@@ -131,8 +134,10 @@ def _found(target: Path, asked: Fingerprint) -> FeatureStore | None:
     recover(_work(target), target)
     try:
         piece = FeatureStore.open(target, asked)
-        piece.require_files()
-    except StoreError:
+        piece.verify()  # all of it will be read anyway, and what was compared once is not again
+    except StoreError as error:
+        if target.exists():
+            log.info("%s\n  it is made again", error.message)
         return None
     return piece
 

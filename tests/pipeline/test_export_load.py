@@ -80,8 +80,10 @@ def test_what_was_said_of_another_store_is_not_taken_for_the_loaded_ones(store: 
     run_export("--dataset", "tiny", "--output", "tiny.h5")
     folder = store.parent / "extract"
     folder.mkdir()
-    (folder / "failed_pictures.csv").write_text("")
-    write_sealed(folder / "summary.json", {"store": "another"}, [folder / "failed_pictures.csv"])
+    beside = [folder / "failed_pictures.csv", folder / "store.json"]
+    for file in beside:
+        file.touch()
+    write_sealed(folder / "summary.json", {"store": "another"}, beside)
     assert run_load("--dataset", "tiny", "--input", "tiny.h5", "--force").exit_code == 0
     assert read_summary(folder, FeatureStore.open(store), "") is None
 

@@ -120,6 +120,7 @@ def make_records(
     )
     (folder / "extract").mkdir()
     (folder / "extract" / "failed_pictures.csv").write_text("path,reason,records,first_record\n")
+    (folder / "extract" / "store.json").write_text("{}")
     write_sealed(
         folder / "extract" / "summary.json",
         {
@@ -130,7 +131,7 @@ def make_records(
             },
             "without_picture": {"entities": 0, "mentions/test": 2},
         },
-        beside=[folder / "extract" / "failed_pictures.csv"],
+        beside=[folder / "extract" / name for name in ("failed_pictures.csv", "store.json")],
     )
     return records
 

@@ -1,0 +1,68 @@
+"""Read every output of a data set and compare it with its checksums.
+
+python -m pipeline.verify --dataset wikimel
+python -m pipeline.verify --dataset wikimel --repair
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cache.errors import MelovError
+from cache.exchange import require_whole
+from pipeline.cli import command
+from stages.config import Params
+from stages.paths import DatasetPaths
+from stages.verify.check import parts_of
+
+
+@command("Read every output of a data set; name what is not as it was written.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First make damaged files of the stores again; only their rows are encoded.",
+)
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.h5",
+    help="A file that pipeline.export wrote, to be read as well; repeatable.",
+)  # fmt: skip
+def main(params: Params, paths: DatasetPaths, repair: bool, files: tuple[Path, ...]) -> None:
+    if repair:
+        show_repair(params, paths)
+    parts, found = parts_of(paths), 0
+    if not parts and not files:
+        paths.require_records()
+    for part in parts:
+        problems = list(part.problems())
+        found += len(problems)
+        click.echo(f"{part.name:<24}{'damaged' if problems else 'whole':<10}{part.path}")
+        for problem in problems:
+            click.echo(f"  {problem.path}: {problem.what}\n    {problem.mend}")
+    for file in files:
+        try:
+            require_whole(file)
+            click.echo(f"{'export':<24}{'whole':<10}{file}")
+        except MelovError as error:
+            found += 1
+            click.echo(f"{'export':<24}{'damaged':<10}{error}")
+    if found:
+        click.echo(f"error: {found} damaged", err=True)
+        sys.exit(1)
+
+
+def show_repair(params: Params, paths: DatasetPaths) -> None:
+    """Repair, and say what was done."""
+    from stages.verify.repair import repair  # loads torch, for which a check has no use
+
+    for store, repaired in repair(paths, params.extract).items():
+        encoded = ", ".join(f"{n:,} {kind}" for kind, n in repaired.encoded.items()) or "nothing"
+        click.echo(f"{store}: {len(repaired.files)} files made again; encoded {encoded}")
+        for path in repaired.files:
+            click.echo(f"  {path}")
+        for path, why in repaired.left.items():
+            click.echo(f"  left as it is: {path}: {why}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Reads every output of a data set and compares it with what was written.
+
+for part in parts_of(paths):
+    for problem in part.problems(): ...
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.check import Damage, damages
+from cache.errors import MelovError
+from cache.reader import FeatureStore
+from cache.sealed import DamagedError, Sealed
+from stages.datasets.records import INDEX as RECORDS_INDEX
+from stages.datasets.store import LEDGER, SUMMARY
+from stages.graph.graph import INDEX as GRAPH_INDEX
+from stages.paths import DatasetPaths
+from stages.problems import Problem
+from stages.progress import byte_progress
+from stages.verify.named import named_by
+
+
+@dataclass(frozen=True)
+class Part:
+    """One output of a data set; `problems` reads all of it."""
+
+    name: str
+    path: Path
+    problems: Callable[[], Iterator[Problem]]
+
+
+def parts_of(paths: DatasetPaths) -> list[Part]:
+    """Every output that is there."""
+    dataset = f"--dataset {paths.dataset}"
+    prepare = f"python -m pipeline.prepare {dataset}"
+    graph, again = f"python -m pipeline.graph {dataset}", f"python -m pipeline.extract {dataset}"
+    found = [
+        Part("records", paths.records, lambda: sealed(paths.records / RECORDS_INDEX, prepare)),
+        Part("store", paths.store, lambda: of_store(paths.store, paths)),
+        Part("summary", paths.extract / SUMMARY, lambda: of_summary(paths, again)),
+        Part("joint vectors", paths.joint, lambda: of_store(paths.joint, paths)),
+        Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
+        *indexes_of(paths),
+    ]
+    return [part for part in found if part.path.exists()]
+
+
+def indexes_of(paths: DatasetPaths) -> list[Part]:
+    """The entities' sides that `link` keeps, a part a run."""
+    folder = paths.root / "indexes" / paths.dataset
+    return [
+        Part(f"index of {run.name}", run, lambda run=run: of_index(run))  # type: ignore[misc]
+        for run in sorted(folder.glob("*"))
+        if run.is_dir()
+    ]
+
+
+def sealed(index: Path, mend: str) -> Iterator[Problem]:
+    """A sealed file, and every file that it vouches for."""
+    try:
+        found = Sealed.read(index)
+    except (OSError, DamagedError) as error:
+        yield Problem(index, said(error, index), mend)
+        return
+    for name in found.files:
+        try:
+            found.require(name)
+        except DamagedError as error:
+            yield Problem(index.parent / name, said(error, index.parent / name), mend)
+
+
+def of_store(path: Path, paths: DatasetPaths) -> Iterator[Problem]:
+    """A store of features or of joint vectors: every file, with the rows and a record of them."""
+    mend = repair_command(paths)
+    try:
+        store = FeatureStore.open(path)
+    except MelovError as error:
+        yield Problem(path / "zarr.json", said(error, path), mend)
+        return
+    for damage in damages_of(store):
+        where = f"{damage.what}{named_by(store, damage, paths)}"
+        yield Problem(damage.path, where, mend)
+
+
+def damages_of(store: FeatureStore) -> list[Damage]:
+    """What of a store is damaged; shows how far it is."""
+    with byte_progress(f"verify {Path(store.path).name}") as show:
+        return list(damages(store, show))
+
+
+def of_summary(paths: DatasetPaths, mend: str) -> Iterator[Problem]:
+    """Extraction's summary, and whether it is the present store's."""
+    problems = list(sealed(paths.extract / SUMMARY, mend))
+    yield from problems
+    if problems or not paths.store.exists():
+        return
+    content = Sealed.read(paths.extract / SUMMARY).content
+    try:
+        store = FeatureStore.open(paths.store)
+    except MelovError:
+        return  # told by the store's own part
+    if content.get("store") != store.identity:
+        yield Problem(paths.extract / LEDGER, "of another store than the present one", mend)
+
+
+def of_index(folder: Path) -> Iterator[Problem]:
+    """Pieces of an index; `link` makes damaged ones again by itself."""
+    mend = "the next python -m pipeline.link with this run makes it again"
+    for piece in sorted(folder.glob("*.zarr")):
+        try:
+            store = FeatureStore.open(piece)
+        except MelovError as error:
+            yield Problem(piece, said(error, piece), mend)
+            continue
+        for damage in damages(store):
+            yield Problem(damage.path, damage.what, mend)
+
+
+def repair_command(paths: DatasetPaths) -> str:
+    return f"python -m pipeline.verify --dataset {paths.dataset} --repair"
+
+
+def said(error: Exception, path: Path) -> str:
+    """An error's words without the path that they begin with."""
+    text = error.message if isinstance(error, MelovError) else getattr(error, "strerror", "")
+    return (text or str(error)).removeprefix(f"{path}: ").removeprefix("damaged: ")
