@@ -21,10 +21,14 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta":  # it has shapes and no numbers
+            raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
         first = str(error).splitlines()[0]
-        raise MelovError(f"device '{name}' cannot be used: {first}", "use device: auto") from None
+        raise MelovError(
+            f"device '{name}' cannot be used: {first}", "use device: auto, cpu, cuda or mps"
+        ) from None
     return device
 
 

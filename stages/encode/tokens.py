@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, not_loaded
 
 SEPARATOR = " [SEP] "
 
@@ -36,11 +36,15 @@ class Tokenizer:
                 f"--set extract.max_tokens={positions}",
             )
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                checkpoint.folder, trust_remote_code=False
+            )
         except Exception as error:  # a damaged tokenizer.json raises nothing narrower
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(
-                f"{checkpoint.folder}: cannot load the tokenizer: {first}"
+            raise not_loaded(
+                checkpoint.folder,
+                "the tokenizer",
+                error,
+                "download the folder again, or save its tokenizer there anew",
             ) from None
         self.max_tokens = max_tokens
         self.pad = self._tokenizer.pad_token_id or 0

@@ -30,6 +30,8 @@ def test_cuda_comes_first_for_both(monkeypatch):
     assert resolve_device("auto").type == heads_device("auto").type == "cuda"
 
 
-def test_a_device_that_is_not_here_is_a_clear_error():
-    with pytest.raises(MelovError, match="device 'hpu' cannot be used"):
-        heads_device("hpu")
+@pytest.mark.parametrize("name", ["hpu", "meta", "meta:0", "foo:1", ""])
+def test_a_device_that_is_not_here_is_a_clear_error(name):
+    for resolve in (heads_device, resolve_device):
+        with pytest.raises(MelovError, match=f"device '{name}' cannot be used"):
+            resolve(name)

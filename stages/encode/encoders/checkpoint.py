@@ -10,17 +10,23 @@ from typing import Any
 
 from cache.errors import MelovError
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+# In transformers' order: the first that is there is opened, an index with the shards it names.
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 # What decides a text's or a picture's features; read-me files and other formats do not.
 IDENTITY = (
     "config.json",
-    "*.safetensors",
-    "pytorch_model*.bin",
     "tokenizer*.json",
     "vocab.*",
     "merges.txt",
+    "*.model",  # sentencepiece
+    "added_tokens.json",
     "special_tokens_map.json",
     *PREPROCESSORS,
     "1_Pooling/config.json",
@@ -29,6 +35,18 @@ IDENTITY = (
 
 class CheckpointError(MelovError):
     """A folder or a hub name that gives no usable encoder."""
+
+
+def not_loaded(folder: Path, what: str, error: Exception, hint: str) -> CheckpointError:
+    """The error to raise where transformers raised `error`, in one line."""
+    if "trust_remote_code" in str(error):  # it was told False: it neither asks nor runs any
+        return CheckpointError(
+            f"{folder}: cannot load {what}: it needs code of its own (auto_map), and code of a "
+            "checkpoint is never run",
+            "take a checkpoint of a model that transformers has itself",
+        )
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return CheckpointError(f"{folder}: cannot load {what}: {first}", hint)
 
 
 @dataclass(frozen=True)
@@ -66,8 +84,7 @@ class Checkpoint:
         """Hash of weights, configuration, tokenizer and preprocessing (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
         paths = {p for pattern in IDENTITY for p in self.folder.glob(pattern)}
-        if any(p.suffix == ".safetensors" for p in paths):  # which are then the weights in use
-            paths = {p for p in paths if p.suffix != ".bin"}
+        paths.update(weight_files(self.folder))
         for path in sorted(paths):
             state.update(path.relative_to(self.folder).as_posix().encode())
             with path.open("rb") as file:
@@ -85,11 +102,35 @@ class Checkpoint:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON: {error}", "download the file again") from None
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path}: expected a mapping, found {type(loaded).__name__}")
     return loaded
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that loading opens for weights, and no others that lie beside them.
+
+    Raises:
+        CheckpointError: there are none; an index names no shards, or a shard that is not here.
+    """
+    first = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    if first is None:
+        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
+    if first.suffix != ".json":
+        return [first]
+    named = _read_json(first).get("weight_map")
+    shards = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
+    if not shards:
+        raise CheckpointError(f"{first}: names no shards (weight_map)", "download the file again")
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise CheckpointError(
+                f"{first}: names the shard {shard!r}, which is not in its folder",
+                "download the folder again, every shard included",
+            )
+    return [first, *(folder / shard for shard in shards)]
 
 
 def find_checkpoint(name: str, revision: str | None = None, root: Path = Path()) -> Checkpoint:
@@ -109,8 +150,12 @@ def find_checkpoint(name: str, revision: str | None = None, root: Path = Path())
         folder = _snapshot(name, revision)
     if not (folder / "config.json").exists():
         raise CheckpointError(f"{folder}: no checkpoint: config.json is missing")
-    if not _any_of(folder, WEIGHTS):
-        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
+    if (folder / "adapter_config.json").exists():
+        raise CheckpointError(
+            f"{folder}: adapter_config.json: an adapter changes another model's weights",
+            "merge it and save the whole model: model.merge_and_unload().save_pretrained(FOLDER)",
+        )
+    weight_files(folder)
     return Checkpoint(name, folder)
 
 
@@ -141,7 +186,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
                 return cached
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
         if not _any_of(folder, WEIGHTS):
-            patterns.append("pytorch_model*.bin")
+            patterns.append("pytorch_model*.bin")  # its index is among *.json
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
         return folder
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:

@@ -1,18 +1,11 @@
 """Loading a frozen model by transformers, with one clear error."""
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
-
-# By what transformers, safetensors and pickle tell of files that are cut, torn or another model's.
-_DAMAGED = (
-    OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError,
-)  # fmt: skip
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, not_loaded
 
 
 def load_frozen(
@@ -39,12 +32,13 @@ def load_frozen(
     transformers.utils.logging.set_verbosity_error()
     try:
         model, info = getattr(transformers, class_name).from_pretrained(
-            checkpoint.folder, output_loading_info=True, **more
+            checkpoint.folder, output_loading_info=True, trust_remote_code=False, **more
         )
-    except _DAMAGED as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{checkpoint.folder}: cannot load {class_name}: {first}",
+    except Exception as error:  # a configuration of other types raises nothing narrower
+        raise not_loaded(
+            checkpoint.folder,
+            class_name,
+            error,
             "download the folder again, weights included (git lfs pull in a clone)",
         ) from None
     # transformers gives absent weights random values. Poolers are not read here, and many
