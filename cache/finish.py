@@ -22,7 +22,7 @@ from cache.disk import children, sync_folder, unique
 from cache.layout import GROUP
 from cache.locks import is_held
 
-CLOSING, REPLACED = "closing-", "replaced-"
+CLOSING, REPLACED, SWEPT = "closing-", "replaced-", ".swept-"
 
 
 def recover(partial: Path, target: Path) -> None:
@@ -43,8 +43,8 @@ def recover(partial: Path, target: Path) -> None:
         for folder in folders:
             with suppress(FileNotFoundError):  # another process completes it
                 move_out(folder, partial, target)
-    for folder in children(partial):
-        if folder.name.startswith(f".{REPLACED}") and not is_held(folder):
+    for folder in children(partial):  # what others were about to delete, or could not yet
+        if folder.name.startswith((f".{REPLACED}", SWEPT)) and not is_held(folder):
             discard(folder, partial)
 
 
@@ -95,7 +95,7 @@ def _is_read(folder: Path) -> bool:
 
 def discard(path: Path, partial: Path) -> None:
     """Remove what lies below `partial`, at once for all who look: renamed first, then deleted."""
-    aside = partial / f".swept-{unique()}"
+    aside = partial / f"{SWEPT}{unique()}"
     with suppress(FileNotFoundError):  # another process removes it
         path.rename(aside)
         if aside.is_dir():

@@ -219,3 +219,13 @@ def test_a_store_that_was_removed_after_its_finish_does_not_come_back(
     recover(partial, target)
     assert not target.exists()
     assert list(partial.iterdir()) == []
+
+
+def test_what_a_kill_amid_the_sweep_left_goes_with_the_next_command(tmp_path: Path):
+    partial, target = tmp_path / "work", tmp_path / "features.zarr"
+    build(partial, target)
+    for name in (".swept-1", ".replaced-2"):
+        (partial / name / "texts").mkdir(parents=True)
+        (partial / name / "texts" / "c.0").write_bytes(b"x")
+    recover(partial, target)
+    assert list(partial.iterdir()) == []
