@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cache.errors import MelovError, nearest
+from cache.strict import read_regular
+from cache.strict_yaml import parse_yaml
 
 
 class ConfigError(MelovError):
@@ -30,12 +31,13 @@ def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, An
     Raises:
         ConfigError: there is no such file (`what` names its kind), or it is no YAML mapping.
     """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such {what}", hint)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such {what}", hint) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = read_regular(path, ConfigError).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
+    raw = parse_yaml(text, str(path), ConfigError)
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
@@ -71,10 +73,7 @@ def assign(raw: dict[str, Any], assignment: str) -> None:
         if not isinstance(place.setdefault(name, {}), dict):
             raise ConfigError(f"--set {assignment}: '{name}' is no section")
         place = place[name]
-    try:
-        place[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not YAML: {error}") from None
+    place[leaf] = parse_yaml(value, f"--set {assignment}: the value", ConfigError)
 
 
 def known(name: str, names: Iterable[str]) -> str:

@@ -1,15 +1,31 @@
 """JSON files and the fields of their records, with errors that name file, record and field."""
 
-import json
+import codecs
 import re
 from pathlib import Path
 from typing import Any
 
+from cache import strict
 from stages.datasets.records import Findings, RecordsError
 
 ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 KINDS = {str: "a string", int: "an integer", list: "a list", dict: "an object", float: "a number"}
+
+
+OTHER_FORMATS = (
+    (b"\x1f\x8b", "gzip", "gunzip"),
+    (b"PK\x03\x04", "a zip archive", "unzip"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (b"\xfd7zXZ", "xz", "unxz"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+    (b"PAR1", "Parquet", None),
+    (codecs.BOM_UTF32_LE, "UTF-32 (byte order mark)", "iconv -f UTF-32 -t UTF-8 OLD > NEW"),
+    (codecs.BOM_UTF32_BE, "UTF-32 (byte order mark)", "iconv -f UTF-32 -t UTF-8 OLD > NEW"),
+    (codecs.BOM_UTF16_LE, "UTF-16 (byte order mark)", "iconv -f UTF-16 -t UTF-8 OLD > NEW"),
+    (codecs.BOM_UTF16_BE, "UTF-16 (byte order mark)", "iconv -f UTF-16 -t UTF-8 OLD > NEW"),
+)
+"""How a file begins that is no plain UTF-8, what it is then, and the command that makes it one."""
 
 
 def decode(data: bytes, where: str) -> str:
@@ -20,56 +36,39 @@ def decode(data: bytes, where: str) -> str:
             names, so the file has to be converted.
     """
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        for begin, what, command in OTHER_FORMATS:
+            if data.startswith(begin):
+                hint = command and f"convert it first: {command}"
+                raise RecordsError(f"{where}: {what}, expected UTF-8 text", hint) from None
         raise RecordsError(
             f"{where}: not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
             "if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         ) from None
+    if "\0" in text:
+        at = text.index("\0")
+        hint = "if it is UTF-16 without a byte order mark: iconv -f UTF-16LE -t UTF-8 OLD > NEW"
+        raise RecordsError(f"{where}: a NUL character at {at}, no text", hint)
+    return text
 
 
 def read_text(path: Path) -> str:
-    """A whole file as text.
+    """A whole regular file as text.
 
     Raises:
-        RecordsError: it is missing, unreadable, or not UTF-8.
+        RecordsError: it is missing, unreadable, a pipe or a device, or not UTF-8.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise RecordsError(f"{path}: no such file") from None
-    except OSError as error:
-        raise RecordsError(f"{path}: {error.strerror}") from None
-    return decode(data, str(path))
+    return decode(strict.read_regular(path, RecordsError), str(path))
 
 
-def parse_json(text: str, where: str, unique_keys: bool = False) -> Any:
-    """JSON, saying line and column where it breaks; `unique_keys` refuses a repeated key.
+def parse_json(text: str, where: str) -> Any:
+    """JSON as sources write it: NaN is read, and texts may hold lone surrogates.
 
     Raises:
-        RecordsError: `text` is not JSON, or repeats a key that must be unique.
+        RecordsError: `text` is not JSON (with line and column), or repeats a key in an object.
     """
-
-    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) != len(pairs):
-            seen: dict[str, Any] = {}
-            for key, value in pairs:
-                if key in seen:
-                    raise RecordsError(
-                        f"{where}: duplicate key '{key}': first {_short(seen[key])}, "
-                        f"then {_short(value)}"
-                    )
-                seen[key] = value
-        return values
-
-    try:
-        return json.loads(text, object_pairs_hook=refuse_repeats if unique_keys else None)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise RecordsError(f"{where}: not JSON at {place}: {error.msg}") from None
-    except RecursionError:
-        raise RecordsError(f"{where}: not usable JSON: nested too deeply") from None
+    return strict.parse_json(text, where, RecordsError, constants=True, surrogates=True)
 
 
 def kind_of(value: Any) -> str:
@@ -91,7 +90,7 @@ def require(record: dict[str, Any], field: str, kind: type, where: str) -> Any:
     value = record[field]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise RecordsError(
-            f"{where}: field '{field}' is {kind_of(value)} ({_short(value)}), "
+            f"{where}: field '{field}' is {kind_of(value)} ({strict.short(value)}), "
             f"expected {KINDS[kind]}"
         )
     return value
@@ -145,10 +144,5 @@ def decoded_text(text: str, where: str, findings: Findings) -> str:
     result, bad = percent_decode(text)
     if bad:
         what = "names with a bad percent sequence, which is kept as it stands"
-        findings.add("bad-percent-sequence", what, f"{where}: {_short(text)}")
+        findings.add("bad-percent-sequence", what, f"{where}: {strict.short(text)}")
     return well_formed(result, where, findings)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

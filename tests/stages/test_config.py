@@ -130,3 +130,10 @@ class Tree(Section):
 def test_an_unknown_key_of_a_section_within_a_tuple_or_a_dictionary_is_named(values, place):
     with pytest.raises(ConfigError, match=f"here: {place}: unknown key; did you mean 'depth'"):
         validated(Tree, values, "here")
+
+
+def test_a_repeated_section_or_key_is_an_error_with_both_lines(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("train: {d_z: 8}\noverrides:\n  a: {}\noverrides:\n  b: {}\n")
+    with pytest.raises(ConfigError, match="'overrides': in line 2 and line 4"):
+        load_params(file)

@@ -50,7 +50,7 @@ def read_melbench(
     """
     file = find_file(path)
     where = str(file)
-    records = parse_json(_text_of(file), where, unique_keys=True)
+    records = parse_json(_text_of(file), where)
     if not isinstance(records, dict):
         raise RecordsError(f"{where}: expected an object keyed by id, found {kind_of(records)}")
 

@@ -62,7 +62,7 @@ def read_qids(path: Path, n: int) -> dict[str, int]:
     Raises:
         RecordsError: no object of QID to integer, a QID twice, or an id outside 0..n-1.
     """
-    rows = parse_json(read_text(path), str(path), unique_keys=True)
+    rows = parse_json(read_text(path), str(path))
     if not isinstance(rows, dict):
         raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(rows)}")
     for qid in rows:

@@ -1,0 +1,209 @@
+"""JSON in which nothing wins in silence, and files that nobody waits for.
+
+`json.loads` keeps the last of two alike keys, turns `1e999` into infinity, and ends in a
+RecursionError or a ValueError where data is hostile. Here each of these is one error.
+"""
+
+import json
+import math
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cache.errors import MelovError, StoreError
+
+MOST_DEPTH = 64
+"""Levels of lists and objects. What the project reads has five; `repr` and pydantic recurse."""
+MOST_DIGITS = 300
+"""Of an integer. No float holds more than 309, and Python itself refuses 4,300."""
+SHOWN = 60
+"""Characters of a value that a message repeats."""
+
+
+def parse_json(
+    data: str | bytes, where: str, error: Callable[[str], MelovError] = StoreError, *,
+    constants: bool = False, surrogates: bool = False,
+) -> Any:  # fmt: skip
+    """JSON, checked.
+
+    Args:
+        where: opens each message: a file, or file:line.
+        error: the kind of error to raise.
+        constants: NaN and infinity are numbers too, as pandas writes them.
+        surrogates: texts (never keys) may hold lone surrogates: JSON can spell them, UTF-8 cannot.
+
+    Raises:
+        MelovError: it is no UTF-8 or no JSON (with line and column), an object has a key twice
+            (with both values), it is nested too deeply, or holds a number or text as above.
+    """
+    text = data if isinstance(data, str) else _decoded(data, where, error)
+    # Only an escape can spell a lone surrogate, or a caller's text that holds one already.
+    doubtful = "\\ud" in text or "\\uD" in text or not _encodes(text)
+    try:
+        value = _DECODERS[constants].decode(text)
+        if doubtful:
+            _check_texts(value, surrogates)
+        # With fewer brackets it cannot be that deep: a line of JSON Lines is not walked.
+        if text.count("[") + text.count("{") > MOST_DEPTH:
+            _check_depth(value)
+    except json.JSONDecodeError as problem:
+        place = f"line {problem.lineno}, column {problem.colno}"
+        raise error(f"{where}: not JSON at {place}: {problem.msg}") from None
+    except _RefusedError as problem:
+        raise error(f"{where}: {problem}") from None
+    except RecursionError:
+        raise error(f"{where}: not usable JSON: nested too deeply") from None
+    return value
+
+
+class _RefusedError(Exception):
+    """Valid JSON that could mean something else than it says."""
+
+
+def _checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise _RefusedError(_repeated(pairs))
+    return values
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise _RefusedError(f"an integer of {len(digits)} digits, more than {MOST_DIGITS}")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise _RefusedError(f"{short(digits)} is beyond any number")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise _RefusedError(f"{name} is no JSON")
+
+
+_DECODERS = {
+    constants: json.JSONDecoder(
+        object_pairs_hook=_checked, parse_int=_integer, parse_float=_number,
+        parse_constant=float if constants else _constant,
+    )
+    for constants in (False, True)
+}  # fmt: skip
+"""Made once: a line of JSON Lines is read in less time than a decoder is made."""
+
+
+def read_regular(
+    path: Path, error: Callable[[str], MelovError] = StoreError, most: int | None = None
+) -> bytes:
+    """The bytes of a regular file. A pipe or a device is refused, never waited for.
+
+    Raises:
+        MelovError: it is missing, unreadable, no regular file, or has more than `most` bytes.
+    """
+    try:
+        check_regular(path.stat().st_mode, str(path), error)  # opening a device can already act
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb") as file:
+            state = os.fstat(handle)
+            check_regular(state.st_mode, str(path), error)
+            if most is not None and state.st_size > most:
+                raise error(f"{path}: {state.st_size:,} bytes, more than {most:,}")
+            return file.read()
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
+        raise error(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+
+
+def check_regular(mode: int, where: str, error: Callable[[str], MelovError] = StoreError) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+        MelovError: it is a folder, a pipe, a socket or a device.
+    """
+    if not stat.S_ISREG(mode):
+        raise error(f"{where}: {special(mode)}, expected a regular file")
+
+
+def special(mode: int) -> str:
+    """What a mode says that is no regular file, in the words of a message."""
+    kinds = {
+        stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def short(value: Any) -> str:
+    """`value` as a message repeats it: at most SHOWN characters."""
+    text = repr(value[: 2 * SHOWN] if isinstance(value, str) else value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _decoded(data: bytes, where: str, error: Callable[[str], MelovError]) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        byte = f"byte 0x{data[problem.start]:02x} at offset {problem.start}"
+        raise error(f"{where}: not UTF-8: {byte}") from None
+
+
+def _encodes(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _repeated(pairs: list[tuple[str, Any]]) -> str:
+    seen: dict[str, tuple[int, Any]] = {}
+    for place, (key, value) in enumerate(pairs, 1):
+        if key in seen:
+            first, before = seen[key]
+            return (
+                f"duplicate key {_quoted(key)}: first {short(before)}, then {short(value)} "
+                f"(entries {first} and {place} of one object)"
+            )
+        seen[key] = place, value
+    raise AssertionError("no key is repeated")
+
+
+def _quoted(key: str) -> str:
+    return f"'{key}'" if key.isprintable() and len(key) <= SHOWN else short(key)
+
+
+def _check_depth(value: Any) -> None:
+    level, kinds = [value], (dict, list)
+    for _ in range(MOST_DEPTH):
+        level = [
+            inner
+            for item in level
+            if item.__class__ in kinds
+            for inner in (item.values() if item.__class__ is dict else item)
+            if inner.__class__ in kinds
+        ]
+        if not level:
+            return
+    raise _RefusedError(f"nested in more than {MOST_DEPTH} levels")
+
+
+def _check_texts(value: Any, surrogates: bool) -> None:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            for key in item:
+                if not _encodes(key):
+                    raise _RefusedError(f"key {short(key)} holds a lone surrogate, no text")
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, str) and not (surrogates or _encodes(item)):
+            raise _RefusedError(f"{short(item)} holds a lone surrogate, no text")
