@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.ablation.grid import load_grid
 from stages.ablation.run import ablate, grid_folder
 from stages.ablation.table import write_tables
@@ -24,8 +24,8 @@ def main(params: Params, paths: DatasetPaths, source: Path) -> None:
     grid = load_grid(source, params)
     outcomes = ablate(paths, grid, params.evaluate)
     folder = grid_folder(paths, grid)
-    click.echo(write_tables(folder, outcomes, grid.reference), nl=False)
-    click.echo(f"{folder}: table.csv, table.md, table.parquet, runs.parquet")
+    echo(write_tables(folder, outcomes, grid.reference), nl=False)
+    echo(f"{folder}: table.csv, table.md, table.parquet, runs.parquet")
 
 
 if __name__ == "__main__":

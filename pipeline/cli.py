@@ -6,8 +6,10 @@ files are relative to the project's folder.
 """
 
 import functools
+import io
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +18,12 @@ from typing import Any
 import click
 
 from cache.errors import MelovError
+from cache.strict import special
 from stages.config import load_params
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
-from stages.section import known
+from stages.section import MOST_SEED, known
+from stages.shown import terminal
 
 PARAMS = "params.yaml"
 
@@ -41,14 +45,15 @@ def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
             for noisy in ("httpx", "matplotlib", "fontTools", "PIL"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
+            _spell_what_cannot_be_encoded()
             try:
                 root = _shown(project or find_project(Path.cwd()))
                 resolved = load_params(params or root / PARAMS, dataset, assignments)
                 function(params=resolved, paths=DatasetPaths(dataset, root), **options)
-            except (MelovError, OSError, MemoryError) as error:
+            except (MelovError, OSError, MemoryError, EOFError) as error:
                 if debug:
                     raise
-                click.echo(f"error: {_message(error)}", err=True)
+                echo(f"error: {_message(error)}", err=True)
                 sys.exit(1)
 
         for option in reversed(_COMMON):
@@ -79,7 +84,11 @@ _COMMON = (
 def run_options(function: Callable[..., None]) -> Callable[..., None]:
     """--variant and --seed: which run of a data set."""
     seeded = click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The run's seed."
+        "--seed",
+        type=click.IntRange(0, MOST_SEED),
+        default=0,
+        show_default=True,
+        help="The run's seed.",
     )(function)
     return click.option(
         "--variant", callback=_variant, default="melov", show_default=True, metavar="NAME",
@@ -118,6 +127,45 @@ def _shown(path: Path) -> Path:
     """As short as possible: relative to the working directory where it lies inside."""
     path, here = absolute(path), Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def echo(text: str, err: bool = False, nl: bool = True) -> None:
+    """Show `text`; control characters that came with the data are spelled out."""
+    click.echo(terminal(text), err=err, nl=nl)
+
+
+def _spell_what_cannot_be_encoded() -> None:
+    """A terminal that is not UTF-8 shows escapes instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class OutputFile(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A file that a user names to be written: new, or a regular file, also behind a link.
+
+    A link is followed, so that its target is replaced and the link stays.
+    """
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        try:
+            target = path.resolve() if path.is_symlink() else path
+            mode = target.stat().st_mode
+        except FileNotFoundError:
+            if path.is_symlink() and not target.parent.is_dir():
+                self.fail(f"{path}: a link into a folder that is not there", param, ctx)
+            return target
+        except (OSError, RuntimeError, ValueError) as error:
+            self.fail(f"{value}: {error}", param, ctx)
+        if not stat.S_ISREG(mode):
+            self.fail(
+                f"{path}: {special(mode)}, expected a file's name; a command that can write to "
+                "standard output does so without this option", param, ctx,
+            )  # fmt: skip
+        return target
 
 
 def _message(error: BaseException) -> str:

@@ -1,9 +1,7 @@
 """python -m pipeline.demo --dataset demo: write the embedded data set to data/<dataset>/raw."""
 
-import click
-
 from cache.files import replacing_folder
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.demo.world.generate import generate
 from stages.paths import DatasetPaths
@@ -14,7 +12,7 @@ def main(params: Params, paths: DatasetPaths) -> None:
     raw = paths.raw
     with replacing_folder(raw) as folder:
         summary = generate(params.demo, folder)
-    click.echo(
+    echo(
         f"{raw}: {summary.entities} entities, {summary.mentions} mentions, "
         f"{summary.captions} captions, {summary.pictures} pictures"
     )

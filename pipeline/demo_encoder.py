@@ -1,8 +1,6 @@
 """python -m pipeline.demo_encoder --dataset demo: train the demo's small CLIP."""
 
-import click
-
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.demo.encoders.clip import SMALL_CLIP
 from stages.demo.encoders.training import train
@@ -14,7 +12,7 @@ def main(params: Params, paths: DatasetPaths) -> None:
     encoder = paths.raw / "encoder"
     trained = train(SMALL_CLIP, paths.raw, params.demo_encoder)
     trained.save(encoder)
-    click.echo(f"{encoder}: {trained.as_text()}")
+    echo(f"{encoder}: {trained.as_text()}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """python -m pipeline.demo_vilt --dataset demo: the demo's small ViLT, for the baseline vilt."""
 
-import click
-
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.demo.encoders.training import train
 from stages.demo.encoders.vilt import SMALL_VILT
@@ -14,7 +12,7 @@ def main(params: Params, paths: DatasetPaths) -> None:
     vilt = paths.path / "vilt"  # not in `raw`, which a `dvc repro` without the ViLT has made
     trained = train(SMALL_VILT, paths.raw, params.demo_vilt)
     trained.save(vilt)
-    click.echo(f"{vilt}: {trained.as_text()}")
+    echo(f"{vilt}: {trained.as_text()}")
 
 
 if __name__ == "__main__":

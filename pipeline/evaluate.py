@@ -2,9 +2,7 @@
 
 import time
 
-import click
-
-from pipeline.cli import command, run_options
+from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.device import heads_device
 from stages.paths import DatasetPaths
@@ -25,8 +23,8 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     for part, values in found.items():
         if isinstance(values, dict):
             rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
-            click.echo(f"{part:<26} n {values['mentions']:>5}  {rates}")
-    click.echo(f"ranked in {seconds:.3f} s")
+            echo(f"{part:<26} n {values['mentions']:>5}  {rates}")
+    echo(f"ranked in {seconds:.3f} s")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import click
 
 from cache.exchange import export_hdf5
 from cache.reader import FeatureStore
-from pipeline.cli import command
+from pipeline.cli import OutputFile, command, echo
 from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.progress import byte_progress
@@ -17,7 +17,7 @@ from stages.progress import byte_progress
 
 @command("Write the feature store of a data set to one HDF5 file, for exchange and archives.")
 @click.option(
-    "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.h5",
+    "--output", required=True, type=OutputFile(), metavar="FILE.h5",
     help="The file to write; an older one is replaced when the new one is complete.",
 )  # fmt: skip
 def main(params: Params, paths: DatasetPaths, output: Path) -> None:
@@ -25,7 +25,7 @@ def main(params: Params, paths: DatasetPaths, output: Path) -> None:
     FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {paths.dataset}")
     with byte_progress("export") as show:
         export_hdf5(store, output, show)
-    click.echo(f"{store} -> {output}: {output.stat().st_size:,} bytes")
+    echo(f"{store} -> {output}: {output.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import click
 from cache.files import atomic_path
 from cache.reader import FeatureStore
 from cache.sealed import DamagedError
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.records import Records
 from stages.datasets.store import read_summary
@@ -40,25 +40,25 @@ def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, togeth
             path.write_text(json.dumps(extraction.timings, indent=1) + "\n")
     summary = summarised(paths)
     if not extraction.did_work:
-        click.echo(f"{paths.store}: finished already, nothing to do")
+        echo(f"{paths.store}: finished already, nothing to do")
     texts, pictures = summary["texts"], summary["pictures"]
     if extraction.reused is not None:
-        click.echo(
+        echo(
             f"{paths.store}: updated; reused {extraction.reused['texts']:,} of "
             f"{texts['distinct']:,} texts, {extraction.reused['pictures']:,} of "
             f"{pictures['distinct']:,} pictures"
         )
-    click.echo(
+    echo(
         f"texts: {texts['records']} records, {texts['distinct']} distinct, {texts['tokens']} tokens"
         f" ({summary['texts_at_max_tokens']} at the limit of tokens)"
     )
-    click.echo(f"pictures: {pictures['distinct']} distinct, {pictures['failed']} failed")
+    echo(f"pictures: {pictures['distinct']} distinct, {pictures['failed']} failed")
     for reason, count in pictures["failed_by_reason"].items():
-        click.echo(f"  {count} x {reason}")
+        echo(f"  {count} x {reason}")
     if pictures["failed"]:
-        click.echo(f"  each with its reason: {paths.extract / 'failed_pictures.csv'}")
+        echo(f"  each with its reason: {paths.extract / 'failed_pictures.csv'}")
     for group, count in summary["without_picture"].items():
-        click.echo(f"without a picture: {count} of {group}")
+        echo(f"without a picture: {count} of {group}")
 
 
 def summarised(paths: DatasetPaths) -> dict[str, Any]:

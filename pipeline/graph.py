@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import click
-
 from cache.locks import working
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
@@ -32,10 +30,10 @@ def main(params: Params, paths: DatasetPaths) -> None:
     splits = graph.stats["splits"]
     for name, value in graph.stats.items():
         if name != "splits":
-            click.echo(f"{name:14} {value}")
+            echo(f"{name:14} {value}")
     for split, found in splits.items():
-        click.echo(f"{split:14} {json.dumps(found)}")
-    click.echo(f"written to     {paths.graph}")
+        echo(f"{split:14} {json.dumps(found)}")
+    echo(f"written to     {paths.graph}")
 
 
 if __name__ == "__main__":

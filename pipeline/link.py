@@ -4,16 +4,20 @@ python -m pipeline.link --dataset wikimel --mention Lincoln --sentence "..." --i
 python -m pipeline.link --dataset wikimel --input mentions.jsonl --output linked.jsonl
 """
 
+import codecs
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import click
 
+from cache.errors import MelovError
 from cache.files import atomic_path
-from pipeline.cli import command, run_options
+from cache.strict import read_regular
+from pipeline.cli import OutputFile, command, echo, run_options
 from stages.config import Params
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
@@ -38,7 +42,9 @@ from stages.paths import DatasetPaths
     "--index/--no-index", default=True, show_default=True,
     help="Keep the run's entities on the disk, where the next calls find them.",
 )  # fmt: skip
-@click.option("--output", type=Path, metavar="FILE", help="For JSON Lines; else standard output.")
+@click.option(
+    "--output", type=OutputFile(), metavar="FILE", help="For JSON Lines; else standard output."
+)
 def main(
     params: Params, paths: DatasetPaths, variant: str, seed: int, mention: str | None,
     sentence: str, image: str | None, source: str | None, top: int, as_json: bool,
@@ -54,16 +60,19 @@ def main(
     results = linker.link(mentions, top)
     if source is None and not as_json and output is None:
         for linked in results:
-            click.echo(linked.as_text())
+            echo(linked.as_text())
         return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    escaped = output is None and codecs.lookup(encoding).name != "utf-8"
     with sink(output) as file:
         for linked in results:
-            click.echo(json.dumps(linked.as_json(), ensure_ascii=False), file)
+            click.echo(json.dumps(linked.as_json(), ensure_ascii=escaped), file)
 
 
 def read(source: str) -> list[NewMention]:
-    with click.open_file(source, "rb") as file:  # "-" is standard input
-        return read_mentions(file, "<stdin>" if source == "-" else source)
+    if source == "-":
+        return read_mentions(sys.stdin.buffer, "<stdin>")
+    return read_mentions(read_regular(Path(source), MelovError).split(b"\n"), source)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from cache.errors import StoreError
 from cache.exchange import load_hdf5
 from cache.fingerprint import Fingerprint
 from cache.locks import working
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
@@ -43,7 +43,7 @@ def main(params: Params, paths: DatasetPaths, source: Path, force: bool) -> None
             raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
         with byte_progress("load") as show:
             load_hdf5(source, store, show, accept)
-    click.echo(f"{source} -> {store}")
+    echo(f"{source} -> {store}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Repaired pictures against the clean ones:  python -m pipeline.nearness --dataset demo --seed 0"""
 
-import click
-
-from pipeline.cli import command, run_options
+from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.demo.nearness.measure import nearness
 from stages.demo.nearness.table import as_text
@@ -15,7 +13,7 @@ from stages.runs.folder import RunFolder, write_json
 def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     found = nearness(paths, variant, seed, params)
     write_json(RunFolder.of(paths, variant, seed).nearness, found)
-    click.echo(as_text(found), nl=False)
+    echo(as_text(found), nl=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Tables and one HTML page from a data set's runs:  python -m pipeline.report --dataset wikimel"""
 
-import click
-
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.report.report import report_folder, write_report
@@ -11,7 +9,7 @@ from stages.report.report import report_folder, write_report
 @command("Report every run of the parameters' variants and seeds, in reports/NAME.")
 def main(params: Params, paths: DatasetPaths) -> None:
     table = write_report(paths, params.variants, params.seeds, params.report, params.evaluate)
-    click.echo(f"written: {report_folder(paths) / 'report.html'}\n\n{table}", nl=False)
+    echo(f"written: {report_folder(paths) / 'report.html'}\n\n{table}", nl=False)
 
 
 if __name__ == "__main__":

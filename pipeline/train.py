@@ -1,8 +1,6 @@
 """Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
 
-import click
-
-from pipeline.cli import command, run_options
+from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import validated
@@ -20,14 +18,14 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     def show(row: dict[str, float]) -> None:
         tau = f"  tau {row['tau']:.3f}" if "tau" in row else ""
         valid = "  ".join(f"{m.title} {row[f'valid_{m.key}']:.4f}" for m in validated())
-        click.echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
+        echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
 
     spec = RunSpec.of(variant, seed, params.train)
     _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)
     title = f"{paths.dataset}: {variant}, seed {seed}"
     plot_history(folder.curves, trained.history, trained.best_epoch, title)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
-    click.echo(f"{folder.path}: {course if trained.history else 'nothing to train'}")
+    echo(f"{folder.path}: {course if trained.history else 'nothing to train'}")
 
 
 if __name__ == "__main__":

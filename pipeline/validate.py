@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from pipeline.prepare import read_records, source_options
 from stages.config import Params
 from stages.datasets.pictures import KeyCache
@@ -27,7 +27,7 @@ def main(
 ) -> None:  # fmt: skip
     keys = KeyCache(paths.partial / "picture-keys.parquet")  # read, never saved
     records = read_records(params.prepare, paths, source, input_path, keys)
-    click.echo(render(validate(records, paths.root, open_pictures=not no_pictures)))
+    echo(render(validate(records, paths.root, open_pictures=not no_pictures)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import click
 
 from cache.errors import MelovError
 from cache.exchange import require_whole
-from pipeline.cli import command
+from pipeline.cli import command, echo
 from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.verify.check import parts_of
@@ -36,18 +36,18 @@ def main(params: Params, paths: DatasetPaths, repair: bool, files: tuple[Path, .
     for part in parts:
         problems = list(part.problems())
         found += len(problems)
-        click.echo(f"{part.name:<24}{'damaged' if problems else 'whole':<10}{part.path}")
+        echo(f"{part.name:<24}{'damaged' if problems else 'whole':<10}{part.path}")
         for problem in problems:
-            click.echo(f"  {problem.path}: {problem.what}\n    {problem.mend}")
+            echo(f"  {problem.path}: {problem.what}\n    {problem.mend}")
     for file in files:
         try:
             require_whole(file)
-            click.echo(f"{'export':<24}{'whole':<10}{file}")
+            echo(f"{'export':<24}{'whole':<10}{file}")
         except MelovError as error:
             found += 1
-            click.echo(f"{'export':<24}{'damaged':<10}{error}")
+            echo(f"{'export':<24}{'damaged':<10}{error}")
     if found:
-        click.echo(f"error: {found} damaged", err=True)
+        echo(f"error: {found} damaged", err=True)
         sys.exit(1)
 
 
@@ -57,11 +57,11 @@ def show_repair(params: Params, paths: DatasetPaths) -> None:
 
     for store, repaired in repair(paths, params.extract).items():
         encoded = ", ".join(f"{n:,} {kind}" for kind, n in repaired.encoded.items()) or "nothing"
-        click.echo(f"{store}: {len(repaired.files)} files made again; encoded {encoded}")
+        echo(f"{store}: {len(repaired.files)} files made again; encoded {encoded}")
         for path in repaired.files:
-            click.echo(f"  {path}")
+            echo(f"  {path}")
         for path, why in repaired.left.items():
-            click.echo(f"  left as it is: {path}: {why}")
+            echo(f"  left as it is: {path}: {why}")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from cache.errors import nearest
 from stages.heads.settings import HeadsSettings, VariantName
 from stages.heads.variants import VARIANTS
-from stages.section import ConfigError, Section, assign, mapping_at, read_mapping, validated
+from stages.paths import dataset_name
+from stages.section import (
+    MOST_SEED,
+    ConfigError,
+    Section,
+    assign,
+    mapping_at,
+    read_mapping,
+    validated,
+)
 
 
 class DemoConfig(Section):
@@ -25,16 +34,16 @@ class DemoConfig(Section):
     mentions: int = Field(4000, ge=100)
     captions: int = Field(12000, ge=100)
     """Captioned pictures for the demo's encoder; none of them is an entity's or a mention's."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_SEED)
 
 
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, and its small ViLT: trained on the demo's captions and posts."""
 
-    epochs: int = Field(4, ge=1)
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(2e-3, gt=0)
-    seed: int = 0
+    epochs: int = Field(4, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=2, le=1_000_000)
+    learning_rate: float = Field(2e-3, gt=0, le=10)
+    seed: int = Field(0, ge=0, le=MOST_SEED)
 
 
 class PrepareConfig(Section):
@@ -66,7 +75,7 @@ class ExtractConfig(Section):
     """`same` (CLIP), `none` (text only), or a hub name or a local folder of a ViT."""
     revision: str | None = None
     """Of a hub name; a local folder is its own revision."""
-    max_tokens: int = Field(40, ge=4)
+    max_tokens: int = Field(40, ge=4, le=8192)
     """Of a text, special tokens included (section 4.2)."""
     text_pooling: Literal["auto", "cls", "mean"] = "auto"
     """Of a BERT-like model: what its folder says, else [CLS] (section 3.1). CLIP has its own."""
@@ -75,17 +84,17 @@ class ExtractConfig(Section):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Of the forward pass; the store is float16 always."""
     device: str = "auto"
-    batch_texts: int = Field(128, ge=1)
-    batch_images: int = Field(64, ge=1)
-    decode_threads: int = Field(2, ge=1)
+    batch_texts: int = Field(128, ge=1, le=1_000_000)
+    batch_images: int = Field(64, ge=1, le=100_000)
+    decode_threads: int = Field(2, ge=1, le=256)
     lexical_ngrams: tuple[int, int] = (2, 4)
     """Character n-grams of the lexical unit's TF-IDF, bounded by words: shortest and longest."""
 
     @field_validator("lexical_ngrams")
     @classmethod
     def _ascending(cls, span: tuple[int, int]) -> tuple[int, int]:
-        if not 1 <= span[0] <= span[1]:
-            raise ValueError(f"found {list(span)}, expected [shortest, longest] from 1 upwards")
+        if not 1 <= span[0] <= span[1] <= 16:
+            raise ValueError(f"found {list(span)}, expected [shortest, longest] from 1 to 16")
         return span
 
 
@@ -138,18 +147,18 @@ class TrainConfig(HeadsSettings):
     """Nearest neighbors that a GCN layer reads; 0 reads every stored one."""
     filter_quantile: float = Field(0.3, gt=0, lt=1)
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
-    lambda_g: float = Field(1e-3, ge=0)
+    lambda_g: float = Field(1e-3, ge=0, le=1e6)
     """Weight of the generation loss (eq. 8)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target spread evenly over the batch's entities; not in the paper."""
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(20, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=2, le=1_000_000)
     hard_negatives: int = Field(0, ge=0, le=16)
     """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, le=10)
     schedule: Literal["constant", "linear"] = "constant"
     """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(1e-2, ge=0, le=1000)
     patience: int = Field(4, ge=1)
     """Validations without a better MRR before training stops."""
     valid_mentions: int = Field(1000, ge=0)
@@ -188,7 +197,7 @@ class Params(Section):
 
     datasets: tuple[str, ...] = ("demo",)
     variants: tuple[VariantName, ...] = ("melov", "mimic")
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = (0,)
     demo: DemoConfig = DemoConfig()
     demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
     demo_vilt: DemoEncoderConfig = DemoEncoderConfig()
@@ -222,6 +231,8 @@ def load_params(
         path, "parameter file", "name the project's folder by --project, or the file by --params"
     )
     overrides = mapping_at(raw.get("overrides"), f"{path}: overrides")
+    for name in [*overrides, *([dataset] if dataset else [])]:
+        dataset_name(str(name))
     for name, sections in overrides.items():
         for section, values in mapping_at(sections, f"{path}: overrides.{name}").items():
             if section not in SECTIONS:
@@ -231,6 +242,19 @@ def load_params(
     for section, values in (overrides.get(dataset or "") or {}).items():
         mapping_at(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
+    _set_once(assignments)
     for assignment in assignments:
         assign(raw, assignment)
-    return validated(Params, raw, str(path))
+    params = validated(Params, raw, str(path))
+    for name in params.datasets:
+        dataset_name(name)
+    return params
+
+
+def _set_once(assignments: tuple[str, ...]) -> None:
+    first: dict[str, str] = {}
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if key in first:
+            raise ConfigError(f"--set {first[key]} and --set {assignment}: one key twice")
+        first[key] = assignment

@@ -1,5 +1,6 @@
 """Where each data set's files and each run's files lie (the layout that dvc.yaml declares)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from cache.errors import MelovError, nearest
 
 SPLITS = ("train", "valid", "test")
+DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""It names a folder, a key of the parameters and a DVC stage; DVC addresses no dot and no space."""
 
 
 def project_path(path: Path, root: Path) -> str:
@@ -17,6 +20,21 @@ def project_path(path: Path, root: Path) -> str:
         path, root: both absolute, or both relative to the same folder.
     """
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def dataset_name(name: str) -> str:
+    """`name`, where it can name a data set.
+
+    Raises:
+        MelovError: it cannot.
+    """
+    if not DATASET_NAME.fullmatch(name):
+        raise MelovError(
+            f"data set {name[:80]!r}: a name has 1 to 64 letters, digits, _ and -, and begins "
+            "with a letter or a digit (DVC addresses no others)",
+            "rename its folder in data/, and its keys in params.yaml",
+        )
+    return name
 
 
 class Below:

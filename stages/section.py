@@ -16,10 +16,14 @@ class ConfigError(MelovError):
     """A parameter file or `--set` that cannot be used."""
 
 
+MOST_SEED = 2**32 - 1
+"""The largest that numpy's and scikit-learn's generators take."""
+
+
 class Section(BaseModel):
     """A stage's parameters: frozen, typed, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Checked = TypeVar("Checked", bound=Section)

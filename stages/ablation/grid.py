@@ -14,6 +14,7 @@ Settings stand on top of the parameter file's.
 """
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,12 @@ from stages.config import GraphConfig, Params, TrainConfig
 from stages.heads.settings import VariantName
 from stages.heads.variants import UNAVAILABLE, VARIANTS
 from stages.runs.dataset import RunSpec
-from stages.section import ConfigError, Section, read_mapping, validated
+from stages.section import MOST_SEED, ConfigError, Section, read_mapping, validated
 
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
 """Of a run: it names a folder."""
+MOST_RUNS = 10_000
+"""Of a product, counted before it is built: a year of trainings of an hour."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Grid:
 
 
 class _File(Section):
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] | None = Field(None, min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
     graph: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[dict[str, Any], ...] = ()
@@ -130,6 +133,9 @@ def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, A
     for key in product:
         if key not in known:
             raise ConfigError(f"{path}: product: {key}: unknown key{nearest(key, known)}")
+    many = math.prod(map(len, product.values()))
+    if many > MOST_RUNS:
+        raise ConfigError(f"{path}: product: {many:,} combinations, more than {MOST_RUNS:,}")
     entries = []
     for values in itertools.product(*product.values()) if product else ():
         entry: dict[str, Any] = {"train": {}, "graph": {}}

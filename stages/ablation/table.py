@@ -15,6 +15,7 @@ from cache.files import atomic_path
 from stages.ablation.evidence import interval, paired_test, per_mention
 from stages.ablation.run import Outcome
 from stages.ranking.metrics import Metric, by_part, deciding, shown
+from stages.shown import cell
 
 
 def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> s
     ):
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
     with atomic_path(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
     deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed

@@ -20,6 +20,7 @@ from cache.sealed import write_sealed
 from stages.datasets.records import Records
 from stages.datasets.store import FAILED, LEDGER, SUMMARY
 from stages.encode.plan import GROUPS, tables_of
+from stages.shown import cell
 
 STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable": "unreadable file"}
 
@@ -93,7 +94,9 @@ def _write_failed(path: Path, failed: list[FailedPicture]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "reason", "records", "first_record"])
-        writer.writerows([f.path, f.reason, f.records, f.first_record] for f in failed)
+        writer.writerows(
+            [cell(f.path), cell(f.reason), f.records, cell(f.first_record)] for f in failed
+        )
 
 
 def _kind(reason: str) -> str:

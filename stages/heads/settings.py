@@ -28,13 +28,13 @@ class HeadsSettings(Section):
     """VAE, GCN, fusion and matcher (sections 3.2 and 3.3)."""
 
     units: tuple[UnitName, ...] = Field(("text", "vision", "cross"), min_length=1)
-    d_v: int = Field(96, ge=1)
+    d_v: int = Field(96, ge=1, le=8192)
     """Width of the projected visual features."""
-    d_h: int = Field(96, ge=1)
+    d_h: int = Field(96, ge=1, le=8192)
     """Width inside the matcher."""
-    d_z: int = Field(64, ge=1)
+    d_z: int = Field(64, ge=1, le=8192)
     """Latent width of the VAE."""
-    gcn_layers: int = Field(2, ge=1)
+    gcn_layers: int = Field(2, ge=1, le=16)
     normalization: Literal["none", "row", "sym"] = "row"
     """Of the thresholded similarity matrix; eq. 5 writes none."""
     tau_init: float = Field(0.3, gt=0, lt=1)
@@ -43,16 +43,16 @@ class HeadsSettings(Section):
     """What multiplies by that matrix: torch's CSR product, or the package torch-sparse."""
     adapter: Literal["none", "mlp"] = "none"
     """A residual two-layer adapter on the cached text features; not in the paper."""
-    adapter_width: int = Field(256, ge=1)
-    logit_scale: float = Field(20.0, gt=0)
+    adapter_width: int = Field(256, ge=1, le=65_536)
+    logit_scale: float = Field(20.0, gt=0, le=1e6)
     """The largest G2G, vision and cross score at the start. Layer norm alone would start with d_t
     and d_h: a softmax so sharp that frozen features hardly recover from it."""
-    lexical_scale: float = Field(20.0, gt=0)
+    lexical_scale: float = Field(20.0, gt=0, le=1e6)
     """Scale exp(s) that the lexical unit starts from."""
-    contained_scale: float = Field(0.0, ge=0)
+    contained_scale: float = Field(0.0, ge=0, le=1e6)
     """Scale exp(c) that the share of an entity's name found in the sentence starts from, a term of
     the lexical unit; 0 leaves it out."""
-    frozen_scale: float = Field(0.0, ge=0)
+    frozen_scale: float = Field(0.0, ge=0, le=1e6)
     """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
     beside the adapted one; 0 leaves it out, as in the paper."""
     dropout: float = Field(0.0, ge=0, lt=1)
