@@ -57,6 +57,8 @@ class Sealed:
         data = path.read_bytes()
         try:
             content = json.loads(data)
+            if isinstance(content, dict) and SEAL not in content:
+                _damaged(path, "it has no seal: an older version wrote it, or it was edited", hint)
             seal, files = content.pop(SEAL), content.pop(FILES)
             if _text(content, files, seal).encode() != data:
                 raise ValueError

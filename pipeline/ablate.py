@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cache.locks import working
 from pipeline.cli import command, echo
 from stages.ablation.grid import load_grid
 from stages.ablation.run import ablate, grid_folder
@@ -22,9 +23,10 @@ from stages.paths import DatasetPaths
 )  # fmt: skip
 def main(params: Params, paths: DatasetPaths, source: Path) -> None:
     grid = load_grid(source, params)
-    outcomes = ablate(paths, grid, params.evaluate)
-    folder = grid_folder(paths, grid)
-    echo(write_tables(folder, outcomes, grid.reference), nl=False)
+    with working(paths.lock(f"grid-{grid.name}"), "runs the grid"):
+        outcomes = ablate(paths, grid, params.evaluate)
+        folder = grid_folder(paths, grid)
+        echo(write_tables(folder, outcomes, grid.reference), nl=False)
     echo(f"{folder}: table.csv, table.md, table.parquet, runs.parquet")
 
 

@@ -21,7 +21,7 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     found = run.evaluate(opened, params.evaluate)
     seconds = time.perf_counter() - begun
     for part, values in found.items():
-        if isinstance(values, dict):
+        if isinstance(values, dict) and "mentions" in values:
             rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
             echo(f"{part:<26} n {values['mentions']:>5}  {rates}")
     echo(f"ranked in {seconds:.3f} s")

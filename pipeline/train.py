@@ -1,5 +1,8 @@
 """Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
 
+from pathlib import Path
+
+from cache.locks import working
 from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.paths import DatasetPaths
@@ -8,6 +11,7 @@ from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.folder import RunFolder
 from stages.runs.history import plot_history
 from stages.runs.run import fit
+from stages.training.train import Trained
 
 
 @command("Train the heads over the cached features.")
@@ -20,10 +24,13 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
         valid = "  ".join(f"{m.title} {row[f'valid_{m.key}']:.4f}" for m in validated())
         echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
 
+    def draw(path: Path, trained: Trained) -> None:
+        title = f"{paths.dataset}: {variant}, seed {seed}"
+        plot_history(path, trained.history, trained.best_epoch, title)
+
     spec = RunSpec.of(variant, seed, params.train)
-    _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show)
-    title = f"{paths.dataset}: {variant}, seed {seed}"
-    plot_history(folder.curves, trained.history, trained.best_epoch, title)
+    with working(paths.lock(f"run-{variant}-s{seed}"), "trains"):
+        _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show, draw)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
     echo(f"{folder.path}: {course if trained.history else 'nothing to train'}")
 

@@ -58,8 +58,6 @@ def ablate(paths: DatasetPaths, grid: Grid, config: EvaluateConfig) -> list[Outc
         if metrics is None:
             metrics, done = job.borrowed(), "finished by another grid"
         if metrics is None:
-            # The table of an earlier grid of this name no longer says what lies here.
-            (folder / "runs.parquet").unlink(missing_ok=True)
             metrics = execute(job.spec, job.dataset, job.folder, config, job.about)
             done = f"{time.perf_counter() - begun:.1f} s"
         ranks = np.load(job.folder.ranks)["test"]

@@ -11,10 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cache.files import atomic_path
+from cache.files import replacing_files
+from cache.sealed import write_sealed
 from stages.ablation.evidence import interval, paired_test, per_mention
 from stages.ablation.run import Outcome
 from stages.ranking.metrics import Metric, by_part, deciding, shown
+from stages.runs.folder import MADE_FROM, TABLES
 from stages.shown import cell
 
 
@@ -81,23 +83,23 @@ def _cell(metric: Metric, mean: float, std: float | None) -> str:
 
 
 def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> str:
-    """table.csv, table.md, table.parquet and runs.parquet; returns the Markdown."""
+    """table.csv, table.md, table.parquet and runs.parquet, and tables.json, which vouches for them
+    and names what each run was made from; returns the Markdown."""
     rows = run_rows(outcomes, reference)
     text = markdown(rows, reference)
-    with (
-        atomic_path(folder / "table.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
-    with atomic_path(folder / "table.md") as path:
-        path.write_text(text, encoding="utf-8")
-    deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed
-    deviations["p"] = pa.float64()
-    for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
-        table = pa.Table.from_pylist(content)
-        schema = pa.schema([f.with_type(deviations.get(f.name, f.type)) for f in table.schema])
-        with atomic_path(folder / f"{name}.parquet") as path:
-            pq.write_table(table.cast(schema), path)
+    with replacing_files(folder, last=TABLES) as scratch:
+        with (scratch / "table.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
+        (scratch / "table.md").write_text(text, encoding="utf-8")
+        deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed
+        deviations["p"] = pa.float64()
+        for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
+            table = pa.Table.from_pylist(content)
+            schema = pa.schema([f.with_type(deviations.get(f.name, f.type)) for f in table.schema])
+            pq.write_table(table.cast(schema), scratch / f"{name}.parquet")
+        made_from = {f"{o.run.name}-s{o.seed}": o.metrics.get(MADE_FROM) for o in outcomes}
+        beside = sorted(scratch.iterdir())
+        write_sealed(scratch / TABLES, {MADE_FROM: made_from}, beside, atomic=False)
     return text

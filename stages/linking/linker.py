@@ -98,7 +98,7 @@ class Linker:
             graph = TrainingGraph(dataset.graph, cached, reading_of(heads, train))
         if index:
             entity_index = EntityIndex.opened(
-                paths.index(variant, seed), run.folder.identity, run.model, cached, views,
+                paths.index(variant, seed), run.identity, run.model, cached, views,
                 evaluate.entity_rows,
             )  # fmt: skip
         filters = heads.entry.filters and heads.uses_images

@@ -1,6 +1,7 @@
 """Grids of ablations, read back from `ablations/<dataset>/<grid>/`."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cache.errors import MelovError
+from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
-from stages.report.results import Results, Run, read, read_history, read_json, undeclared
-from stages.runs.folder import RunFolder
+from stages.report.results import Results, Run, read_history, undeclared
+from stages.runs.folder import MADE_FROM, METRICS, TABLES, RunFolder
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,15 @@ def load_grids(paths: DatasetPaths) -> Grids:
     finished, left_out = [], {}
     digest = read_digest(paths.records)
     for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
-        if not (folder / "runs.parquet").exists():
+        if not (folder / TABLES).exists():
             done = sum(RunFolder(run, "").metrics.exists() for run in folder.iterdir())
             left_out[folder.name] = f"has not finished ({done} runs so far)"
             continue
-        grid = _load(paths, folder)
+        index = Sealed.read(folder / TABLES, _command(paths, folder.name))
+        if any(_made_from(folder / run) != made for run, made in index.content[MADE_FROM].items()):
+            left_out[folder.name] = "has runs that were made again since its tables"
+            continue
+        grid = _load(paths, folder, index)
         found = {run["provenance"]["records"] for run in grid.base.values()}
         if found != {digest}:
             left_out[folder.name] = "was made from other records than the present ones"
@@ -73,19 +80,30 @@ def _folder(paths: DatasetPaths) -> Path:
     return paths.root / "ablations" / paths.dataset
 
 
-def _load(paths: DatasetPaths, folder: Path) -> GridReport:
-    grid = f"--grid FILE of the grid {folder.name}"
-    again = f"python -m pipeline.ablate --dataset {paths.dataset} {grid}"
-    rows = read(folder / "runs.parquet", _rows, again)
+def _command(paths: DatasetPaths, grid: str) -> str:
+    named = f"--grid FILE of the grid {grid}"
+    return f"python -m pipeline.ablate --dataset {paths.dataset} {named}"
+
+
+def _made_from(run: Path) -> Any:
+    """What a run's metrics say of their origin; None where they cannot be read."""
+    with suppress(OSError, MelovError):
+        return Sealed.read(run / METRICS).content.get(MADE_FROM)
+    return None
+
+
+def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
+    again = _command(paths, folder.name)
+    rows = _rows(index.bytes_of("runs.parquet"))
     names = tuple(dict.fromkeys(row["run"] for row in rows))
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
     runs, base = {}, {}
     for row in rows:
         run = RunFolder(folder / f"{row['run']}-s{row['seed']}", again)
-        runs[row["run"], row["seed"]] = Run(
-            read(run.metrics, read_json, again), read(run.history, read_history, again), np.zeros(0)
-        )
-        base[row["run"]] = read(run.config, read_json, again)
+        config, metrics = run.read_config(), read_metrics(run, again)
+        history = read_history(config.bytes_of(run.history.name))
+        runs[row["run"], row["seed"]] = Run(metrics, history, np.zeros(0))
+        base[row["run"]] = dict(config.content)
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
     # A run that lacks a seed cannot be compared with the others.
     complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))
@@ -98,9 +116,14 @@ def _load(paths: DatasetPaths, folder: Path) -> GridReport:
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def read_metrics(run: RunFolder, again: str) -> dict[str, Any]:
+    """The metrics of a grid's run; a missing file names the command, too."""
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except pa.ArrowInvalid as error:
-        raise ValueError(str(error)) from None
+        return run.read_metrics().content
+    except FileNotFoundError:
+        raise MelovError(f"{run.metrics}: no such file", again) from None
+
+
+def _rows(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
     return rows

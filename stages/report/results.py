@@ -1,7 +1,7 @@
 """The runs of one data set, read back from their files: metrics, course of training, ranks."""
 
 import csv
-import json
+import io
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -145,24 +145,28 @@ def load_results(
 
 
 def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: int) -> Run:
-    train, evaluate = folder.command, folder.command.replace("pipeline.train", "pipeline.evaluate")
-    config = read(folder.config, read_json, train)
-    if config["provenance"]["records"] != records_digest:
+    train, evaluate = folder.command, folder.evaluation
+    config = folder.read_config()
+    if config.content["provenance"]["records"] != records_digest:
         raise MelovError(f"{folder.path}: trained on other records than the present ones", train)
-    history = read(folder.history, read_history, train)
+    history = read_history(config.bytes_of(folder.history.name))
     if not history and trained:
         raise MelovError(f"{folder.history}: no epoch", train)
-    metrics = read(folder.metrics, read_json, evaluate)
-    ranks = read(folder.ranks, _test_ranks, evaluate)
-    if not len(ranks) == metrics["test"]["mentions"] == mentions:
+    try:
+        metrics = folder.read_metrics()
+    except FileNotFoundError:
+        raise MelovError(f"{folder.metrics}: no such file", evaluate) from None
+    ranks = _test_ranks(metrics.bytes_of(folder.ranks.name))
+    content = metrics.content
+    if not len(ranks) == content["test"]["mentions"] == mentions:
         raise MelovError(
-            f"{folder.path}: {len(ranks)} ranks and metrics of {metrics['test']['mentions']} "
+            f"{folder.path}: {len(ranks)} ranks and metrics of {content['test']['mentions']} "
             f"mentions, the records hold {mentions}",
             evaluate,
         )
-    if missing := undeclared(metrics):
+    if missing := undeclared(content):
         raise MelovError(f"{folder.metrics}: {missing}", evaluate)
-    return Run(metrics, history, ranks)
+    return Run(content, history, ranks)
 
 
 def undeclared(metrics: dict[str, Any]) -> str:
@@ -185,16 +189,13 @@ def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:
         raise MelovError(f"{path}: not readable: {error}", command) from None
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_history(content: bytes) -> list[dict[str, float]]:
+    """The rows of a history.csv."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+    return [{name: float(value) for name, value in row.items()} for row in rows]
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _test_ranks(path: Path) -> np.ndarray:
-    with path.open("rb") as file, np.load(file) as arrays:
+def _test_ranks(content: bytes) -> np.ndarray:
+    with np.load(io.BytesIO(content)) as arrays:
         ranks: np.ndarray = arrays["test"]
     return ranks

@@ -58,6 +58,8 @@ class Dataset:
     graph_config: GraphConfig
     _features: dict[Any, tuple[CachedFeatures, Views]]
     _graphs: dict[str, Graph]
+    _saved: str
+    """Digest of the settings of the graph that lies on the disk."""
 
     @classmethod
     def open(cls, paths: DatasetPaths) -> Self:
@@ -70,7 +72,8 @@ class Dataset:
         records = Records.load(paths.require_records())
         store = open_store(paths)
         graph = load_graph(paths.graph, provenance_of(store))
-        return cls(paths, records, store, graph.config, {}, {graph.config.digest: graph})
+        digest = graph.config.digest
+        return cls(paths, records, store, graph.config, {}, {digest: graph}, digest)
 
     def on(self, graph: GraphConfig) -> Self:
         """The same data set on another graph, which is built in memory once a run reads it."""
@@ -111,11 +114,18 @@ class Dataset:
         return self._features[key]
 
     def provenance(self, variant: str) -> dict[str, str]:
-        """Digests of what a run of `variant` is made from."""
-        made_from = {**provenance_of(self.store), "graph": self.graph_config.digest}
+        """What names the data that a run of `variant` is made from, by all that they hold."""
+        made_from = {**provenance_of(self.store), "graph": self._graph_identity}
         if VARIANTS[variant].joint:
-            made_from["joint"] = self.joint.fingerprint.digest
+            made_from["joint"] = self.joint.identity
         return made_from
+
+    @property
+    def _graph_identity(self) -> str:
+        """Of a graph at hand what it holds; of one that would have to be built what it would be
+        built with, since the store is named besides."""
+        digest = self.graph_config.digest
+        return self._graphs[digest].identity if digest == self._saved else digest
 
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.

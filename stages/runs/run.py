@@ -7,19 +7,24 @@ metrics, ranks = run.evaluate(dataset, params.evaluate)
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from cache.errors import MelovError
-from cache.files import atomic_path
+from cache.files import replacing_files
 from cache.fingerprint import Fingerprint
+from cache.locks import working
+from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, TrainConfig
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
@@ -27,7 +32,7 @@ from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.evaluation import evaluate
-from stages.runs.folder import RunFolder, write_json
+from stages.runs.folder import MADE_FROM, RunFolder, write_json
 from stages.runs.history import write_history
 from stages.section import Section
 from stages.training.train import Trained, train
@@ -48,12 +53,16 @@ class RunInfo(Section):
 
 @dataclass(frozen=True)
 class Run:
-    """A trained run, its heads in evaluation mode."""
+    """A trained run, its heads in evaluation mode.
+
+    identity: the seal of its `config.json`, which vouches for the weights.
+    """
 
     folder: RunFolder
     info: RunInfo
     model: Heads[Any, Any]
     device: torch.device
+    identity: str
 
     @classmethod
     def open(cls, folder: RunFolder, device: torch.device) -> Run:
@@ -62,19 +71,23 @@ class Run:
         Raises:
             MelovError: no such run, a damaged one, or one of another version of this program.
         """
+        sealed = folder.read_config()
+        again = f"run {folder.command}"
+        weights = sealed.bytes_of(folder.weights.name)
         try:
-            info = RunInfo.model_validate_json(folder.config.read_bytes())
+            info = RunInfo.model_validate(sealed.content)
             model = VARIANTS[info.heads.variant].build(info.heads)
-            model.load_state_dict(load_file(folder.weights))
-        except FileNotFoundError:
-            raise MelovError(f"{folder.path}: no trained run", f"run {folder.command}") from None
-        except (ValueError, RuntimeError, SafetensorError) as error:
+            state = load(weights)
+            model.load_state_dict(state)
+        except (ValueError, RuntimeError, SafetensorError, KeyError) as error:
             said = " ".join(str(error).split())[:200]
             raise MelovError(
-                f"{folder.path}: the heads do not fit this version, or are damaged: {said}",
-                f"run {folder.command}",
+                f"{folder.path}: the heads do not fit this version: {said}", again
             ) from None
-        return cls(folder, info, model.to(device).eval(), device)
+        for name, weight in state.items():
+            if not torch.isfinite(weight).all():
+                raise MelovError(f"{folder.weights}: {name} has numbers that are not finite", again)
+        return cls(folder, info, model.to(device).eval(), device, sealed.seal)
 
     def require(self, dataset: Dataset) -> None:
         """Raises MelovError if the run was trained on another store or graph than the data set's;
@@ -103,10 +116,18 @@ class Run:
         found, ranks = evaluate(self.model, self.data(dataset), dataset.records, config)
         info = self.info
         named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
-        content = {**named, **(about or {}), **found}
-        with atomic_path(self.folder.ranks) as path, path.open("wb") as file:
-            np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
-        write_json(self.folder.metrics, content)
+        made_from = {MADE_FROM: {"run": self.identity, **info.provenance}}
+        content = {**named, **(about or {}), **found, **made_from}
+        file = io.BytesIO()
+        np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
+        lock = self.folder.lock
+        with nullcontext() if lock is None else working(lock, "writes the run's metrics"):
+            if self.folder.read_config().seal != self.identity:
+                raise MelovError(
+                    f"{self.folder.path}: trained again while it was ranked; nothing is written",
+                    f"run {self.folder.evaluation} again",
+                )
+            self.folder.write_results(file.getvalue(), content)
         return content
 
 
@@ -126,23 +147,36 @@ def execute(
 def fit(
     spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    draw: Callable[[Path, Trained], None] | None = None,
 ) -> tuple[Run, Trained]:  # fmt: skip
     """Train a run and save it, resuming where a kill left it.
 
-    `config.json` comes last, so its presence means a complete run.
+    The older run stays until the new one's files move in together, `config.json` last; what it was
+    evaluated to goes then.
+
+    Args:
+        draw: puts a picture of the course at the path that it is given.
     """
     heads = dataset.heads(spec)
     data = dataset.data(heads, spec.train, spec.device)
     trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
-    folder.forget_results()
-    write_history(folder.history, trained.history)
-    write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
-    with atomic_path(folder.weights) as path:
-        save_file({n: w.detach().cpu().contiguous() for n, w in trained.state.items()}, path)
-    name, made_from = dataset.paths.dataset, data.provenance
     info = RunInfo(
-        dataset=name, seed=spec.seed, heads=heads, train=spec.train, provenance=made_from
+        dataset=dataset.paths.dataset,
+        seed=spec.seed,
+        heads=heads,
+        train=spec.train,
+        provenance=data.provenance,
     )
-    write_json(folder.config, info.model_dump(mode="json"))
+    with replacing_files(folder.path, last=folder.config.name) as scratch:
+        weights = {n: w.detach().cpu().contiguous() for n, w in trained.state.items()}
+        (scratch / folder.weights.name).write_bytes(save(weights))
+        write_history(scratch / folder.history.name, trained.history)
+        if draw is not None:
+            draw(scratch / folder.curves.name, trained)
+        beside = sorted(scratch.iterdir())
+        content = info.model_dump(mode="json")
+        write_sealed(scratch / folder.config.name, content, beside, atomic=False)
+    folder.forget_results()
+    write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
     shutil.rmtree(folder.work, ignore_errors=True)
     return Run.open(folder, spec.device), trained

@@ -16,9 +16,13 @@ from safetensors.torch import load_file
 from pipeline.ablate import main as ablate
 from pipeline.train import main as train
 from stages import config as config_module
+from stages.ablation import run as ablation
 from stages.config import load_params
+from stages.paths import DatasetPaths
+from stages.report.grids import load_grids
 from stages.runs import dataset as datasets
 from stages.runs import run as runs
+from tests.support.resealed import reseal
 from tests.support.tiny_world import tiny_world
 
 PROJECT = Path(__file__).parents[2]
@@ -159,9 +163,16 @@ def test_a_finished_grid_that_is_worked_on_again_is_no_longer_called_finished(
     write_grid(root, "again")
     grid = root / "again.yaml"
     grid.write_text(grid.read_text().replace("d_z: 2", "d_z: 4"))
-    monkeypatch.setattr(runs, "train", lambda *_: 1 / 0)  # as a kill in the middle of a run
+    original, made = ablation.execute, []
+
+    def killed_after_one(*arguments):
+        made.append(original(*arguments) if not made else 1 / 0)
+        return made[-1]
+
+    monkeypatch.setattr(ablation, "execute", killed_after_one)
     assert run(root, "again").exit_code == 1
-    assert not (folder / "runs.parquet").exists()
+    grids = load_grids(DatasetPaths("tiny", root))
+    assert grids.left_out["again"] == "has runs that were made again since its tables"
 
 
 def test_a_run_that_another_grid_has_finished_is_taken_from_there(
@@ -176,11 +187,12 @@ def test_a_run_that_another_grid_has_finished_is_taken_from_there(
     for name in set(FILES) - {"metrics.json"}:
         assert (taken / name).read_bytes() == (source / name).read_bytes()
     said, theirs = (json.loads((f / "metrics.json").read_text()) for f in (taken, source))
+    assert said.pop("seal") != theirs.pop("seal")
     assert said == {**theirs, "run": "kernel"}
     # One that was made from something else is not taken.
     shutil.rmtree(taken)
     for metrics in root.glob("ablations/tiny/*/melov-s1/metrics.json"):
-        metrics.write_text(json.dumps({**theirs, "digest": "another"}))
+        reseal(metrics, lambda content: {**content, "digest": "another"})
     assert run(root, "other").exit_code == 1
 
 

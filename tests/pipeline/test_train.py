@@ -99,6 +99,8 @@ def test_the_history_and_the_configuration_say_what_was_done(straight):
 def test_the_metrics_have_the_layout_of_the_contract(straight):
     said = json.loads(straight[0]["metrics.json"])
     assert (said.pop("dataset"), said.pop("variant"), said.pop("seed")) == ("tiny", "melov", 0)
+    assert said.pop("made_from").keys() == {"run", "store", "records", "graph"}
+    assert (list(said.pop("files")), len(said.pop("seal"))) == (["ranks.npz"], 32)
     assert said.keys() == {"test", "valid", "test_seen", "test_unseen"}
     values = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
     for part in said.values():
@@ -158,7 +160,7 @@ def test_blocks_of_another_size_change_no_rank(root, straight):
     ("command", "arguments", "message"),
     [
         (train, ["--set", "train.tau_init=0.05"], "tau_init"),
-        (train, ["--set", "train.learning_rate=1e30"], "lower train.learning_rate"),
+        (train, ["--set", "train.learning_rate=1e30"], "less than or equal to 10"),
         (train, ["--set", "train.epoch=3"], "did you mean 'epochs'"),
         (evaluate, ["--variant", "mimic"], "pipeline.train --dataset tiny --variant mimic --seed"),
     ],

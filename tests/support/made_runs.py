@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from PIL import Image
 
-from cache.sealed import write_sealed
+from cache.sealed import Sealed, write_sealed
 from stages.ablation.grid import GridRun
 from stages.ablation.run import Outcome
 from stages.ablation.table import write_tables
@@ -25,6 +24,7 @@ from stages.datasets.records import (
 )
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import metrics, metrics_by_part
+from stages.runs.folder import MADE_FROM
 
 HAND = {
     ("melov", 0): [1, 1, 2, 4, 1, 8],
@@ -150,9 +150,7 @@ def make_run(
     found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds)
     about = {"dataset": records.dataset, "variant": variant, "seed": seed}
     valid = metrics(np.array([1, 2]), ENTITIES)
-    write_json(folder / "metrics.json", {**about, **found, "valid": valid})
-    config = {"provenance": {"records": records.digest}, "train": {"d_z": 64, "gcn_layers": 2}}
-    write_json(folder / "config.json", config)
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "ranks.npz",
         test=np.array(ranks, dtype=np.float32),
@@ -168,7 +166,14 @@ def make_run(
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    return {**about, **found, "valid": valid}
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    config = {"provenance": {"records": records.digest}, "train": {"d_z": 64, "gcn_layers": 2}}
+    beside = [folder / "history.csv", folder / "model.safetensors"]
+    write_sealed(folder / "config.json", {**config, "seed": seed}, beside)
+    content = {**about, **found, "valid": valid}
+    content[MADE_FROM] = {"run": Sealed.read(folder / "config.json").seal}
+    write_sealed(folder / "metrics.json", content, [folder / "ranks.npz"])
+    return content
 
 
 def make_grid(
@@ -195,8 +200,3 @@ def make_project(root: Path, dataset: str = "tiny", **options: bool) -> DatasetP
     for (variant, seed), ranks in HAND.items():
         make_run(root, records, variant, seed, ranks)
     return DatasetPaths(dataset, root)
-
-
-def write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))

@@ -12,6 +12,7 @@ from stages.report.explain import TOP, Explainer
 from stages.report.fusion import fusion_facts
 from stages.report.report import report_folder, write_report
 from tests.support.ranked_world import SEED
+from tests.support.resealed import reseal
 
 ROWS = list(range(24))
 
@@ -126,8 +127,9 @@ def test_heads_of_another_version_are_said_to_be_so(explainer, paths):
     config = paths.run("melov", SEED) / "config.json"
     saved = config.read_text()
     try:
-        for changed in (saved.replace('"d_z": 4', '"d_z": 5'), saved.replace('"d_z"', '"d_y"')):
-            config.write_text(changed)
+        for old, new in (('"d_z": 4', '"d_z": 5'), ('"d_z"', '"d_y"')):
+            config.write_text(saved.replace(old, new))
+            reseal(config)
             with pytest.raises(MelovError, match="do not fit this version"):
                 explainer.explain("melov", SEED, [0])
     finally:

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from cache.errors import MelovError
+from cache.sealed import Sealed
 from stages.config import ReportConfig
 from stages.report.grids import GridReport
 from stages.report.published import DATASETS, LATER, NO_NUMBER, PUBLISHED, VARIANT_OF
 from stages.report.report import report_folder, write_report
 from stages.report.sweeps import find_sweeps
 from tests.support import made_runs
+from tests.support.resealed import reseal
 
 VOID = {"meta", "link", "img", "br"}
 VARIANTS = ("melov", "mimic")
@@ -160,17 +162,34 @@ def test_a_grid_of_other_records_is_left_out(tmp_path):
     paths = made_runs.make_project(tmp_path)
     folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
     for config in folder.glob("*/config.json"):
-        config.write_text('{"provenance": {"records": "others"}}')
+        reseal(config, lambda content: {**content, "provenance": {"records": "others"}})
+        metrics = config.with_name("metrics.json")
+        run = {"run": Sealed.read(config).seal}
+        reseal(metrics, lambda content, run=run: {**content, "made_from": run})
+    made_from = {
+        f"melov-s{i}": {"run": Sealed.read(folder / f"melov-s{i}/config.json").seal}
+        for i in range(3)
+    }
+    reseal(folder / "tables.json", lambda _: {"made_from": made_from})
     write_report(paths, VARIANTS, (0,), ReportConfig())
     words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
     assert "The grid old is left out: it was made from other records" in words
+
+
+def test_a_grid_with_a_run_that_was_made_again_is_left_out(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
+    reseal(folder / "melov-s1/metrics.json", lambda content: {**content, "made_from": {"run": "x"}})
+    write_report(paths, VARIANTS, (0,), ReportConfig())
+    words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
+    assert "The grid old is left out: it has runs that were made again since its tables" in words
 
 
 def test_a_damaged_grid_names_the_file_and_the_command(tmp_path):
     paths = made_runs.make_project(tmp_path)
     folder = made_runs.make_grid(tmp_path, "bad", {"melov": ("melov", {})})
     (folder / "runs.parquet").write_bytes(b"no parquet")
-    with pytest.raises(MelovError, match=r"runs\.parquet: not readable") as error:
+    with pytest.raises(MelovError, match=r"runs\.parquet: damaged") as error:
         write_report(paths, VARIANTS, (0,), ReportConfig())
     assert "--grid FILE of the grid bad" in (error.value.hint or "")
 

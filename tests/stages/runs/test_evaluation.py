@@ -29,7 +29,8 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     said = json.loads(folder.metrics.read_text())
     kinds_said = ["good", "low_quality", "missing", "poor"]
     parts = ["test", "valid", "test_seen", "test_unseen", *(f"test_image_{k}" for k in kinds_said)]
-    assert list(said) == [*about, *parts]
+    assert list(said) == [*about, *parts, "made_from", "files", "seal"]
+    assert said["made_from"].keys() == {"run", "store", "records", "graph"}
     assert {key: said[key] for key in about} == about
     for part in parts:
         assert list(said[part]) == VALUES

@@ -1,9 +1,10 @@
-import json
-
 import pytest
 
+from cache.errors import MelovError
+from cache.sealed import Sealed, write_sealed
 from stages.paths import DatasetPaths
-from stages.runs.folder import RunFolder, write_json
+from stages.runs.folder import MADE_FROM, RunFolder
+from tests.support.resealed import reseal
 
 FILES = {
     "config": "config.json",
@@ -24,8 +25,14 @@ def folder(tmp_path):
     made.path.mkdir(parents=True)
     for name, file in FILES.items():
         getattr(made, name).write_text(file)
-    write_json(made.metrics, METRICS)
+    write_sealed(made.config, {"d_z": 4}, [made.weights, made.history, made.curves])
+    write_sealed(made.metrics, measured(made), [made.ranks])
     return made
+
+
+def measured(folder):
+    """The content of `metrics.json` for the weights that are there."""
+    return {**METRICS, MADE_FROM: {"run": Sealed.read(folder.config).seal}}
 
 
 def test_it_lies_where_the_layout_says_and_knows_the_command_that_makes_it(tmp_path):
@@ -43,23 +50,29 @@ def test_unfinished_work_lies_beside_the_run_so_that_a_removed_run_resumes(folde
     assert other.work != folder.work
 
 
-@pytest.mark.parametrize("changed", ["config", "weights"])
-def test_its_identity_is_that_of_the_weights_and_the_configuration(folder, changed):
-    before = folder.identity
-    for name in FILES.keys() - {"config", "weights"}:
-        getattr(folder, name).unlink()
-    assert folder.identity == before
-    getattr(folder, changed).write_text("other")
-    assert folder.identity != before
-
-
-def test_a_run_whose_results_are_forgotten_is_not_whole(folder):
-    assert folder.finished_metrics() == METRICS
-    folder.forget_results()
-    folder.forget_results()
+@pytest.mark.parametrize("changed", ["weights", "history", "curves", "ranks", "config", "metrics"])
+def test_a_run_with_a_changed_file_is_not_whole(folder, changed):
+    assert folder.finished_metrics() == measured(folder)
+    path = getattr(folder, changed)
+    path.write_bytes(path.read_bytes().replace(b"s", b"S"))
     assert folder.finished_metrics() is None
-    left = {path.name for path in folder.path.iterdir()}
-    assert left == set(FILES.values()) - {"metrics.json", "ranks.npz", "config.json"}
+    path.unlink()
+    assert folder.finished_metrics() is None
+
+
+def test_metrics_of_other_weights_are_refused_and_forgotten(folder):
+    folder.forget_results()
+    assert folder.finished_metrics() == measured(folder)
+    folder.weights.write_text("trained again")
+    reseal(folder.config)
+    with pytest.raises(MelovError, match=r"metrics\.json: of other weights") as caught:
+        folder.read_metrics()
+    assert caught.value.hint == f"run {folder.evaluation}"
+    assert folder.finished_metrics() is None
+    for _ in range(2):
+        folder.forget_results()
+        left = {path.name for path in folder.path.iterdir()}
+        assert left == set(FILES.values()) - {"metrics.json", "ranks.npz"}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"test": ', b"\xff"])
@@ -72,18 +85,17 @@ def test_a_copy_has_the_others_files_and_its_own_metrics(folder, tmp_path):
     copy = RunFolder(tmp_path / "copy", "")
     copy.path.mkdir()
     copy.ranks.write_text("of an earlier run")
-    copy.copy_from(folder, {**METRICS, "run": "copy"})
+    copy.copy_from(folder, {**measured(folder), "run": "copy"})
     for name in ("weights", "config", "history", "ranks"):
         assert getattr(copy, name).read_bytes() == getattr(folder, name).read_bytes()
-    assert copy.finished_metrics() == {**METRICS, "run": "copy"}
-    assert json.loads(folder.metrics.read_text()) == METRICS
-    assert copy.identity == folder.identity
+    assert copy.finished_metrics() == {**measured(folder), "run": "copy"}
+    assert folder.finished_metrics() == measured(folder)
 
 
 def test_a_copy_that_breaks_off_is_not_whole(folder, tmp_path):
     copy = RunFolder(tmp_path / "copy", "")
     copy.path.mkdir()
-    write_json(copy.metrics, {"of": "an earlier run"})
+    write_sealed(copy.metrics, {"of": "an earlier run"})
     folder.ranks.unlink()
     with pytest.raises(FileNotFoundError):
         copy.copy_from(folder, METRICS)
