@@ -52,7 +52,7 @@ def read_records(
 @command("Read a data set from its source into data/NAME/records.")
 @source_options
 def main(params: Params, paths: DatasetPaths, source: str | None, input_path: Path | None) -> None:
-    keys = KeyCache(paths.partial / "picture-keys.parquet")
+    keys = KeyCache(paths.partial / KeyCache.NAME)
     records = read_records(params.prepare, paths, source, input_path, keys)
     keys.save()
     with working(paths.lock("records"), "prepares"):

@@ -81,6 +81,8 @@ class ExtractConfig(Section):
     """Of a BERT-like model: what its folder says, else [CLS] (section 3.1). CLIP has its own."""
     resize: Literal["squash", "crop"] = "squash"
     """`squash`: straight to the encoder's square, as the peers do; `crop`: its centre square."""
+    exif: Literal["ignore", "apply"] = "ignore"
+    """Whether pictures are turned as their EXIF orientation says; the peers do not."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Of the forward pass; the store is float16 always."""
     device: str = "auto"

@@ -1,5 +1,6 @@
 """Every picture's header: format, mode, size, and what cannot be decoded or needs care."""
 
+import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -7,26 +8,40 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
+from cache.errors import MelovError
+from stages.datasets.decoding.picture import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    PictureError,
+    opened,
+    read_bytes,
+)
 from stages.datasets.records import Finding, Findings
 
 THREADS = 4
 GROUP = 64
 TAIL = 4096
 """Bytes at the end of a JPEG in which its end marker must stand; cameras append a little more."""
+ORIENTATION = 0x0112
+"""EXIF's tag."""
 LONGEST_SIDES = (64, 224, 1024, 4096)
 
 QUIRKS = {
-    "undecodable": "pictures in no format that Pillow reads (such as SVG), or without a header",
+    "not-supported": "pictures in a format that is not read (such as SVG or HEIC)",
     "corrupt": "pictures whose header or checksums are damaged",
     "truncated": "JPEG pictures without an end marker, so most likely cut short",
-    "bomb": f"pictures of more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} Mpixel, refused",
+    "too-large": f"pictures of more than {MAX_PIXELS / 1e6:.0f} Mpixel, {MAX_SIDE:,} pixels a side "
+    f"or {MAX_BYTES / 2**20:.0f} MiB, refused",
     "cmyk": "CMYK pictures",
     "palette": "palette pictures",
     "16-bit": "pictures with more than 8 bits a channel",
     "animated": "animated pictures, of which the first frame counts",
+    "transparent": "pictures with transparency, which is laid on white",
+    "turned": "pictures that EXIF says to turn (extract.exif)",
 }
 
 
@@ -54,23 +69,14 @@ class HeaderReport:
 
 
 def read_header(path: Path) -> Header:
-    """Open and verify one file without decoding its pixels.
+    """Open and verify one file without decoding its pixels, by the route of extraction.
 
     The caller turns Pillow's DecompressionBombWarning into an error, as `inspect_headers` does.
     """
     try:
-        with Image.open(path) as image:
-            quirks = []
-            if image.mode == "CMYK":
-                quirks.append("cmyk")
-            if image.mode in ("P", "PA"):
-                quirks.append("palette")
-            # Pillow narrows 16-bit RGB to mode RGB; only the tile's raw mode still tells.
-            if image.mode[:1] in ("I", "F") or ";16" in str(image.tile[:1]):
-                quirks.append("16-bit")
-            if getattr(image, "is_animated", False):
-                quirks.append("animated")
+        with opened(read_bytes(path)) as image:
             header = image.format or "", image.mode, image.size
+            quirks = _quirks(image)
             try:
                 image.verify()
             except Exception as error:
@@ -78,13 +84,30 @@ def read_header(path: Path) -> Header:
         if header[0] == "JPEG" and not _has_end(path):
             quirks.append("truncated")
         return Header(*header, tuple(quirks))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        return Header(quirks=("bomb",), reason=_reason(error))
-    except UnidentifiedImageError:
-        return Header(quirks=("undecodable",))
-    # Pillow's plugins raise whatever damaged bytes lead to: struct.error, IndexError, EOFError ...
-    except Exception as error:
-        return Header(quirks=("corrupt",), reason=_reason(error))
+    except (PictureError, MelovError) as error:
+        kind = str(error).split(":")[0].replace(" ", "-")
+        return Header(quirks=(kind if kind in QUIRKS else "corrupt",), reason=str(error)[:100])
+
+
+def _quirks(image: Image.Image) -> list[str]:
+    quirks = []
+    if image.mode == "CMYK":
+        quirks.append("cmyk")
+    if image.mode in ("P", "PA"):
+        quirks.append("palette")
+    # Pillow narrows 16-bit RGB to mode RGB; only the tile's raw mode still tells.
+    if image.mode[:1] in ("I", "F") or ";16" in str(getattr(image, "tile", ())[:1]):
+        quirks.append("16-bit")
+    if getattr(image, "is_animated", False):
+        quirks.append("animated")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        quirks.append("transparent")
+    with contextlib.suppress(Exception):  # damaged EXIF touches no pixel
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        if exif.get(ORIENTATION, 1) != 1:
+            quirks.append("turned")
+    return quirks
 
 
 def inspect_headers(root: Path, paths: Sequence[str]) -> HeaderReport:

@@ -5,9 +5,11 @@ as a finding, and with an empty key, since there is nothing that an encoder coul
 """
 
 import hashlib
+import io
 import logging
 import os
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from cache.files import atomic_path
+from cache.sealed import digest_of
 from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
 
 logger = logging.getLogger(__name__)
@@ -47,11 +50,18 @@ def inner_path(name: str, where: str) -> str:
     return name
 
 
+Identity = tuple[str, int, int, int, int]
+"""Path, size, mtime_ns, ctime_ns, inode: other bytes come with others. No program sets ctime."""
+
+
 class KeyCache:
-    """Digests by (path, size, mtime_ns), so that a second run only stats.
+    """Digests by what the file system says of a file, so that a second run only stats.
+
+    The file is Parquet behind a checksum; a damaged one is passed over. What was written within
+    RACY of being hashed is not kept, since a second change could leave the same times.
 
     Args:
-        path: a Parquet file; None, or a damaged file, starts empty.
+        path: None, or a damaged file, starts empty.
     """
 
     SCHEMA = pa.schema(
@@ -59,42 +69,53 @@ class KeyCache:
             ("path", pa.string()),
             ("size", pa.int64()),
             ("mtime_ns", pa.int64()),
+            ("ctime_ns", pa.int64()),
+            ("inode", pa.uint64()),
             ("key", pa.string()),
         ]
     )
+    NAME = "picture-keys.parquet"
+    RACY = 2_000_000_000
+    """Nanoseconds: the coarsest clock of a file system in use."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._known: dict[tuple[str, int, int], str] = {}
-        self._used: dict[tuple[str, int, int], str] = {}
+        self._known: dict[Identity, str] = {}
+        self._used: dict[Identity, str] = {}
         if path is None or not path.exists():
             return
         try:
-            columns = pq.read_table(path, schema=self.SCHEMA).to_pydict()
-        except (pa.ArrowException, OSError) as error:
+            content = path.read_bytes()
+            if digest_of(content[32:]).encode() != content[:32]:
+                raise ValueError("its checksum differs")
+            columns = pq.read_table(pa.BufferReader(content[32:]), schema=self.SCHEMA).to_pydict()
+        except (pa.ArrowException, OSError, ValueError) as error:
             logger.warning("%s: damaged, hashing every picture again (%s)", path, error)
             return
-        names = zip(columns["path"], columns["size"], columns["mtime_ns"], strict=True)
-        self._known = dict(zip(names, columns["key"], strict=True))
+        *identity, keys = columns.values()
+        self._known = dict(zip(zip(*identity, strict=True), keys, strict=True))
 
-    def digest(self, path: str, size: int, mtime_ns: int) -> str:
-        """blake2b-128 of the file in hex, read only if it is new or changed."""
-        identity = (path, size, mtime_ns)
+    def digest(self, path: str, state: os.stat_result) -> str:
+        """blake2b-128 of a regular file in hex, read only if it is new or changed."""
+        identity = (path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         key = self._known.get(identity)
         if key is None:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_without_waiting) as file:
                 key = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        self._used[identity] = key
+        if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > self.RACY:
+            self._used[identity] = key
         return key
 
     def save(self) -> None:
         """Write what this run used, so that deleted pictures leave the cache too."""
         if self.path is None:
             return
-        paths, sizes, times = zip(*self._used, strict=True) if self._used else ((), (), ())
-        columns = [paths, sizes, times, list(self._used.values())]
+        columns = list(zip(*self._used, strict=True)) if self._used else [()] * 5
+        table = pa.table([*columns, list(self._used.values())], schema=self.SCHEMA)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
         with atomic_path(self.path) as temporary:
-            pq.write_table(pa.table(columns, schema=self.SCHEMA), temporary)
+            temporary.write_bytes(digest_of(buffer.getvalue()).encode() + buffer.getvalue())
 
 
 class PictureTable:
@@ -146,6 +167,11 @@ class PictureTable:
         return pa.table([paths, keys_, sizes, states], schema=PICTURE_SCHEMA)
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """For a file that became a pipe since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _measure(path: str, keys: KeyCache) -> tuple[str, int, str]:
     """Key, bytes and status of one file."""
     try:
@@ -154,7 +180,7 @@ def _measure(path: str, keys: KeyCache) -> tuple[str, int, str]:
             return "", 0, "unreadable"
         if state.st_size == 0:
             return "", 0, "empty"
-        return keys.digest(path, state.st_size, state.st_mtime_ns), state.st_size, "ok"
+        return keys.digest(path, state), state.st_size, "ok"
     except (FileNotFoundError, NotADirectoryError):
         return "", 0, "missing"
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -15,6 +15,8 @@ from cache.build import building, recover, sweep
 from cache.fingerprint import Fingerprint
 from cache.locks import working
 from stages.config import ExtractConfig
+from stages.datasets.decoding.changed import ChangedPictureError
+from stages.datasets.pictures import KeyCache
 from stages.datasets.records import read_digest
 from stages.encode.encoders.families import Checkpoints, find_checkpoints
 from stages.encode.fingerprint import fingerprint_of
@@ -67,7 +69,12 @@ def extract(
     checkpoints = find_checkpoints(config, paths.root)
     asked = fingerprint_of(digest, checkpoints, config, config.dtype)
     with working(paths.lock("store"), "extracts", asked.digest if together else None):
-        return _extract(paths, config, checkpoints, asked, force, replace)
+        try:
+            return _extract(paths, config, checkpoints, asked, force, replace)
+        except ChangedPictureError:
+            # Whatever the file system says of it: prepare reads every picture anew.
+            (paths.partial / KeyCache.NAME).unlink(missing_ok=True)
+            raise
 
 
 def _extract(

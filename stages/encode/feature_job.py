@@ -70,9 +70,9 @@ def picture_work(
         reasons = zip(rows(unit), found.reasons, strict=True)
         return Encoded(parts, [[row, reason] for row, reason in reasons if reason is not None])
 
-    def decode(data: bytes) -> Loaded:
+    def decode(data: bytes | Loaded) -> Loaded:
         assert pixels is not None
-        return decode_picture(data, pixels, config.resize)
+        return decode_picture(data, pixels, config.resize, config.exif)
 
     return Work(
         units_of("pictures", len(plan.paths), config.batch_images),
@@ -80,6 +80,7 @@ def picture_work(
         "pictures",
         rows=rows,
         read=lambda row: read_picture(root, plan.paths[row], plan.keys[row]),
+        weight=plan.sizes.__getitem__,
         decode=decode,
         ahead=encoder.device.type != "cpu",
     )

@@ -7,7 +7,7 @@ from stages.config import ExtractConfig
 from stages.encode.encoders.families import Checkpoints
 from stages.encode.record_arrays.registry import RECORD_ARRAYS
 
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 """Raise it with any change of code that moves a feature: no store from before is then taken for
 finished, and no row of one is carried over."""
 
@@ -31,6 +31,7 @@ def fingerprint_of(
         "max_tokens": config.max_tokens,
         "text_pooling": config.text_pooling,
         "resize": None if image is None else config.resize,
+        "exif": None if image is None else config.exif,
         "dtype": dtype,
         "features_version": FEATURES_VERSION,
     }

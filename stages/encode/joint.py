@@ -71,12 +71,16 @@ def pair_work(
     """Distinct pairs, the pictures' files below `root`; a unit's note has the row of each picture
     that did not decode, with the reason."""
 
-    def read(pair: int) -> bytes | None:
+    def read(pair: int) -> bytes | Loaded | None:
         row, pictures = int(plan.picture[pair]), plan.pictures
         return None if row < 0 else read_picture(root, pictures.paths[row], pictures.keys[row])
 
-    def decode(data: bytes | None) -> Loaded | None:
-        return None if data is None else decode_picture(data, encoder.pixels, config.resize)
+    def decode(data: bytes | Loaded | None) -> Loaded | None:
+        return (
+            None
+            if data is None
+            else decode_picture(data, encoder.pixels, config.resize, config.exif)
+        )
 
     def encode(unit: WorkUnit, loaded: Sequence[Loaded | None]) -> Encoded:
         ids = [plan.texts.ids[row] for row in plan.text[unit.lo : unit.hi]]
@@ -86,9 +90,13 @@ def pair_work(
         note = [[row, reason] for row, reason in failed if reason is not None]
         return Encoded([("texts/global", unit.lo, joint)], note)
 
+    def weight(pair: int) -> int:
+        row = int(plan.picture[pair])
+        return 0 if row < 0 else plan.pictures.sizes[row]
+
     units = units_of("pairs", len(plan), config.batch_images)
     ahead = encoder.device.type != "cpu"
-    return Work(units, encode, "pairs", read=read, decode=decode, ahead=ahead)
+    return Work(units, encode, "pairs", read=read, weight=weight, decode=decode, ahead=ahead)
 
 
 def extract_joint(
@@ -144,6 +152,7 @@ def joint_fingerprint(
             "joint_encoder": checkpoint.identity(),
             "max_tokens": config.max_tokens,
             "resize": config.resize,
+            "exif": config.exif,
             "dtype": dtype,
             "joint_version": JOINT_VERSION,
         }

@@ -40,6 +40,7 @@ class PicturePlan:
 
     paths: list[str]
     keys: list[str]
+    sizes: list[int]  # bytes of the files
     rows: dict[str, np.ndarray]  # group -> int32 (records,), -1 without a picture
 
     @property
@@ -106,14 +107,14 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
     """Distinct readable pictures that a mention or an entity's first place names."""
     table = records.pictures
     paths, keys = table["path"].to_pylist(), table["key"].to_pylist()
-    status = table["status"].to_pylist()
+    status, sizes = table["status"].to_pylist(), table["bytes"].to_pylist()
     wanted = {
         group: found["picture"].to_numpy().astype(np.int32)
         for group, found in tables_of(records).items()
     }
     of_picture = np.full(len(paths), -1, dtype=np.int32)
     row_of_key: dict[str, int] = {}
-    kept: list[str] = []
+    kept: list[int] = []
     if encode:
         for group in GROUPS:
             for picture in wanted[group]:
@@ -122,8 +123,13 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
                 key = keys[picture]
                 if key not in row_of_key:
                     row_of_key[key] = len(kept)
-                    kept.append(paths[picture])
+                    kept.append(int(picture))
                 of_picture[picture] = row_of_key[key]
     with_none = np.append(of_picture, np.int32(-1))  # so that -1 stays -1
     rows = {group: with_none[pictures] for group, pictures in wanted.items()}
-    return PicturePlan(kept, list(row_of_key), rows)
+    return PicturePlan(
+        [paths[picture] for picture in kept],
+        list(row_of_key),
+        [sizes[picture] for picture in kept],
+        rows,
+    )

@@ -40,25 +40,37 @@ class Timing:
         }
 
 
+READ_AHEAD = 128 * 2**20
+"""Bytes of files that are held for a unit before they are asked for; two units are read at once."""
+
+
 class Ahead(Sequence[Item]):
     """Items that are being read; asking for some waits for them and raises what their load raised.
 
+    Each is handed out once and not kept. No more files are read ahead than READ_AHEAD bytes hold,
+    but for those that are asked for.
+
     Args:
-        futures: of what was read, or of the items themselves.
-        decode: makes items of some that were read; None if `futures` are the items'.
+        submit: begins to read item `place`.
+        sizes: of the items' files in bytes.
+        decode: makes items of some that were read; None if the futures are the items'.
     """
 
     def __init__(
         self,
-        futures: Sequence[Future[Any]],
+        submit: Callable[[int], Future[Any]],
+        sizes: Sequence[int],
         decode: Callable[[list[Any]], list[Item]] | None = None,
     ) -> None:
-        self._futures, self._decode = futures, decode
+        self._submit, self._sizes, self._decode = submit, sizes, decode
+        self._futures: dict[int, Future[Any]] = {}
+        self._next, self._held = 0, 0
         self.waited = 0.0
         """Seconds so far, those of decoding in turn included."""
+        self._read_on(0)
 
     def __len__(self) -> int:
-        return len(self._futures)
+        return len(self._sizes)
 
     @overload
     def __getitem__(self, place: int) -> Item: ...
@@ -70,20 +82,34 @@ class Ahead(Sequence[Item]):
 
     def _some(self, places: Sequence[int]) -> list[Item]:
         begun = time.perf_counter()
-        found = [self._futures[place].result() for place in places]
+        self._read_on(max(places, default=-1) + 1)
+        found = [self._futures.pop(place).result() for place in places]
+        self._held -= sum(self._sizes[place] for place in places)
+        self._read_on(0)
         if self._decode is not None:
             found = self._decode(found)
         self.waited += time.perf_counter() - begun
         return found
 
+    def _read_on(self, wanted: int) -> None:
+        """Begin to read what is `wanted`, and further as long as there is room."""
+        while self._next < len(self):
+            size = self._sizes[self._next]
+            if self._next >= wanted and self._held and self._held + size > READ_AHEAD:
+                return
+            self._futures[self._next] = self._submit(self._next)
+            self._held += size
+            self._next += 1
+
     def cancel(self) -> None:
         """Drop what is not read yet."""
-        for future in self._futures:
+        self._next = len(self)
+        for future in self._futures.values():
             future.cancel()
 
     def require_all(self) -> None:
         """Wait for all that is read, so that no failure is passed over."""
-        for future in self._futures:
+        for future in self._futures.values():
             future.result()
 
 
@@ -96,10 +122,10 @@ class Work(Generic[Item]):
     """Units of one kind: how an item is read and decoded, and a unit encoded.
 
     `encode` asks for each item once, by slices: what it asks for together is decoded together.
-    `counted` names what the progress bar counts and `size` gives it for a unit: of texts, which are
-    sorted by length, their tokens, since the last rows take far longer than the first. `rows` are
-    those to load and to count: all of them, unless some need no work. `ahead`: decode the next
-    unit's items while this one is encoded.
+    `weight` is the size of a row's file in bytes. `counted` names what the progress bar counts and
+    `size` gives it for a unit: of texts, which are sorted by length, their tokens, since the last
+    rows take far longer than the first. `rows` are those to load and to count: all of them, unless
+    some need no work. `ahead`: decode the next unit's items while this one is encoded.
     """
 
     units: Sequence[WorkUnit]
@@ -108,6 +134,7 @@ class Work(Generic[Item]):
     size: Callable[[WorkUnit], int] = lambda unit: unit.rows
     rows: Callable[[WorkUnit], Sequence[int]] = every_row
     read: Callable[[int], Any] | None = None
+    weight: Callable[[int], int] = lambda row: 0
     decode: Callable[[Any], Item] | None = None
     ahead: bool = False
 
@@ -170,12 +197,15 @@ def _submit(
 ) -> Ahead[Any]:
     read, decode = work.read, work.decode
     if unit is None or read is None or decode is None:
-        return Ahead([])
+        return Ahead(lambda _: Future(), [])
     rows = work.rows(unit)
+    sizes = [work.weight(row) for row in rows]
     if work.ahead:
-        return Ahead([readers.submit(_load, read, decode, row) for row in rows])
+        return Ahead(lambda place: readers.submit(_load, read, decode, rows[place]), sizes)
     return Ahead(
-        [readers.submit(read, row) for row in rows], lambda some: list(decoders.map(decode, some))
+        lambda place: readers.submit(read, rows[place]),
+        sizes,
+        lambda some: list(decoders.map(decode, some)),
     )
 
 

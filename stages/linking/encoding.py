@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
+from stages.datasets.decoding.picture import PictureError, read_bytes
 from stages.device import DTYPES, resolve_device
 from stages.encode.decode import Loaded, decode_picture, quiet_pillow
 from stages.encode.encoders.encoder import Encoder, Pixels
@@ -72,7 +74,7 @@ class MentionEncoder:
             for i, file in files.items():
                 warnings[i] = (f"{file}: not read: the run uses no pictures",)
             return replace(new, warnings=warnings)
-        load = partial(_load, pixels=pixels, resize=self.config.resize)
+        load = partial(_load, pixels=pixels, config=self.config)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
             read = list(threads.map(load, files.values()))
         loaded = [picture for _, picture in read]
@@ -147,10 +149,13 @@ def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> Extr
     return config.model_copy(update=own)
 
 
-def _load(path: Path, pixels: Pixels, resize: str) -> tuple[bytes, Loaded]:
+def _load(path: Path, pixels: Pixels, config: ExtractConfig) -> tuple[bytes, Loaded]:
     """The hash of the file's bytes, and its pixels or the reason why there are none."""
     try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        return b"", Loaded(None, getattr(error, "strerror", None) or str(error))
-    return hashlib.blake2b(data, digest_size=16).digest(), decode_picture(data, pixels, resize)
+        data = read_bytes(path)
+    except PictureError as error:
+        return b"", Loaded(None, str(error))
+    except MelovError as error:
+        return b"", Loaded(None, error.message.removeprefix(f"{path}: "))
+    digest = hashlib.blake2b(data, digest_size=16).digest()
+    return digest, decode_picture(data, pixels, config.resize, config.exif)

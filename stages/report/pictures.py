@@ -2,11 +2,11 @@
 
 import base64
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from cache.errors import MelovError
+from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
 
 THUMBNAIL = 160
 """Longest side of a thumbnail, pixels."""
@@ -23,25 +23,21 @@ class Thumbnail:
 
 
 def thumbnail(path: Path | None, side: int = THUMBNAIL) -> Thumbnail:
-    """A JPEG of the picture at `path`, at most `side` long; None is a record without a picture."""
+    """A JPEG of the picture at `path`, at most `side` long, its pixels as extraction sees them;
+    None is a record without a picture."""
     if path is None:
         return Thumbnail(problem="no picture")
-    try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")  # odd metadata; extraction has reported it
-            small = ImageOps.exif_transpose(picture)
-            if small.mode in ("LA", "PA", "RGBA", "P"):  # transparent parts over white
-                small = small.convert("RGBA")
-                white = Image.new("RGBA", small.size, "white")
-                small = Image.alpha_composite(white, small)
-            small = small.convert("RGB")
-            small.thumbnail((side, side))
-            buffer = io.BytesIO()
-            small.save(buffer, format="JPEG", quality=82)
-    except FileNotFoundError:
+    if not path.exists():
         return Thumbnail(problem="picture missing")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Thumbnail(problem="picture does not decode")
+    try:
+        with quiet_pillow():  # odd metadata; extraction has reported it
+            small = rgb(read_bytes(path))
+    except (PictureError, MelovError) as error:
+        said = error.message if isinstance(error, MelovError) else str(error)
+        return Thumbnail(problem=f"picture does not decode: {said.removeprefix(f'{path}: ')}")
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=82)
     return Thumbnail(data_uri(buffer.getvalue(), "image/jpeg"), *small.size)
 
 

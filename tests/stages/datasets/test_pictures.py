@@ -1,8 +1,8 @@
 import hashlib
 import os
 
-import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, RecordsError
@@ -62,6 +62,7 @@ def test_a_second_run_reads_no_file_that_has_not_changed(tmp_path, monkeypatch):
     for name in ("a.jpg", "b.jpg"):
         write_picture(tmp_path / name, "red" if name == "a.jpg" else "blue")
     cache = tmp_path / "cache" / "keys.parquet"
+    monkeypatch.setattr(KeyCache, "RACY", -1)
     keys = KeyCache(cache)
     first, _ = build(tmp_path, "a.jpg", "b.jpg", keys=keys)
     keys.save()
@@ -81,7 +82,8 @@ def test_a_second_run_reads_no_file_that_has_not_changed(tmp_path, monkeypatch):
     assert second[1]["key"] != first[1]["key"]
 
 
-def test_the_cache_forgets_pictures_that_are_no_longer_used(tmp_path):
+def test_the_cache_forgets_pictures_that_are_no_longer_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(KeyCache, "RACY", -1)
     write_picture(tmp_path / "a.jpg")
     write_picture(tmp_path / "b.jpg")
     cache = tmp_path / "keys.parquet"
@@ -89,10 +91,51 @@ def test_the_cache_forgets_pictures_that_are_no_longer_used(tmp_path):
         keys = KeyCache(cache)
         build(tmp_path, *paths, keys=keys)
         keys.save()
-    assert pq.read_table(cache)["path"].to_pylist() == [str(tmp_path / "b.jpg")]
+    assert [identity[0] for identity in KeyCache(cache)._known] == [str(tmp_path / "b.jpg")]
 
 
-def test_a_damaged_cache_is_ignored(tmp_path):
+def test_other_bytes_of_the_same_size_and_time_are_another_picture(tmp_path, monkeypatch):
+    """As archives leave them that set every time to one date."""
+    monkeypatch.setattr(KeyCache, "RACY", -1)
+    found = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (20, 20), color).save(tmp_path / "a.bmp")
+        os.utime(tmp_path / "a.bmp", ns=(1, 1))
+        keys = KeyCache(tmp_path / "keys.parquet")
+        rows, _ = build(tmp_path, "a.bmp", keys=keys)
+        keys.save()
+        found.append((rows[0]["key"], rows[0]["bytes"]))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
+
+
+def test_what_changed_a_moment_ago_is_hashed_again(tmp_path):
+    write_picture(tmp_path / "a.jpg")
+    keys = KeyCache(tmp_path / "keys.parquet")
+    build(tmp_path, "a.jpg", keys=keys)
+    keys.save()
+    assert KeyCache(tmp_path / "keys.parquet")._known == {}
+
+
+def test_no_flipped_bit_of_the_cache_leads_to_another_key(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(KeyCache, "RACY", -1)
+    write_picture(tmp_path / "a.jpg")
+    keys = KeyCache(tmp_path / "keys.parquet")
+    right, _ = build(tmp_path, "a.jpg", keys=keys)
+    keys.save()
+    whole = (tmp_path / "keys.parquet").read_bytes()
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "keys.parquet").write_bytes(damaged)
+        keys = KeyCache(tmp_path / "keys.parquet")
+        assert keys._known == {}
+        assert build(tmp_path, "a.jpg", keys=keys)[0] == right
+    assert "damaged, hashing every picture again" in caplog.text
+
+
+def test_a_damaged_cache_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.setattr(KeyCache, "RACY", -1)
     write_picture(tmp_path / "a.jpg")
     (tmp_path / "keys.parquet").write_bytes(b"no Parquet")
     keys = KeyCache(tmp_path / "keys.parquet")

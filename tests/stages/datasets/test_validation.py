@@ -67,7 +67,7 @@ def test_what_cannot_be_decoded_is_told_apart(tmp_path):
     jpeg = write_picture(tmp_path / "a.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(jpeg[:-10])
     (tmp_path / "stub.jpg").write_bytes(jpeg[:20])
-    assert quirks(tmp_path, "map.svg") == {"undecodable": 1}
+    assert quirks(tmp_path, "map.svg") == {"not-supported": 1}
     assert quirks(tmp_path, "flipped.png") == {"corrupt": 1}
     assert quirks(tmp_path, "cut.jpg") == {"truncated": 1}
     assert sum(quirks(tmp_path, "stub.png", "stub.jpg").values()) == 2
@@ -76,7 +76,7 @@ def test_what_cannot_be_decoded_is_told_apart(tmp_path):
 @pytest.mark.parametrize("side", [10_000, 20_000])
 def test_a_bomb_is_refused_and_counted_without_a_warning(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(png(side, side, 8, b""))
-    assert quirks(tmp_path, "bomb.png") == {"bomb": 1}
+    assert quirks(tmp_path, "bomb.png") == {"too-large": 1}
 
 
 def test_headers_keep_count_over_many_pictures(tmp_path):
@@ -110,7 +110,7 @@ def test_the_report_compares_counts_and_lists_quirks_drops_and_pictures(tmp_path
     assert "nil-mention: mentions whose answer is nil [dropped]" in text
     assert "1  mentions whose answer is nil" in text.partition("dropped by")[2]
     assert "pictures opened: 2" in text
-    assert "picture-undecodable" in text
+    assert "picture-corrupt" in text
     assert "mention_images/bad.jpg" in text
 
 

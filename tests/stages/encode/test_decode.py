@@ -165,7 +165,7 @@ BAD = {
     "truncated JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
     "header only": (PNG[:8], "corrupt"),
     "text named .jpg": (b"404: not found\n", "corrupt: no known picture format"),
-    "SVG": (SVG, "corrupt: no known picture format"),
+    "SVG": (SVG, "not supported: SVG"),
     "bomb": (png(50_000, 50_000, 8, 0, b"\x00"), "too large"),
     "large": (png(10_000, 10_000, 8, 0, b"\x00"), "too large"),
     "no pixels": (png(0, 0, 8, 0, b""), "corrupt"),
@@ -207,7 +207,7 @@ def test_no_damage_raises_anything_but_a_picture_error(format: str):
 
 
 def test_an_avif_without_a_picture_raises_a_picture_error(monkeypatch: pytest.MonkeyPatch):
-    def open_it(*_: object) -> None:  # what Pillow's AVIF decoder raises
+    def open_it(*_: object, **__: object) -> None:  # what Pillow's AVIF decoder raises
         raise RuntimeError("Failed to decode image: Missing or empty image item")
 
     monkeypatch.setattr(Image, "open", open_it)
@@ -220,9 +220,9 @@ def test_decoding_never_changes_the_warning_filters(monkeypatch: pytest.MonkeyPa
     seen: list[list] = []
     real = Image.open
 
-    def noted(*args: Any) -> Image.Image:
+    def noted(*args: Any, **options: Any) -> Image.Image:
         seen.append(list(warnings.filters))
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(Image, "open", noted)
     before = list(warnings.filters)
@@ -237,7 +237,7 @@ def test_decoding_never_changes_the_warning_filters(monkeypatch: pytest.MonkeyPa
 # Files
 
 
-@pytest.mark.parametrize("change", ["other bytes", "No such file"])
+@pytest.mark.parametrize("change", ["other bytes", "no such file"])
 def test_a_picture_that_changed_after_prepare_is_told_with_the_command(tmp_path: Path, change: str):
     key = "00" * 16
     if change == "other bytes":

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cache.errors import MelovError
+from stages.encode import schedule
 from stages.encode.schedule import Work, run_units
 from stages.encode.units import Encoded, Walk, WorkUnit, units_of
 from stages.progress import progress
@@ -26,8 +27,7 @@ def test_each_unit_gets_its_own_rows_and_is_written_in_order(ahead: bool):
     written: list[tuple[WorkUnit, list[int]]] = []
 
     def encode(unit: WorkUnit, items: Sequence[int]) -> Encoded:
-        assert items[len(items) - 1] == items[-1]
-        return Encoded([], [*items[:3], *items[3:]])
+        return Encoded([], [items[0], *items[1:3], *items[3:]])
 
     work: Work[int] = Work(
         UNITS,
@@ -68,6 +68,50 @@ def test_what_is_decoded_before_it_is_asked_for(ahead: bool):
     work = Work(UNITS[:2], encode, "rows", read=read_row, decode=decode, ahead=ahead)
     run(work, lambda *_: None)
     assert asked == [0]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_files_that_are_read_ahead_are_bounded_in_bytes(
+    ahead: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schedule, "READ_AHEAD", 30)
+    lock, held, most = threading.Lock(), [0], [0]
+
+    def read(row: int) -> int:
+        with lock:
+            held[0] += 10
+            most[0] = max(most[0], held[0])
+        return row
+
+    def encode(unit: WorkUnit, items: Sequence[int]) -> Encoded:
+        found = []
+        for place in range(len(items)):
+            found.append(items[place])
+            with lock:
+                held[0] -= 10
+        return Encoded([], found)
+
+    written: list[int] = []
+    work = Work(
+        UNITS, encode, "rows", read=read, decode=lambda row: row, weight=lambda _: 10, ahead=ahead
+    )
+    run(work, lambda unit, encoded: written.extend(encoded.note))
+    assert written == list(range(50))
+    assert most[0] <= 2 * 30 + 2 * 10  # of two units, and of what was just handed out
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_files_of_any_size_are_read_when_they_are_asked_for(
+    ahead: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schedule, "READ_AHEAD", 1)
+    work = Work(
+        UNITS, lambda unit, items: Encoded([], items[:]), "rows", read=lambda row: row,
+        decode=lambda row: row, weight=lambda _: 10**9, ahead=ahead,
+    )  # fmt: skip
+    written: list[int] = []
+    run(work, lambda unit, encoded: written.extend(encoded.note))
+    assert written == list(range(50))
 
 
 def test_no_units_are_no_work():
