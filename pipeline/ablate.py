@@ -23,6 +23,7 @@ from stages.paths import DatasetPaths
 )  # fmt: skip
 def main(params: Params, paths: DatasetPaths, source: Path) -> None:
     grid = load_grid(source, params)
+    paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock(f"grid-{grid.name}"), "runs the grid"):
         outcomes = ablate(paths, grid, params.evaluate)
         folder = grid_folder(paths, grid)

@@ -17,6 +17,7 @@ from stages.paths import DatasetPaths
     "Build the similarity graph of the mentions (eq. 3) from the feature store, in data/NAME/graph."
 )
 def main(params: Params, paths: DatasetPaths) -> None:
+    paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock("graph"), "builds the graph"):
         store = open_store(paths)
         source = GraphSource.of(store)

@@ -29,6 +29,7 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
         plot_history(path, trained.history, trained.best_epoch, title)
 
     spec = RunSpec.of(variant, seed, params.train)
+    paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock(f"run-{variant}-s{seed}"), "trains"):
         _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show, draw)
     course = f"best epoch {trained.best_epoch} of {len(trained.history)}"

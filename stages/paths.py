@@ -7,6 +7,8 @@ from typing import Any
 
 from cache.errors import MelovError, nearest
 
+REPORT = "report.json"
+"""Vouches for the files of a report, and says what it was made from."""
 SPLITS = ("train", "valid", "test")
 DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """It names a folder, a key of the parameters and a DVC stage; DVC addresses no dot and no space."""
@@ -78,6 +80,10 @@ class DatasetPaths:
 
     def run(self, variant: str, seed: int) -> Path:
         return self.root / "runs" / self.dataset / f"{variant}-s{seed}"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "reports" / self.dataset
 
     def index(self, variant: str, seed: int) -> Path:
         """A run's entities as `link` reads them. Not in `runs/`: DVC's report stage depends on all

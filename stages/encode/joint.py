@@ -114,6 +114,7 @@ def extract_joint(
         MelovError: no records, no such encoder, a full disk.
         StoreError: another joint store lies there (all differing fields are named).
     """
+    paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock("joint"), "encodes pairs"):
         return _extract_joint(paths, config, encoder, replace)
 

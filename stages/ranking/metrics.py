@@ -124,7 +124,7 @@ def metrics_by_part(
 
     Args:
         seen: (mentions,), whether the gold entity occurs in training.
-        kinds: image_kind of each mention; `test_image_poor` sums up all kinds but `good`.
+        kinds: image_kind of each mention; `test_poor` sums up all kinds but `good`.
     """
     found = {
         "test": metrics(ranks, entities),
@@ -136,5 +136,5 @@ def metrics_by_part(
         found[f"test_image_{kind}"] = metrics(ranks[of == kind], entities)
     poor = (of != "") & (of != "good")
     if poor.any():
-        found["test_image_poor"] = metrics(ranks[poor], entities)
+        found["test_poor"] = metrics(ranks[poor], entities)
     return found

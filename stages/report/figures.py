@@ -83,7 +83,7 @@ def _validation(
     said = []
     with mpl.rc_context(STYLE):
         figure, axes = _panel(variant, longest)
-        for seed in results.seeds:
+        for seed in results.seeds_of(variant):
             run = results.runs[variant, seed]
             for metric, line in lines:
                 epochs, values = _course(run.history, f"valid_{metric.key}", metric.scale)
@@ -109,7 +109,7 @@ def _together(results: Results, column: str, title: str, longest: int, name: str
     with mpl.rc_context(STYLE):
         figure, axes = _panel(title, longest)
         for place, variant in enumerate(results.variants):
-            for seed in results.seeds:
+            for seed in results.seeds_of(variant):
                 epochs, values = _course(results.runs[variant, seed].history, column)
                 if not values:
                     continue

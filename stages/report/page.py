@@ -19,6 +19,7 @@ from stages.report.sheets import (
     fusion_sheet,
     graph_sheets,
     grid_sheet,
+    others_sheet,
     parts_sheet,
     picture_sheets,
     published_sheet,
@@ -26,7 +27,7 @@ from stages.report.sheets import (
     table2_sheet,
 )
 from stages.report.sweeps import draw_sweep, find_sweeps
-from stages.report.table import FROZEN, TEST_BED, cell, poor_difference
+from stages.report.table import FROZEN, TEST_BED, cell, partial_notes, poor_difference
 
 MOST_BARS = 6
 """Runs that bars still tell apart: as many as there are colours."""
@@ -73,6 +74,8 @@ def render_page(
         frozen=FROZEN,
         test_bed=f"{results.dataset} {TEST_BED}" if results.test_bed else "",
         results_sheet=results_sheet(results),
+        others_sheet=others_sheet(results),
+        partial_notes=partial_notes(results),
         difference=poor_difference(results),
         parts_sheet=parts_sheet(results),
         bars=_bars(results, "runs"),

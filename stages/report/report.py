@@ -1,17 +1,20 @@
-"""A data set's report: four files from the runs' files."""
+"""A data set's report: four files from the runs' files, and report.json, which vouches for them."""
 
 from pathlib import Path
+from typing import Any
 
-from cache.files import atomic_path
+from cache.files import replacing_files
+from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records
-from stages.paths import DatasetPaths
+from stages.paths import REPORT, DatasetPaths
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
 from stages.report.insight import look_inside
 from stages.report.page import render_page
-from stages.report.results import load_results
+from stages.report.results import Results, load_results
 from stages.report.table import csv_report, markdown_report, text_report
+from stages.runs.folder import MADE_FROM
 
 
 def write_report(
@@ -54,11 +57,22 @@ def write_report(
         "table.csv": csv_report(results),
         "report.html": page,
     }
-    for name, content in contents.items():
-        with atomic_path(report_folder(paths) / name) as path:
-            path.write_bytes(content.encode("utf-8"))
+    with replacing_files(report_folder(paths), last=REPORT) as scratch:
+        for name, content in contents.items():
+            (scratch / name).write_bytes(content.encode("utf-8"))
+        beside = sorted(scratch.iterdir())
+        write_sealed(scratch / REPORT, made_from(results, records), beside, atomic=False)
     return contents["table.txt"]
 
 
+def made_from(results: Results, records: Records) -> dict[str, Any]:
+    """The records, and what each run's metrics say that they were made from."""
+    runs = {
+        f"{variant}-s{seed}": run.metrics.get(MADE_FROM)
+        for (variant, seed), run in sorted(results.runs.items())
+    }
+    return {"records": records.digest, "runs": runs}
+
+
 def report_folder(paths: DatasetPaths) -> Path:
-    return paths.root / "reports" / paths.dataset
+    return paths.report

@@ -15,6 +15,7 @@ from stages.datasets.records import Records, read_digest
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import Metric, deciding, shown
+from stages.report.others import OtherRun, other_runs, same_settings
 from stages.report.rate import Rate
 from stages.runs.folder import RunFolder
 
@@ -49,6 +50,8 @@ class Results:
     A grid of ablations is one, too: its runs stand where the variants do.
 
     left_out: what was asked for and lacks a trained run: variant -> the command that trains it.
+    seeds_by: of a variant, the seeds whose settings agree; all of them where it has no entry.
+    others: finished and unfinished runs that no mean holds.
     test_bed: whether the data set is one (`Records.test_bed`).
     """
 
@@ -58,6 +61,12 @@ class Results:
     runs: dict[tuple[str, int], Run]
     left_out: dict[str, str] = field(default_factory=dict)
     test_bed: bool = False
+    seeds_by: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    others: tuple[OtherRun, ...] = ()
+
+    def seeds_of(self, variant: str) -> tuple[int, ...]:
+        """The seeds over which the variant's figures are means; the first one is `seeds[0]`."""
+        return self.seeds_by.get(variant, self.seeds)
 
     @property
     def _any(self) -> dict[str, Any]:
@@ -68,15 +77,14 @@ class Results:
         """Kinds of pictures of the test mentions; none where the source does not tell."""
         prefix = "test_image_"
         found = {name.removeprefix(prefix) for name in self._any if name.startswith(prefix)}
-        found.discard("poor")  # the sum of all kinds but `good`
         known = [kind for kind in KINDS if kind in found]
         return known + sorted(found - set(KINDS))
 
     @property
     def parts(self) -> list[str]:
         """Keys of metrics.json below `test`: seen, unseen, each kind of picture, poor."""
-        kinds = [*self.kinds, "poor"] if "test_image_poor" in self._any else self.kinds
-        parts = ["test_seen", "test_unseen", *(f"test_image_{kind}" for kind in kinds)]
+        kinds = [f"test_image_{kind}" for kind in self.kinds]
+        parts = ["test_seen", "test_unseen", *kinds, "test_poor"]
         return [part for part in parts if part in self._any]
 
     @property
@@ -94,11 +102,15 @@ class Results:
         count: int = self._any["test"]["entities"]
         return count
 
-    def rate(self, variant: str, part: str, metric: Metric) -> Rate | None:
-        """A metric over all seeds, as tables show it; None where the part has no mention."""
+    def rate(
+        self, variant: str, part: str, metric: Metric, seeds: Sequence[int] | None = None
+    ) -> Rate | None:
+        """A metric over seeds (None: all of the variant's), as tables show it; None where the part
+        has no mention."""
         if self.mentions(part) == 0:
             return None
-        runs = (self.runs[variant, seed] for seed in self.seeds)
+        of = self.seeds_of(variant) if seeds is None else seeds
+        runs = (self.runs[variant, seed] for seed in of)
         return Rate(tuple(metric.scale * run.metrics[part][metric.key] for run in runs))
 
 
@@ -135,13 +147,16 @@ def load_results(
             f"{left_out[variants[0]]}, then the same with pipeline.evaluate"
             + (", for each of them" if len(missing) > 1 else ""),
         )
+    seeds_by = {v: same_settings({s: folders[v, s] for s in seeds}) for v in there}
     digest, mentions = read_digest(paths.records), records.mentions["test"].num_rows
     runs = {
         run: _load_run(folder, VARIANTS[run[0]].trained, digest, mentions)
         for run, folder in folders.items()
-        if run[0] in there
+        if run[0] in there and run[1] in seeds_by[run[0]]
     }
-    return Results(paths.dataset, there, seeds, runs, left_out, records.test_bed)
+    averaged = {run: folders[run] for run in runs}
+    others = other_runs(paths, averaged, digest)
+    return Results(paths.dataset, there, seeds, runs, left_out, records.test_bed, seeds_by, others)
 
 
 def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: int) -> Run:

@@ -30,7 +30,7 @@ from stages.report.sheet import (
     rate,
     word,
 )
-from stages.report.table import heading
+from stages.report.table import OTHERS, heading
 
 
 def results_sheet(results: Results) -> Sheet:
@@ -42,6 +42,20 @@ def results_sheet(results: Results) -> Sheet:
     rows = marked_columns(rows, 1, shown())
     columns = ("variant", *(metric.title for metric in shown()))
     return Sheet(f"{heading(results)}. {_best(shown())} in bold.", columns, rows)
+
+
+def others_sheet(results: Results) -> Sheet | None:
+    """One row a run that no mean holds, and why; None where there is none."""
+    if not results.others:
+        return None
+    rows = []
+    for run in results.others:
+        cells = [
+            word("") if run.metrics is None else number(m.scale * run.metrics[m.key], 2)
+            for m in shown()
+        ]
+        rows.append([word(run.name), word(run.why), *cells])
+    return Sheet(OTHERS, ("run", "why", *(metric.title for metric in shown())), rows)
 
 
 def parts_sheet(results: Results) -> Sheet:

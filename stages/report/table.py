@@ -2,12 +2,14 @@
 
 import csv
 import io
+import textwrap
 from dataclasses import dataclass
 
 from stages.ranking.metrics import by_part, shown
 from stages.report.rate import Rate
 from stages.report.results import Results, part_name
 from stages.report.sheet import NOTHING
+from stages.shown import markdown, terminal
 
 FROZEN = (
     "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
@@ -83,12 +85,14 @@ def part_table(results: Results) -> Table:
 
 def poor_difference(results: Results) -> list[str]:
     """What melov gains over mimic where the picture is poor, in points, with its sign by seed."""
-    poor = "test_image_poor"
+    poor = "test_poor"
     if not {"melov", "mimic"} <= set(results.variants) or poor not in results.parts:
         return []
     found = []
+    pair = ("melov", "mimic")
+    seeds = [s for s in results.seeds if all(s in results.seeds_of(v) for v in pair)]
     for metric in by_part():
-        ours, theirs = (results.rate(v, poor, metric) for v in ("melov", "mimic"))
+        ours, theirs = (results.rate(v, poor, metric, seeds) for v in pair)
         if ours is None or theirs is None:
             return []
         gains = Rate(tuple(a - b for a, b in zip(ours.values, theirs.values, strict=True)))
@@ -96,7 +100,7 @@ def poor_difference(results: Results) -> list[str]:
         found.append(
             f"melov - mimic, poor pictures: {metric.title} "
             f"{'+' if gains.mean > 0 else ''}{gains} points "
-            f"(above in {above} of {len(results.seeds)} seed{'s' * (len(results.seeds) > 1)})"
+            f"(above in {above} of {len(seeds)} seed{'s' * (len(seeds) > 1)})"
         )
     return found
 
@@ -113,12 +117,57 @@ def heading(results: Results) -> str:
     )
 
 
+WIDTH = 100
+OTHERS = "Other runs of this data set, each by itself: no mean holds them."
+
+
+def others_table(results: Results) -> Table:
+    """One row a run that no mean holds."""
+    return Table(
+        ("run", *(metric.title for metric in shown())),
+        [
+            (
+                run.name,
+                *(
+                    NOTHING if run.metrics is None else f"{m.scale * run.metrics[m.key]:.2f}"
+                    for m in shown()
+                ),
+            )
+            for run in results.others
+        ],
+        left=1,
+    )
+
+
+def reasons(results: Results, width: int | None) -> str:
+    """Why no mean holds these runs, a line each, broken at `width`."""
+    lines = [f"{run.name}: {run.why}" for run in results.others]
+    if width is None:
+        return "\n".join(f"- {markdown(line)}" for line in lines)
+    return "\n".join(textwrap.fill(terminal(line), width, subsequent_indent="  ") for line in lines)
+
+
+def partial_notes(results: Results) -> list[str]:
+    """Which variants' figures leave seeds out, since their settings are others."""
+    notes = []
+    for variant in results.variants:
+        of = results.seeds_of(variant)
+        if of != results.seeds:
+            left = ", ".join(str(seed) for seed in results.seeds if seed not in of)
+            notes.append(
+                f"{variant}: over seed {', '.join(map(str, of))} alone; "
+                f"the settings of seed {left} are others."
+            )
+    return notes
+
+
 def notes(results: Results) -> list[str]:
     """What must stand wherever a number is shown."""
     notes = [FROZEN]
+    notes += partial_notes(results)
     for variant, command in results.left_out.items():
         notes.append(f"{variant} is left out, it lacks a trained run:\n{command}")
-    if "test_image_poor" in results.parts:
+    if "test_poor" in results.parts:
         notes.append("poor: every kind of picture but good.")
     if results.test_bed:
         notes.append(f"{results.dataset} {TEST_BED}")
@@ -132,6 +181,8 @@ def text_report(results: Results) -> str:
         main_table(results).text(),
         part_table(results).text(),
         "\n".join(poor_difference(results)),
+        f"{OTHERS}\n{others_table(results).text()}" if results.others else "",
+        reasons(results, WIDTH),
         "\n".join(notes(results)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -145,6 +196,8 @@ def markdown_report(results: Results) -> str:
         main_table(results).markdown(),
         part_table(results).markdown(),
         "\n".join(f"- {line}" for line in poor_difference(results)),
+        f"{OTHERS}\n\n{others_table(results).markdown()}" if results.others else "",
+        reasons(results, None),
         "\n\n".join(note.replace("\n", " ") for note in notes(results)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -164,6 +217,11 @@ def csv_report(results: Results) -> str:
                 std = None if rate is None else rate.std
                 numbers.append("" if rate is None else f"{rate.mean:.2f}")
                 numbers.append("" if std is None else f"{std:.2f}")
-            about = [part_name(part), results.mentions(part), variant, len(results.seeds)]
+            about = [
+                part_name(part),
+                results.mentions(part),
+                variant,
+                len(results.seeds_of(variant)),
+            ]
             writer.writerow([*about, *numbers])
     return file.getvalue()

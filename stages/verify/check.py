@@ -6,6 +6,7 @@ for part in parts_of(paths):
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cache.check import Damage, damages
@@ -15,9 +16,10 @@ from cache.sealed import DamagedError, Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY
 from stages.graph.graph import INDEX as GRAPH_INDEX
-from stages.paths import DatasetPaths
+from stages.paths import REPORT, DatasetPaths
 from stages.problems import Problem
 from stages.progress import byte_progress
+from stages.runs.folder import TABLES, RunFolder
 from stages.verify.named import named_by
 
 
@@ -34,6 +36,7 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
     """Every output that is there."""
     dataset = f"--dataset {paths.dataset}"
     prepare = f"python -m pipeline.prepare {dataset}"
+    report = f"python -m pipeline.report {dataset}"
     graph, again = f"python -m pipeline.graph {dataset}", f"python -m pipeline.extract {dataset}"
     found = [
         Part("records", paths.records, lambda: sealed(paths.records / RECORDS_INDEX, prepare)),
@@ -41,9 +44,54 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
         Part("summary", paths.extract / SUMMARY, lambda: of_summary(paths, again)),
         Part("joint vectors", paths.joint, lambda: of_store(paths.joint, paths)),
         Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
+        *runs_of(paths),
+        *grids_of(paths),
+        Part("report", paths.report / REPORT, lambda: sealed(paths.report / REPORT, report)),
         *indexes_of(paths),
     ]
     return [part for part in found if part.path.exists()]
+
+
+def runs_of(paths: DatasetPaths) -> list[Part]:
+    """Every trained run, with what it was evaluated to."""
+    found = []
+    for folder in sorted((paths.root / "runs" / paths.dataset).glob("*-s*")):
+        variant, _, seed = folder.name.rpartition("-s")
+        if folder.is_dir() and seed.isdigit():
+            run = RunFolder.of(paths, variant, int(seed))
+            found.append(Part(f"run {folder.name}", folder, partial(of_run, run)))
+    return found
+
+
+def grids_of(paths: DatasetPaths) -> list[Part]:
+    """Every run of every grid, and the grids' tables."""
+    found = []
+    for grid in sorted((paths.root / "ablations" / paths.dataset).glob("*")):
+        again = f"python -m pipeline.ablate --dataset {paths.dataset} --grid FILE of {grid.name}"
+        for folder in sorted(grid.glob("*-s*")):
+            run = RunFolder(folder, again)
+            found.append(Part(f"run {grid.name}/{folder.name}", folder, partial(of_run, run)))
+        if (grid / TABLES).exists():
+            found.append(
+                Part(f"tables of {grid.name}", grid, partial(sealed, grid / TABLES, again))
+            )
+    return found
+
+
+def of_run(run: RunFolder) -> Iterator[Problem]:
+    """A run's files, and whether its metrics are of its weights."""
+    config = list(sealed(run.config, run.command))
+    yield from config
+    if not run.metrics.exists():
+        return
+    yield from sealed(run.metrics, run.evaluation)
+    if not config:
+        try:
+            run.read_metrics()
+        except DamagedError:
+            pass  # told already
+        except MelovError as error:
+            yield Problem(run.metrics, said(error, run.metrics), run.evaluation)
 
 
 def indexes_of(paths: DatasetPaths) -> list[Part]:

@@ -53,7 +53,7 @@ def test_parts_are_those_of_seen_and_unseen_entities_and_of_kinds_of_pictures():
         "test_image_low_quality": 2,
         "test_image_low_value": 6,
         "test_image_missing": 3,
-        "test_image_poor": pytest.approx(11 / 3),
+        "test_poor": pytest.approx(11 / 3),
     }
     assert [found[p]["mentions"] for p in ("test_seen", "test_unseen")] == [2, 4]
 
@@ -64,7 +64,7 @@ def test_kinds_that_nobody_knows_make_no_part():
     assert found["test_unseen"]["mentions"] == found["test_unseen"]["mrr"] == 0
     good = metrics_by_part(np.array([1.0]), 5, np.array([True]), ["good"])
     assert "test_image_good" in good
-    assert "test_image_poor" not in good
+    assert "test_poor" not in good
 
 
 @settings(deadline=None, max_examples=60)
@@ -89,5 +89,12 @@ def test_rates_lie_between_nothing_and_one_and_grow_with_k(ranks, data):
 def test_poor_is_every_kind_but_good_whatever_a_source_calls_them():
     kinds = ["good", "blurry", "meme", None]
     found = metrics_by_part(np.array([1.0, 2.0, 4.0, 8.0]), 9, np.ones(4, bool), kinds)
-    assert found["test_image_poor"]["mentions"] == 2
-    assert found["test_image_poor"]["mrr"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert found["test_poor"]["mentions"] == 2
+    assert found["test_poor"]["mrr"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
+def test_a_kind_that_is_called_poor_keeps_its_own_figures():
+    ranks, kinds = np.array([1.0, 2.0, 4.0]), ["good", "poor", "low_value"]
+    found = metrics_by_part(ranks, 10, np.ones(3, bool), kinds)
+    assert found["test_image_poor"]["mentions"] == 1
+    assert found["test_poor"]["mentions"] == 2

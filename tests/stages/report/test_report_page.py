@@ -284,7 +284,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
         return {f.name: f.read_bytes() for f in (root / "reports" / "tiny").iterdir()}
 
     first, second = files(tmp_path / "a"), files(tmp_path / "elsewhere")
-    assert sorted(first) == ["report.html", "table.csv", "table.md", "table.txt"]
+    assert sorted(first) == ["report.html", "report.json", "table.csv", "table.md", "table.txt"]
     assert first == second
 
 

@@ -5,10 +5,13 @@ import pyarrow as pa
 import pytest
 
 from cache.errors import MelovError
+from cache.sealed import Sealed
+from stages.config import ReportConfig
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import METRICS
 from stages.report.rate import Rate
+from stages.report.report import report_folder, write_report
 from stages.report.results import Results, load_results
 from stages.report.table import (
     csv_report,
@@ -19,6 +22,7 @@ from stages.report.table import (
     text_report,
 )
 from tests.support import made_runs
+from tests.support.resealed import reseal
 
 
 def load(paths: DatasetPaths, variants=("melov", "mimic"), seeds=(0, 1)) -> Results:
@@ -181,3 +185,44 @@ def test_a_run_of_other_records_is_refused(paths):
     more.save(paths.records)
     with pytest.raises(MelovError, match="trained on other records"):
         load_results(paths, ("melov",), (0,), records)
+
+
+def test_seeds_of_other_settings_are_never_averaged(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    alone = report_of(paths)
+    config = paths.run("melov", 1) / "config.json"
+    reseal(config, lambda content: {**content, "train": {**content["train"], "d_z": 9}})
+    run = {"run": Sealed.read(config).seal}
+    reseal(config.with_name("metrics.json"), lambda content: {**content, "made_from": run})
+    together = report_of(paths)
+    one = next(line for line in together.splitlines() if line.startswith("melov "))
+    assert "±" not in one
+    assert "±" in next(line for line in alone.splitlines() if line.startswith("melov "))
+    assert "±" in next(line for line in together.splitlines() if line.startswith("mimic "))
+    assert "melov: over seed 0 alone; the settings of seed 1 are others." in together
+    assert "melov-s1: other settings: train.d_z: above 64, here 9" in together
+    words = (report_folder(paths) / "report.html").read_text(encoding="utf-8")
+    assert "melov: over seed 0 alone" in words
+    assert "Table of other runs" in words
+
+
+def test_every_finished_run_is_shown_and_unfinished_ones_are_named(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    records = Records.load(paths.records)
+    made_runs.make_run(tmp_path, records, "no-tau", 0, [1, 1, 1, 1, 1, 2])
+    made_runs.make_run(tmp_path, records, "melov", 7, [1, 1, 1, 1, 1, 3])
+    made_runs.make_run(tmp_path, records, "melov", 8, [1, 1, 1, 1, 1, 4])
+    (paths.run("melov", 8) / "metrics.json").unlink()
+    made_runs.make_run(tmp_path, records, "melov", 9, [1, 1, 1, 1, 1, 4])
+    (paths.run("melov", 9) / "config.json").write_text("{}")
+    text = report_of(paths)
+    assert "no-tau-s0: not among the variants of the parameters" in text
+    assert "melov-s7: not among the seeds of the parameters" in text
+    assert "melov-s8: not evaluated: python -m pipeline.evaluate" in text
+    assert "melov-s9: config.json: damaged" in text
+    assert any(line.split()[:2] == ["no-tau-s0", "83.33"] for line in text.splitlines())
+
+
+def report_of(paths):
+    """The text of a report of two variants and two seeds."""
+    return write_report(paths, ("melov", "mimic"), (0, 1), ReportConfig())

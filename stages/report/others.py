@@ -1,0 +1,83 @@
+"""Finished runs that stand in no table of means: of other settings, or not asked for.
+
+Seeds are averaged only where everything else agrees. A variant's row is of the runs that share
+their settings with the first seed's; every other finished run of the data set is listed by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cache.errors import MelovError
+from cache.fingerprint import Fingerprint
+from stages.paths import DatasetPaths
+from stages.runs.folder import RunFolder
+
+SHOWN = 4
+"""Differing settings that are named; the number of any others is."""
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """A run by its folder's name, why it is not among the means, and its metrics of all test
+    mentions; None where it is unfinished, damaged or of other records."""
+
+    name: str
+    why: str
+    metrics: dict[str, Any] | None = None
+
+
+def settings_of(folder: RunFolder) -> Fingerprint:
+    """All of `config.json` but the seed; raises as `RunFolder.read_config` does."""
+    content = folder.read_config().content
+    return Fingerprint({key: value for key, value in content.items() if key != "seed"})
+
+
+def same_settings(folders: Mapping[int, RunFolder]) -> tuple[int, ...]:
+    """The seeds whose runs have the settings of the first one's."""
+    first = settings_of(next(iter(folders.values())))
+    return tuple(seed for seed, folder in folders.items() if settings_of(folder) == first)
+
+
+def other_runs(
+    paths: DatasetPaths, averaged: Mapping[tuple[str, int], RunFolder], records: str
+) -> tuple[OtherRun, ...]:
+    """Every run of the data set that no mean holds.
+
+    Args:
+        averaged: the folders of those that one holds, by variant and seed.
+        records: the digest of the present records.
+    """
+    held = {folder.path for folder in averaged.values()}
+    first = {variant: folder for (variant, _), folder in reversed(list(averaged.items()))}
+    found = []
+    for path in sorted((paths.root / "runs" / paths.dataset).glob("*-s*")):
+        variant, _, seed = path.name.rpartition("-s")
+        if path in held or not path.is_dir() or not seed.isdigit():
+            continue
+        found.append(_other(path, RunFolder.of(paths, variant, int(seed)), first, records))
+    return tuple(found)
+
+
+def _other(
+    path: Path, folder: RunFolder, averaged: Mapping[str, RunFolder], records: str
+) -> OtherRun:
+    variant = path.name.rpartition("-s")[0]
+    try:
+        config = folder.read_config().content
+        if config["provenance"]["records"] != records:
+            return OtherRun(path.name, "trained on other records than the present ones")
+        metrics = folder.read_metrics().content["test"]
+    except FileNotFoundError:
+        return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
+    except MelovError as error:
+        return OtherRun(path.name, error.message.removeprefix(f"{path}").lstrip("/: "))
+    if variant not in averaged:
+        return OtherRun(path.name, "not among the variants of the parameters", metrics)
+    differing = settings_of(averaged[variant]).differences(settings_of(folder))
+    if not differing:
+        return OtherRun(path.name, "not among the seeds of the parameters", metrics)
+    named = [line.replace("stored", "above").replace("asked", "here") for line in differing]
+    more = f", and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    return OtherRun(path.name, f"other settings: {'; '.join(named[:SHOWN])}{more}", metrics)
