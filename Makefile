@@ -74,5 +74,6 @@ reproduce: tables joint  ## Everything of the paper's evaluation on DATASET=wiki
 	$(BIN)/python -m pipeline.report --dataset $(DATASET)
 
 clean:  ## Remove the environment, data and runs (never a raw folder of your own)
-	rm -rf $(VENV) runs reports ablations indexes data/demo/raw data/*/records data/*/features.zarr \
-	  data/*/extract data/*/graph data/*/joint.zarr data/demo/vilt data/*/.partial* dvc.lock data/demo/dvc.lock
+	rm -rf $(VENV) runs metrics reports ablations indexes data/demo/raw data/*/records \
+	  data/*/features.zarr data/*/extract data/*/encoders data/*/graph data/*/joint.zarr data/demo/vilt \
+	  data/*/.partial* dvc.lock data/demo/dvc.lock

@@ -87,6 +87,6 @@ def _full_size(values: dict[str, float]) -> tuple[float, list[str]]:
     }
     return cost.outside + status + repro, [
         f"at WikiMEL's size: commands {cost.outside:.1f} s, `dvc status` {status:.1f} s, "
-        f"`dvc repro` {repro:.1f} s; the first `dvc commit` hashes and copies everything: "
-        f"{first:.1f} s"
+        f"`dvc repro` {repro:.1f} s; the first `dvc commit` hashes everything but the store's "
+        f"chunks: {first:.1f} s"
     ]

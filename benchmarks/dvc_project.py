@@ -15,12 +15,12 @@ from stages.paths import DatasetPaths
 
 DVC = (sys.executable, "-m", "dvc")
 CODE = ("cache", "pipeline", "stages")
-STAGES = ("prepare", "extract", "graph")
+STAGES = ("encoders", "prepare", "extract", "graph")
 
 
 class DvcProject:
     """The project's own dvc.yaml in a Git repository of its own. The data set's files come in by
-    hard links; DVC copies them into its cache, once, and links the folder to the copies.
+    hard links; DVC hashes them, and of the store just its index.
 
     Args:
         folder: an empty one on the disk of the data set.
@@ -47,6 +47,9 @@ class DvcProject:
         own.extract.mkdir(exist_ok=True)
         for name in ("summary.json", "failed_pictures.csv", "timings.json"):
             (own.extract / name).write_text("{}\n")
+        own.encoders.mkdir()
+        for name in ("text", "image"):
+            (own.encoders / name).write_text("made features, of no encoder\n")
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
         timed([*DVC, "init", "--quiet"], folder)
         shutil.copy(PROJECT / ".dvc" / "config", folder / ".dvc" / "config")
@@ -56,7 +59,7 @@ class DvcProject:
         return [f"{stage}@{self.dataset}" for stage in STAGES]
 
     def commit(self) -> float:
-        """Hash everything and link it into DVC's cache, once; seconds."""
+        """Hash everything, once; seconds."""
         return timed([*DVC, "commit", "--quiet", "--force", *self.targets], self.folder)[0]
 
     def status(self) -> float:

@@ -2,6 +2,7 @@
 
 import time
 
+from cache.files import atomic_path
 from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.device import heads_device
@@ -16,10 +17,13 @@ from stages.runs.run import Run
 @run_options
 def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     opened = Dataset.open(paths)
-    run = Run.open(RunFolder.of(paths, variant, seed), heads_device(params.evaluate.device))
+    folder = RunFolder.of(paths, variant, seed)
+    run = Run.open(folder, heads_device(params.evaluate.device))
     begun = time.perf_counter()
     found = run.evaluate(opened, params.evaluate)
     seconds = time.perf_counter() - begun
+    with atomic_path(paths.figures(variant, seed)) as path:
+        path.write_bytes(folder.metrics.read_bytes())
     for part, values in found.items():
         if isinstance(values, dict) and "mentions" in values:
             rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())

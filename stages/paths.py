@@ -62,6 +62,8 @@ class DatasetPaths:
         return self.root / "data" / self.dataset
 
     raw = Below("raw")
+    encoders = Below("encoders")
+    """Where DVC finds the encoders' local folders (stages/encode/encoders/folders.py)."""
     records = Below("records")
     store = Below("features.zarr")
     partial = Below(".partial")
@@ -84,6 +86,11 @@ class DatasetPaths:
     @property
     def report(self) -> Path:
         return self.root / "reports" / self.dataset
+
+    def figures(self, variant: str, seed: int) -> Path:
+        """A copy of a run's `metrics.json` that Git may have: in no folder with ignored files,
+        since `dvc exp apply` removes the folder of an untracked file with all that is in it."""
+        return self.root / "metrics" / self.dataset / f"{variant}-s{seed}.json"
 
     def index(self, variant: str, seed: int) -> Path:
         """A run's entities as `link` reads them. Not in `runs/`: DVC's report stage depends on all

@@ -37,8 +37,8 @@ def tiny_world(base: Path) -> Path:
         return root
     raw = root / "data/tiny/raw"
     raw.mkdir(parents=True)
-    texts = _write_records(raw, np.random.default_rng(0))
-    _write_clip(root / "clip", texts)
+    texts = write_records(raw, np.random.default_rng(0))
+    write_clip(root / "clip", texts)
     (root / "params.yaml").write_text(PARAMS)
     paths = DatasetPaths("tiny")
     with contextlib.chdir(root):
@@ -52,7 +52,7 @@ def tiny_world(base: Path) -> Path:
     return root
 
 
-def _write_records(raw: Path, rng: np.random.Generator) -> list[str]:
+def write_records(raw: Path, rng: np.random.Generator) -> list[str]:
     (raw / "pictures").mkdir()
     entities, mentions = [], []
     for i, name in enumerate(NAMES):
@@ -82,7 +82,7 @@ def _picture(raw: Path, name: str, rng: np.random.Generator) -> str:
     return f"pictures/{name}.png"
 
 
-def _write_clip(folder: Path, texts: list[str]) -> None:
+def write_clip(folder: Path, texts: list[str]) -> None:
     tokenizer: CLIPTokenizer = train_tokenizer(texts, vocabulary=560, max_length=24)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
