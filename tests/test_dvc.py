@@ -106,6 +106,11 @@ def test_every_dependency_on_code_exists(file, name):
     assert len(set(there)) == len(there)
 
 
+def test_a_name_from_the_parameters_is_quoted_in_every_command():
+    for name in stages(PIPELINE):
+        assert "--dataset '${item.dataset}'" in stages(PIPELINE)[name]["cmd"], name
+
+
 def test_only_the_test_beds_own_stages_depend_on_it():
     for name in stages(PIPELINE):
         for dep in code_dependencies(PIPELINE, name):
