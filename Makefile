@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser lint format bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-browser test-faults lint format bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ test-slow: $(STAMP)  ## The tests that take more than a minute each
 
 test-browser: $(STAMP)  ## The report's page in headless Chromium (chromium must be installed)
 	$(BIN)/python -m pytest -m browser
+
+test-faults: $(STAMP)  ## The fault campaign: kills, full disks, damage, pairs
+	$(BIN)/python -m pytest -m faults tests/faults
 
 lint: $(STAMP)  ## ruff check, ruff format --check, mypy --strict
 	$(BIN)/ruff check .
