@@ -103,8 +103,8 @@ def _extract(
     job = feature_job(paths, config, checkpoints, device, DTYPES[dtype], older.store)
     planned = {"seconds_planning": round(time.perf_counter() - begun, 3)}
 
-    # Batch sizes and reused rows change rounding, so units of another mixture must not get in.
-    name = f"{asked.digest}-{config.batch_texts}-{config.batch_images}"
+    # Reused rows have other last bits, so units of another mixture must not get in.
+    name = asked.digest
     if older.store is not None:
         name += f"-{older.store.identity}"
     made = Extraction(paths.store, {})  # by another process, unless this one finishes it

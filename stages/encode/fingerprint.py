@@ -33,6 +33,9 @@ def fingerprint_of(
         "resize": None if image is None else config.resize,
         "exif": None if image is None else config.exif,
         "dtype": dtype,
+        # The other rows of a batch move a feature's last bits.
+        "batch_texts": config.batch_texts,
+        "batch_images": None if image is None else config.batch_images,
         "features_version": FEATURES_VERSION,
     }
     for array in RECORD_ARRAYS.values():

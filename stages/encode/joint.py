@@ -136,8 +136,8 @@ def _extract_joint(
         sweep(paths.joint_partial)
         return store, False
     job = joint_job(paths, config, checkpoint, ViltEncoder(checkpoint, device, DTYPES[dtype]))
-    name, made = f"{asked.digest}-{config.batch_images}", False
-    with building(paths.joint, paths.joint_partial, name, asked, job.specs) as build:
+    made = False
+    with building(paths.joint, paths.joint_partial, asked.digest, asked, job.specs) as build:
         job.run(build, config.decode_threads)
         job.finish(build)
         made = True
@@ -155,6 +155,7 @@ def joint_fingerprint(
             "resize": config.resize,
             "exif": config.exif,
             "dtype": dtype,
+            "batch_images": config.batch_images,
             "joint_version": JOINT_VERSION,
         }
     )

@@ -120,8 +120,11 @@ def open_mention_encoder(
     checkpoints = find_checkpoints(config, root)
     said = store.fingerprint.fields
     dtype = str(said.get("dtype")) if config.dtype == "auto" else config.dtype
+    # New mentions stand in batches of their own anyway, of any size.
+    sizes = {name: said[name] for name in ("batch_texts", "batch_images") if said.get(name)}
+    asked = config.model_copy(update=sizes)
     store.fingerprint.require_equal(
-        fingerprint_of(str(said.get("records")), checkpoints, config, dtype),
+        fingerprint_of(str(said.get("records")), checkpoints, asked, dtype),
         store.path,
         f"link with what made the store (--set extract.KEY=VALUE), or make it again: {hint}",
     )

@@ -294,6 +294,8 @@ def mismatch(paths: DatasetPaths, *assignments: str) -> str:
         ("extract.text_pooling=mean", 'text_pooling: stored "auto", asked "mean"'),
         ("extract.resize=crop", 'resize: stored "squash", asked "crop"'),
         ("extract.dtype=bfloat16", 'dtype: stored "float32", asked "bfloat16"'),
+        ("extract.batch_texts=3", "batch_texts: stored 2, asked 3"),
+        ("extract.batch_images=3", "batch_images: stored 1, asked 3"),
         ("extract.lexical_ngrams=[2, 3]", "lexical_ngrams: stored [2, 4], asked [2, 3]"),
     ],
 )

@@ -182,6 +182,11 @@ def test_other_settings_than_the_stores_are_refused_by_name(root, assignment, fi
         open_linker("melov", 0, f"extract.{assignment}")
 
 
+def test_new_mentions_may_stand_in_batches_of_any_size(root):
+    linker = open_linker("melov", 0, "extract.batch_texts=2", "extract.batch_images=3")
+    assert_same_ranking(linker.link(new_mentions(), top=5), evaluated("melov", 0)[0])
+
+
 def test_other_weights_than_the_stores_are_refused(root, tmp_path):
     other = tmp_path / "clip"
     other.mkdir()
