@@ -1,5 +1,6 @@
 """From texts to token ids."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,12 @@ import numpy as np
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, not_loaded
 
 SEPARATOR = " [SEP] "
+
+_FIRST = 64
+"""Characters a token that are read at first: more than ten times those of common text."""
+_BATCH = 1024
+"""Texts that the tokenizer holds in its own form at once."""
+_WORD_END = re.compile(r"\w(?=[ \n\t])")
 
 
 def joined(words: str, text: str) -> str:
@@ -50,14 +57,43 @@ class Tokenizer:
         self.pad = self._tokenizer.pad_token_id or 0
 
     def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """int32 ids of each text, specials included, at most `max_tokens` long."""
-        if not texts:
-            return []
-        ids = self._tokenizer(
-            list(texts),
+        """int32 ids of each text, specials included, at most `max_tokens` long.
+
+        Of a long text only a beginning is read, as much as gives `max_tokens`: tokenizers work the
+        whole of it up before they cut, at 200 bytes and 2 microseconds a character.
+        """
+        found: list[np.ndarray] = [np.zeros(0, np.int32)] * len(texts)
+        waiting, characters = list(range(len(texts))), _FIRST * self.max_tokens
+        while waiting:
+            parts = [_beginning(texts[i], characters) for i in waiting]
+            ids = [
+                row
+                for first in range(0, len(parts), _BATCH)
+                for row in self._ids(parts[first : first + _BATCH])
+            ]
+            left = []
+            for i, part, row in zip(waiting, parts, ids, strict=True):
+                if len(part) < len(texts[i]) and len(row) < self.max_tokens:
+                    left.append(i)
+                found[i] = np.asarray(row, dtype=np.int32)
+            waiting, characters = left, characters * 8
+        return found
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = self._tokenizer(
+            texts,
             truncation=True,
             max_length=self.max_tokens,
             padding=False,
             return_attention_mask=False,
         )["input_ids"]
-        return [np.asarray(row, dtype=np.int32) for row in ids]
+        return ids
+
+
+def _beginning(text: str, characters: int) -> str:
+    """At least so many characters, up to a blank behind a word: no tokenizer of the families at
+    hand makes one token of both, so a beginning's tokens are the first ones of the whole text."""
+    if len(text) <= characters:
+        return text
+    end = _WORD_END.search(text, characters)
+    return text if end is None else text[: end.start() + 1]
