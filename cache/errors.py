@@ -6,6 +6,9 @@ Commands print it and exit with code 1; anything else is a defect and keeps its 
 
 from difflib import get_close_matches
 
+LONGEST_NAME = 100
+"""Characters of a name that may be a misspelt one: the search takes the square of its length."""
+
 
 class MelovError(Exception):
     """What came, what was expected and the command that mends it.
@@ -30,5 +33,7 @@ class StoreError(MelovError):
 
 def nearest(name: str, known: list[str]) -> str:
     """`; did you mean 'x'?` for the nearest of `known`, or an empty string."""
+    if len(name) > LONGEST_NAME:
+        return ""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -8,7 +8,9 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -99,24 +101,37 @@ _DECODERS = {
 def read_regular(
     path: Path, error: Callable[[str], MelovError] = StoreError, most: int | None = None
 ) -> bytes:
-    """The bytes of a regular file. A pipe or a device is refused, never waited for.
+    """The bytes of a regular file; raises as `open_regular` does."""
+    with open_regular(path, error, most) as file:
+        return file.read()
+
+
+@contextmanager
+def open_regular(
+    path: Path, error: Callable[[str], MelovError] = StoreError, most: int | None = None
+) -> Iterator[BufferedReader]:
+    """A regular file, open. A pipe or a device is refused, never waited for.
 
     Raises:
-        MelovError: it is missing, unreadable, no regular file, or has more than `most` bytes.
+        MelovError: it is missing, unreadable, no regular file, or has more than `most` bytes; also
+            when that shows in the block.
     """
     try:
         check_regular(path.stat().st_mode, str(path), error)  # opening a device can already act
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
-            state = os.fstat(handle)
-            check_regular(state.st_mode, str(path), error)
-            if most is not None and state.st_size > most:
-                raise error(f"{path}: {state.st_size:,} bytes, more than {most:,}")
-            return file.read()
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise error(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+    with open(handle, "rb") as file:
+        state = os.fstat(handle)
+        check_regular(state.st_mode, str(path), error)
+        if most is not None and state.st_size > most:
+            raise error(f"{path}: {state.st_size:,} bytes, more than {most:,}")
+        try:
+            yield file
+        except OSError as problem:
+            raise error(f"{path}: {problem.strerror or problem}") from None
 
 
 def check_regular(mode: int, where: str, error: Callable[[str], MelovError] = StoreError) -> None:
@@ -142,6 +157,11 @@ def short(value: Any) -> str:
     """`value` as a message repeats it: at most SHOWN characters."""
     text = repr(value[: 2 * SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def plain(key: str) -> str:
+    """A key as a message repeats it: as it stands where that is short and printable."""
+    return key if key.isprintable() and len(key) <= SHOWN else short(key)
 
 
 def _decoded(data: bytes, where: str, error: Callable[[str], MelovError]) -> str:
@@ -176,7 +196,8 @@ def _repeated(pairs: list[tuple[str, Any]]) -> str:
 
 
 def _quoted(key: str) -> str:
-    return f"'{key}'" if key.isprintable() and len(key) <= SHOWN else short(key)
+    shown = plain(key)
+    return f"'{shown}'" if shown == key else shown
 
 
 def _check_depth(value: Any) -> None:

@@ -16,9 +16,10 @@ import click
 
 from cache.errors import MelovError
 from cache.files import atomic_path
-from cache.strict import read_regular
+from cache.strict import open_regular
 from pipeline.cli import OutputFile, command, echo, run_options
 from stages.config import Params
+from stages.datasets.lines import bounded_lines
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
 from stages.paths import DatasetPaths
@@ -71,8 +72,9 @@ def main(
 
 def read(source: str) -> list[NewMention]:
     if source == "-":
-        return read_mentions(sys.stdin.buffer, "<stdin>")
-    return read_mentions(read_regular(Path(source), MelovError).split(b"\n"), source)
+        return read_mentions(bounded_lines(sys.stdin.buffer, "<stdin>"), "<stdin>")
+    with open_regular(Path(source), MelovError) as file:
+        return read_mentions(bounded_lines(file, source), source)
 
 
 @contextlib.contextmanager

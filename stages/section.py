@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cache.errors import MelovError, nearest
-from cache.strict import read_regular
-from cache.strict_yaml import parse_yaml
+from cache.strict import read_regular, short
+from cache.strict_yaml import MOST_CHARACTERS, parse_yaml
 
 
 class ConfigError(MelovError):
@@ -38,7 +38,7 @@ def read_mapping(path: Path, what: str, hint: str | None = None) -> dict[str, An
     if not path.exists():
         raise ConfigError(f"{path}: no such {what}", hint)
     try:
-        text = read_regular(path, ConfigError).decode("utf-8-sig")
+        text = read_regular(path, ConfigError, 4 * MOST_CHARACTERS).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
     raw = parse_yaml(text, str(path), ConfigError)
@@ -112,7 +112,7 @@ def _explain(model: type[BaseModel], where: str, item: Any) -> str:
         choices = item["ctx"]["expected"] if item["type"] == "literal_error" else ""
         meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
         said = item["msg"].removeprefix("Value error, ")
-        return f"{where}: {location}: {said} (found {item['input']!r}{meant})"
+        return f"{where}: {location}: {said} (found {short(item['input'])}{meant})"
     at: Any = model
     for part in item["loc"][:-1]:
         # A place in `tuple[Section, ...]`, a key of `dict[str, Section]`, or a section's own key.

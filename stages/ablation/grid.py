@@ -26,13 +26,12 @@ from cache.errors import nearest
 from stages.config import GraphConfig, Params, TrainConfig
 from stages.heads.settings import VariantName
 from stages.heads.variants import UNAVAILABLE, VARIANTS
+from stages.limits import GRID_RUNS
 from stages.runs.dataset import RunSpec
 from stages.section import MOST_SEED, ConfigError, Section, read_mapping, validated
 
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
 """Of a run: it names a folder."""
-MOST_RUNS = 10_000
-"""Of a product, counted before it is built: a year of trainings of an hour."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,11 @@ def load_grid(path: Path, params: Params) -> Grid:
     entries += [(f"{path}: product", entry) for entry in _combinations(path, file.product)]
     if not entries:
         raise ConfigError(f"{path}: a grid without runs", "add runs: [{name: melov}]")
-    runs = [_run(where, entry, file, params) for where, entry in entries]
     seeds = params.seeds if file.seeds is None else file.seeds
+    _require_few(
+        f"{path}: {len(entries):,} runs by {len(seeds):,} seeds", len(entries) * len(seeds)
+    )
+    runs = [_run(where, entry, file, params) for where, entry in entries]
     _distinct(path, "runs are named", [run.name for run in runs])
     _distinct(path, "seeds are", list(seeds))
     return Grid(path.stem, _reference(path, file, runs), seeds, tuple(runs))
@@ -134,8 +136,7 @@ def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, A
         if key not in known:
             raise ConfigError(f"{path}: product: {key}: unknown key{nearest(key, known)}")
     many = math.prod(map(len, product.values()))
-    if many > MOST_RUNS:
-        raise ConfigError(f"{path}: product: {many:,} combinations, more than {MOST_RUNS:,}")
+    _require_few(f"{path}: product: {many:,} combinations", many)
     entries = []
     for values in itertools.product(*product.values()) if product else ():
         entry: dict[str, Any] = {"train": {}, "graph": {}}
@@ -150,6 +151,11 @@ def _combinations(path: Path, product: dict[str, list[Any]]) -> list[dict[str, A
                 names.append(_short(value))
         entries.append({**entry, "name": ",".join(names)})
     return entries
+
+
+def _require_few(what: str, many: int) -> None:
+    if many > GRID_RUNS:
+        raise ConfigError(f"{what}, more than {GRID_RUNS:,}", "split the grid into several files")
 
 
 def _short(value: Any) -> str:

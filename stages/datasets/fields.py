@@ -7,11 +7,14 @@ from typing import Any
 
 from cache import strict
 from stages.datasets.records import Findings, RecordsError
+from stages.limits import FILE_BYTES, ID_CHARACTERS, RECORDS
 
 ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 KINDS = {str: "a string", int: "an integer", list: "a list", dict: "an object", float: "a number"}
 
+KEYS_NAMED = 20
+"""Of a record that lacks a field: as many of those that it has are named."""
 
 OTHER_FORMATS = (
     (b"\x1f\x8b", "gzip", "gunzip"),
@@ -28,22 +31,26 @@ OTHER_FORMATS = (
 """How a file begins that is no plain UTF-8, what it is then, and the command that makes it one."""
 
 
-def decode(data: bytes, where: str) -> str:
+def decode(data: bytes, where: str, first: int = 0) -> str:
     """UTF-8, with or without a byte order mark.
+
+    Args:
+        first: where `data` begins in its file.
 
     Raises:
         RecordsError: the bytes are something else. Guessing an encoding would turn names into other
             names, so the file has to be converted.
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         for begin, what, command in OTHER_FORMATS:
             if data.startswith(begin):
                 hint = command and f"convert it first: {command}"
                 raise RecordsError(f"{where}: {what}, expected UTF-8 text", hint) from None
+        at = first + len(data) - len(error.object) + error.start
         raise RecordsError(
-            f"{where}: not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            f"{where}: not UTF-8: byte 0x{error.object[error.start]:02x} at offset {at}",
             "if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         ) from None
     if "\0" in text:
@@ -57,9 +64,9 @@ def read_text(path: Path) -> str:
     """A whole regular file as text.
 
     Raises:
-        RecordsError: it is missing, unreadable, a pipe or a device, or not UTF-8.
+        RecordsError: it is missing, unreadable, a pipe or a device, too large, or not UTF-8.
     """
-    return decode(strict.read_regular(path, RecordsError), str(path))
+    return decode(strict.read_regular(path, RecordsError, FILE_BYTES), str(path))
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -85,8 +92,9 @@ def require(record: dict[str, Any], field: str, kind: type, where: str) -> Any:
         RecordsError: the field is missing (the keys present are named) or holds another kind.
     """
     if field not in record:
-        present = ", ".join(sorted(record)) or "none"
-        raise RecordsError(f"{where}: no field '{field}'; keys present: {present}")
+        present = ", ".join(map(strict.plain, sorted(record)[:KEYS_NAMED])) or "none"
+        more = f" and {len(record) - KEYS_NAMED:,} more" if len(record) > KEYS_NAMED else ""
+        raise RecordsError(f"{where}: no field '{field}'; keys present: {present}{more}")
     value = record[field]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise RecordsError(
@@ -106,6 +114,30 @@ def require_object(value: Any, where: str) -> dict[str, Any]:
 def optional_text(record: dict[str, Any], field: str, where: str) -> str | None:
     """`record[field]` as a string; None where it is absent or null."""
     return None if record.get(field) is None else require(record, field, str, where)
+
+
+def require_count(records: int, where: str) -> None:
+    """Refuse a file of too many records.
+
+    Raises:
+        RecordsError: there are more than RECORDS.
+    """
+    if records > RECORDS:
+        raise RecordsError(f"{where}: more than {RECORDS:,} records in one file")
+
+
+def require_identifier(text: str, where: str, field: str = "id") -> str:
+    """An id, which is never cut: it would be another one.
+
+    Raises:
+        RecordsError: it is longer than ID_CHARACTERS.
+    """
+    if len(text) > ID_CHARACTERS:
+        raise RecordsError(
+            f"{where}: field '{field}' has {len(text):,} characters ({strict.short(text)}), more "
+            f"than {ID_CHARACTERS:,}"
+        )
+    return text
 
 
 def well_formed(text: str, where: str, findings: Findings) -> str:

@@ -12,15 +12,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from cache.errors import MelovError
-from stages.datasets.decoding.picture import (
-    MAX_BYTES,
-    MAX_PIXELS,
-    MAX_SIDE,
-    PictureError,
-    opened,
-    read_bytes,
-)
+from stages.datasets.decoding.picture import PictureError, opened, read_bytes
 from stages.datasets.records import Finding, Findings
+from stages.limits import PICTURE_BYTES, PICTURE_PIXELS, PICTURE_SIDE
 
 THREADS = 4
 GROUP = 64
@@ -34,8 +28,8 @@ QUIRKS = {
     "not-supported": "pictures in a format that is not read (such as SVG or HEIC)",
     "corrupt": "pictures whose header or checksums are damaged",
     "truncated": "JPEG pictures without an end marker, so most likely cut short",
-    "too-large": f"pictures of more than {MAX_PIXELS / 1e6:.0f} Mpixel, {MAX_SIDE:,} pixels a side "
-    f"or {MAX_BYTES / 2**20:.0f} MiB, refused",
+    "too-large": f"pictures of more than {PICTURE_PIXELS / 1e6:.0f} Mpixel, {PICTURE_SIDE:,} "
+    f"pixels a side or {PICTURE_BYTES / 2**20:.0f} MiB, refused",
     "cmyk": "CMYK pictures",
     "palette": "palette pictures",
     "16-bit": "pictures with more than 8 bits a channel",

@@ -5,30 +5,59 @@ import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from stages.datasets.fields import parse_json, read_text, require_object
+from cache.strict import open_regular
+from stages.datasets.fields import decode, parse_json, read_text, require_count, require_object
 from stages.datasets.records import RecordsError
+from stages.limits import LINE_BYTES
 
 
 def json_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """`file:line`, the file named as one of `folder`, and the object on it."""
-    text = read_text(file)
-    if text.lstrip()[:1] == "[":
-        raise RecordsError(
-            f"{file}: one JSON list, expected one object a line",
-            f"convert it: jq -c '.[]' {shlex.quote(str(file))} > NEW",
-        )
-    # split("\n"), since splitlines would cut at U+2028, which JSON leaves unescaped.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+    first, records = 0, 0
+    with open_regular(file, RecordsError) as opened:
+        for number, data in enumerate(bounded_lines(opened, f"{folder}/{file.name}"), start=1):
             where = f"{folder}/{file.name}:{number}"
+            line = decode(data, where, first)
+            first += len(data)
+            if not line.strip():
+                continue
+            if not records and line.lstrip().startswith("["):
+                raise RecordsError(f"{file}: one JSON list, expected one object a line", _jq(file))
+            records += 1
+            require_count(records, where)
             yield where, require_object(parse_json(line, where), where)
+
+
+def bounded_lines(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """The lines of a file, none of which is held in memory before its length is known.
+
+    Only a line feed ends a line: `splitlines` would cut at U+2028, which JSON leaves unescaped.
+
+    Raises:
+        RecordsError: a line of more than LINE_BYTES, named as `name`:line.
+    """
+    number = 0
+    while line := file.readline(LINE_BYTES + 1):
+        number += 1
+        if len(line) > LINE_BYTES:
+            is_list = number == 1 and line.lstrip().startswith(b"[")
+            raise RecordsError(
+                f"{name}:{number}: a line of more than {LINE_BYTES:,} bytes, expected one object a "
+                "line",
+                _jq(Path(name)) if is_list else None,
+            )
+        yield line
+
+
+def _jq(file: Path) -> str:
+    return f"convert it: jq -c '.[]' {shlex.quote(str(file))} > NEW"
 
 
 def csv_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """`file:line` as in `json_lines`, and the row that ends on it; an empty cell is no value."""
-    text = read_text(file)
+    text, records = read_text(file), 0
     # A cell may be as long as a text in JSON Lines; the module's own limit is 131,072 characters.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -36,6 +65,8 @@ def csv_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         _check_header(list(reader.fieldnames or ()), f"{folder}/{file.name}:1")
         for row in reader:
             where = f"{folder}/{file.name}:{reader.line_num}"
+            records += 1
+            require_count(records, where)
             if None in row or None in row.values():
                 columns = len(reader.fieldnames or ())
                 problem = "more" if None in row else "fewer"

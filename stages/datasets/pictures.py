@@ -19,7 +19,9 @@ from tqdm import tqdm
 
 from cache.files import atomic_path
 from cache.sealed import digest_of
+from cache.strict import short
 from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
+from stages.limits import PATH_CHARACTERS
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ def inner_path(name: str, where: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise RecordsError(
-            f"{where}: image path '{name}' leads out of the image folder",
+            f"{where}: image path {short(name)} leads out of the image folder",
             "expected a file name inside that folder",
         )
     return name
@@ -124,12 +126,17 @@ class PictureTable:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._named_by: list[str] = []
+        self._too_long: list[str] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def row(self, path: str, where: str) -> int:
-        """The row of `path`; `where` is the record that names it, for the findings."""
+        """The row of `path`, -1 for one that is too long to be there; `where` is the record that
+        names it, for the findings."""
+        if len(path) > PATH_CHARACTERS:
+            self._too_long.append(f"{where}: {len(path):,} characters")
+            return -1
         if path not in self._rows:
             self._rows[path] = len(self._rows)
             self._named_by.append(where)
@@ -142,6 +149,9 @@ class PictureTable:
             The table of PICTURE_SCHEMA, (distinct paths) rows; key "" and 0 bytes unless status
             `ok`.
         """
+        for example in self._too_long:
+            what = f"image paths of more than {PATH_CHARACTERS:,} characters, read as no picture"
+            findings.add("image-path-beyond-limit", what, example)
         keys = keys or KeyCache()
         paths = list(self._rows)
         groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]

@@ -32,6 +32,8 @@ from stages.paths import SPLITS
 
 LAYOUT = 2
 INDEX = "records.json"
+EXAMPLE = 300
+"""Characters of a finding's example: a place, and a value that may be of any length."""
 
 ENTITY_SCHEMA = pa.schema(
     [
@@ -83,7 +85,7 @@ class Finding:
 
 @dataclass
 class Findings:
-    """Collects quirks; keeps every count and the first few examples."""
+    """Collects quirks; keeps every count and the first few examples, cut at EXAMPLE characters."""
 
     keep: int = 5
     _met: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -94,7 +96,12 @@ class Findings:
         )
         entry["count"] += 1
         if len(entry["examples"]) < self.keep:
-            entry["examples"].append(example)
+            cut = len(example) > EXAMPLE
+            entry["examples"].append(f"{example[:EXAMPLE]}..." if cut else example)
+
+    def explains(self, code: str) -> bool:
+        """Whether an example of `code` would still be kept: a dear one is made only then."""
+        return len(self._met.get(code, {"examples": ()})["examples"]) < self.keep
 
     def listed(self) -> tuple[Finding, ...]:
         return tuple(

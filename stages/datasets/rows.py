@@ -6,11 +6,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages import limits
 from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings
 from stages.paths import SPLITS
 
 LONG_MENTION = 1000
 """Characters. The text encoder sees 40 tokens; a longer mention is most likely a wrong field."""
+
+WORDS = {
+    "entity-name": "names of entities", "entity-text": "texts of entities", "mention": "mentions",
+    "sentence": "sentences", "image-kind": "kinds of pictures",
+}  # fmt: skip
+"""What a cut text is called in its finding."""
 
 
 class EntityRows:
@@ -21,7 +28,20 @@ class EntityRows:
         self._columns: dict[str, list[Any]] = {name: [] for name in ENTITY_SCHEMA.names}
 
     def add(self, id: str, name: str, text: str, pictures: Sequence[int], where: str) -> None:
-        """One entity; `pictures` are rows of pictures.parquet, the first one is its `picture`."""
+        """One entity, cut to the limits.
+
+        Args:
+            pictures: rows of pictures.parquet, -1 for one that cannot be there; the first one is
+                the entity's `picture`.
+        """
+        name = _cut(name, limits.NAME_CHARACTERS, "entity-name", where, self._findings)
+        text = _cut(text, limits.TEXT_CHARACTERS, "entity-text", where, self._findings)
+        pictures = [row for row in pictures if row >= 0]
+        if len(pictures) > limits.PICTURES:
+            what = f"entities of more than {limits.PICTURES:,} images, of which the first are kept"
+            example = f"{where}: {len(pictures):,} images"
+            self._findings.add("entity-images-beyond-limit", what, example)
+            pictures = pictures[: limits.PICTURES]
         if not name.strip():
             self._findings.add("entity-name-empty", "entities with an empty name", where)
         if len(pictures) > 1:
@@ -43,6 +63,7 @@ class MentionRows:
         self._columns: dict[str, dict[str, list[Any]]] = {
             split: {name: [] for name in MENTION_SCHEMA.names} for split in SPLITS
         }
+        self._kinds: set[str] = set()
 
     def add(
         self,
@@ -57,7 +78,11 @@ class MentionRows:
         image_kind: str | None,
         where: str,
     ) -> None:
-        """One mention; `picture` is -1 without one, `gold` a row of the entities."""
+        """One mention, cut to the limits; `picture` is -1 without one, `gold` a row of the
+        entities."""
+        words = _cut(words, limits.NAME_CHARACTERS, "mention", where, self._findings)
+        sentence = _cut(sentence, limits.TEXT_CHARACTERS, "sentence", where, self._findings)
+        image_kind = self._kind(image_kind, where)
         if not words.strip():
             self._findings.add("mention-empty", "mentions without any words", where)
         if len(words) > LONG_MENTION:
@@ -66,6 +91,18 @@ class MentionRows:
         values = (id, words, sentence, picture, answer, gold, image_kind)
         for column, value in zip(self._columns[split].values(), values, strict=True):
             column.append(value)
+
+    def _kind(self, kind: str | None, where: str) -> str | None:
+        """The kind, cut; None from the first one on that is one too many."""
+        if kind is None:
+            return None
+        kind = _cut(kind, limits.KIND_CHARACTERS, "image-kind", where, self._findings)
+        if kind not in self._kinds and len(self._kinds) == limits.KINDS:
+            what = f"mentions of an image_kind beyond the first {limits.KINDS}, read as none"
+            self._findings.add("image-kind-beyond-limit", what, f"{where}: {kind}")
+            return None
+        self._kinds.add(kind)
+        return kind
 
     def tables(self) -> dict[str, pa.Table]:
         """The tables by split. Counts sentences shared by two splits, and empty splits."""
@@ -84,3 +121,12 @@ class MentionRows:
             split: pa.table(columns, schema=MENTION_SCHEMA)
             for split, columns in self._columns.items()
         }
+
+
+def _cut(text: str, most: int, of: str, where: str, findings: Findings) -> str:
+    """`text` as long as it may be; what is cut is counted, as `<of>-beyond-limit`."""
+    if len(text) <= most:
+        return text
+    what = f"{WORDS[of]} of more than {most:,} characters, cut there"
+    findings.add(f"{of}-beyond-limit", what, f"{where}: {len(text):,} characters")
+    return text[:most]

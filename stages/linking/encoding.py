@@ -51,7 +51,7 @@ class MentionEncoder:
             arrays={
                 name: array.of_mentions(words, sentences) for name, array in self.arrays.items()
             },
-            warnings=[()] * len(mentions),
+            warnings=[mention.warnings for mention in mentions],
         )
         return self._with_pictures(mentions, without)
 
@@ -72,7 +72,7 @@ class MentionEncoder:
         pixels, rows, warnings = self.encoder.pixels, new.pictures.copy(), list(new.warnings)
         if pixels is None or not files:
             for i, file in files.items():
-                warnings[i] = (f"{file}: not read: the run uses no pictures",)
+                warnings[i] += (f"{file}: not read: the run uses no pictures",)
             return replace(new, warnings=warnings)
         load = partial(_load, pixels=pixels, config=self.config)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
@@ -83,7 +83,7 @@ class MentionEncoder:
             if reason is None:
                 rows[i] = place
             else:
-                warnings[i] = (f"{file}: not readable: {reason}",)
+                warnings[i] += (f"{file}: not readable: {reason}",)
         return replace(
             new,
             pictures=rows,

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import MelovError, nearest
-from stages.datasets.fields import decode, optional_text, parse_json, require_object
+from cache.strict import plain
+from stages.datasets.fields import (
+    decode,
+    optional_text,
+    parse_json,
+    require_count,
+    require_identifier,
+    require_object,
+)
+from stages.limits import NAME_CHARACTERS, PATH_CHARACTERS, TEXT_CHARACTERS
 
 FIELDS = ("mention", "sentence", "image", "id")
 PASSED_OVER = ("answer", "split", "image_kind")
@@ -21,12 +30,14 @@ class NewMention:
         words: what is to be linked; sentence: where it stands.
         image: its picture's file, or None.
         id: goes into the result as it is.
+        warnings: what was cut.
     """
 
     words: str
     sentence: str = ""
     image: Path | None = None
     id: str = "1"
+    warnings: tuple[str, ...] = ()
 
 
 def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
@@ -36,11 +47,12 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
     folder.
 
     Raises:
-        MelovError: a line is no such object; it is named as `name`:line.
+        MelovError: a line is no such object, or one too many; it is named as `name`:line.
     """
-    found = []
+    found: list[NewMention] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
+            require_count(len(found) + 1, f"{name}:{number}")
             where = f"{name}:{number}"
             said = require_object(parse_json(decode(line, where), where), where)
             found.append(new_mention(said, where, str(number)))
@@ -48,15 +60,16 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
 
 
 def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMention:
-    """A mention of its fields, checked; `number` is its id where it has none.
+    """A mention of its fields, checked and cut; `number` is its id where it has none.
 
     Raises:
-        MelovError: an unknown field, no words, a value that is no string or no text.
+        MelovError: an unknown field, no words, a value that is no string or no text; an id or a
+            path that is too long.
     """
     for key in said:
         if key not in (*FIELDS, *PASSED_OVER):
             raise MelovError(
-                f"{where}: unknown field '{key}'{nearest(key, list(FIELDS))}",
+                f"{where}: unknown field '{plain(key)}'{nearest(key, list(FIELDS))}",
                 f"the fields are {', '.join(FIELDS)}",
             )
     if type(said.get("id")) is int:
@@ -64,7 +77,21 @@ def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMenti
     words, sentence, image, id = (_text(said, field, where) for field in FIELDS)
     if not words.strip():
         raise MelovError(f"{where}: field 'mention': no words to link")
-    return NewMention(words, sentence, Path(image) if image else None, id or number)
+    require_identifier(id, where)
+    if len(image) > PATH_CHARACTERS:
+        raise MelovError(f"{where}: field 'image' has {len(image):,} characters, no path")
+    warnings = []
+    if len(words) > NAME_CHARACTERS:
+        warnings.append(f"the mention is cut at {NAME_CHARACTERS:,} characters")
+    if len(sentence) > TEXT_CHARACTERS:
+        warnings.append(f"the sentence is cut at {TEXT_CHARACTERS:,} characters")
+    return NewMention(
+        words[:NAME_CHARACTERS],
+        sentence[:TEXT_CHARACTERS],
+        Path(image) if image else None,
+        id or number,
+        tuple(warnings),
+    )
 
 
 def _text(said: dict[str, Any], field: str, where: str) -> str:

@@ -23,6 +23,7 @@ from stages.datasets.decoding.deep_pixels import DEEP, grey_of
 from stages.datasets.decoding.png import scaled_key, without_metadata
 from stages.datasets.decoding.sniff import known_format
 from stages.datasets.decoding.webp import with_alpha_flag
+from stages.limits import PICTURE_BYTES, PICTURE_PIXELS, PICTURE_SIDE
 
 Exif = Literal["ignore", "apply"]
 
@@ -31,14 +32,8 @@ FORMATS = (
 )  # fmt: skip
 """Pillow's names of the formats that are read; JPEG stands for MPO, too."""
 
-MAX_BYTES = 256 * 2**20
-"""Of a picture's file: it is held in memory as a whole."""
-MAX_PIXELS = 89_478_485
-"""Decoded; Pillow's own limit warns at this size and raises at twice of it."""
-MAX_SIDE = 65_535
-"""Pixels, JPEG's own limit: resizing takes memory by the side, whatever the other one is."""
 LARGE = 16_000_000
-"""Pixels from which one picture is decoded at a time: at MAX_PIXELS one takes up to 1 GB."""
+"""Pixels from which one picture is decoded at a time: at PICTURE_PIXELS one takes up to 1 GB."""
 
 # What Pillow's decoders raise on damaged files, by format (AVIF: RuntimeError).
 _DAMAGED = (
@@ -60,9 +55,9 @@ def read_bytes(path: Path) -> bytes:
         PictureError: it is too large.
         MelovError: it is missing, not readable or no regular file.
     """
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
-        raise PictureError(f"too large: {path.stat().st_size:,} bytes, at most {MAX_BYTES:,}")
-    return read_regular(path, most=MAX_BYTES)
+    if path.is_file() and path.stat().st_size > PICTURE_BYTES:
+        raise PictureError(f"too large: {path.stat().st_size:,} bytes, at most {PICTURE_BYTES:,}")
+    return read_regular(path, most=PICTURE_BYTES)
 
 
 @contextmanager
@@ -144,10 +139,10 @@ def formats() -> tuple[str, ...]:
 
 def _require_size(picture: Image.Image) -> None:
     width, height = picture.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    if width * height > PICTURE_PIXELS or max(width, height) > PICTURE_SIDE:
         raise PictureError(
-            f"too large: {width:,} x {height:,} pixels, at most {MAX_PIXELS:,}, and {MAX_SIDE:,} a "
-            "side"
+            f"too large: {width:,} x {height:,} pixels, at most {PICTURE_PIXELS:,}, and "
+            f"{PICTURE_SIDE:,} a side"
         )
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cache.errors import nearest
-from stages.datasets.fields import kind_of, optional_text, require, well_formed
+from cache.strict import plain, short
+from stages.datasets.fields import kind_of, optional_text, require, require_identifier, well_formed
 from stages.datasets.lines import csv_lines, json_lines
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
@@ -59,7 +60,9 @@ def read_jsonl(
             mention = _read_mention(record, split, position, where, findings)
             if mention["id"] in seen:
                 first = seen[mention["id"]]
-                raise RecordsError(f"{where}: duplicate id '{mention['id']}', first in {first}")
+                raise RecordsError(
+                    f"{where}: duplicate id {short(mention['id'])}, first in {first}"
+                )
             seen[mention["id"]] = where
             answer = mention["answer"]
             if answer.lower() == "nil" and answer not in rows:
@@ -67,8 +70,9 @@ def read_jsonl(
                 continue
             if answer not in rows:
                 if missing_answer == "error":
+                    near = nearest(answer, [*rows])
                     raise RecordsError(
-                        f"{where}: answer '{answer}' is no entity's id{nearest(answer, [*rows])}",
+                        f"{where}: answer {short(answer)} is no entity's id{near}",
                         "--set prepare.missing_answer=drop leaves such mentions out, counted",
                     )
                 what = "mentions whose answer is no entity's id"
@@ -102,7 +106,7 @@ def _read_entities(
         _count_unknown(record, ENTITY_FIELDS, where, findings)
         id = _identifier(record, where, findings)
         if id in rows:
-            raise RecordsError(f"{where}: duplicate id '{id}', first in {lines[rows[id]]}")
+            raise RecordsError(f"{where}: duplicate id {short(id)}, first in {lines[rows[id]]}")
         rows[id] = len(rows)
         lines.append(where)
         title = well_formed(require(record, "name", str, where), where, findings)
@@ -120,7 +124,7 @@ def _read_mention(
     """A mention's values; `split` is "" where neither the file nor the record says it."""
     own = optional_text(record, "split", where)
     if own and own not in SPLIT_NAMES:
-        raise RecordsError(f"{where}: split '{own}', expected one of {', '.join(SPLITS)}")
+        raise RecordsError(f"{where}: split {short(own)}, expected one of {', '.join(SPLITS)}")
     own = SPLIT_NAMES[own] if own else ""
     if own and split and own != split:
         raise RecordsError(f"{where}: split '{own}' in the file of the split '{split}'")
@@ -183,7 +187,7 @@ def _identifier(record: dict[str, Any], where: str, findings: Findings, field: s
     text = well_formed(require(record, field, str, where), where, findings)
     if not text.strip():
         raise RecordsError(f"{where}: field '{field}' is blank")
-    return text
+    return require_identifier(text, where, field)
 
 
 def _images(record: dict[str, Any], where: str, findings: Findings) -> list[str]:
@@ -208,7 +212,9 @@ def _own_path(path: str, folder: Path, where: str) -> str:
 def _count_unknown(
     record: dict[str, Any], known: tuple[str, ...], where: str, findings: Findings
 ) -> None:
+    what = "fields that the reader does not know, ignored"
     for name in record:
         if name not in known:
-            what = "fields that the reader does not know, ignored"
-            findings.add("field-ignored", what, f"{where}: '{name}'{nearest(name, [*known])}")
+            # The nearest name is dear, and a field that is wrong once is wrong in every record.
+            near = nearest(name, [*known]) if findings.explains("field-ignored") else ""
+            findings.add("field-ignored", what, f"{where}: '{plain(name)}'{near}")

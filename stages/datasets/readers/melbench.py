@@ -8,17 +8,17 @@ entities, and a seeded split is made (`splits.py`).
 """
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.strict import plain, short
 from stages.datasets.fields import (
-    decode,
     kind_of,
     parse_json,
     read_text,
     require,
+    require_count,
+    require_identifier,
     require_object,
     well_formed,
 )
@@ -26,6 +26,7 @@ from stages.datasets.pictures import KeyCache, PictureTable
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
+from stages.datasets.zipped import text_in_zip
 from stages.paths import project_path
 
 PARALLEL = ("mentions", "entities", "answer")
@@ -50,15 +51,18 @@ def read_melbench(
     """
     file = find_file(path)
     where = str(file)
-    records = parse_json(_text_of(file), where)
+    is_zip = file.suffix.lower() == ".zip"
+    records = parse_json(text_in_zip(file) if is_zip else read_text(file), where)
     if not isinstance(records, dict):
         raise RecordsError(f"{where}: expected an object keyed by id, found {kind_of(records)}")
+    require_count(len(records), where)
 
     findings = Findings()
     titles: dict[str, dict[str, None]] = {}
     mentions: list[dict[str, Any]] = []
     for key, record in records.items():
-        where = f"{file.name} record '{key}'"
+        require_identifier(key, str(file), "record's key")
+        where = f"{file.name} record {short(key)}"
         sentence = well_formed(
             require(require_object(record, where), "sentence", str, where), where, findings
         )
@@ -72,10 +76,10 @@ def read_melbench(
             if not answer.strip():
                 if missing_answer == "error":
                     hint = "--set prepare.missing_answer=drop leaves such mentions out, counted"
-                    raise RecordsError(f"{file}: record '{key}': the answer is blank", hint)
+                    raise RecordsError(f"{file}: record {short(key)}: the answer is blank", hint)
                 findings.add("answer-blank", "mentions with a blank answer", where, dropped=True)
                 continue
-            answer = well_formed(answer, where, findings)
+            answer = require_identifier(well_formed(answer, where, findings), where, "answer")
             titles.setdefault(answer, {})[well_formed(title, where, findings)] = None
             mentions.append(
                 {
@@ -96,7 +100,7 @@ def read_melbench(
         if others:
             what = "QIDs with several titles; the first one met names the entity"
             findings.add("entity-several-titles", what, f"{qid}: {', '.join(titles[qid])}")
-        entities.add(qid, first, "", (), f"{file.name} answer {qid}")
+        entities.add(qid, first, "", (), f"{file.name} answer {plain(qid)}")
 
     rows = MentionRows(findings)
     splits = _split(file, mentions, seed)
@@ -109,10 +113,12 @@ def read_melbench(
     )  # fmt: skip
 
 
-def qid_order(qid: str) -> tuple[bool, int, str]:
+def qid_order(qid: str) -> tuple[bool, int, str, str]:
     """Sort key: QIDs by number, then anything else by spelling."""
     match = QID.fullmatch(qid)
-    return (match is None, int(match[1]) if match else 0, qid)
+    # By length and digits: Python makes no number of more than 4,300 of them.
+    digits = match[1].lstrip("0") if match else ""
+    return match is None, len(digits), digits, qid
 
 
 def find_file(path: Path) -> Path:
@@ -132,24 +138,6 @@ def find_file(path: Path) -> Path:
             "pass the file itself as --input",
         )
     return found[0]
-
-
-def _text_of(file: Path) -> str:
-    if file.suffix.lower() != ".zip":
-        return read_text(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = [
-                name for name in archive.namelist()
-                if name.lower().endswith(".json") and not name.startswith("__MACOSX/")
-            ]  # fmt: skip
-            if len(names) != 1:
-                listed = ", ".join(names) or "none"
-                raise RecordsError(f"{file}: expected exactly one .json inside, found {listed}")
-            return decode(archive.read(names[0]), f"{file}: {names[0]}")
-    # zlib.error is no subclass of BadZipFile; RuntimeError: a password is asked for.
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-        raise RecordsError(f"{file}: not a readable zip file: {error}") from None
 
 
 def _mentions_of(key: str, record: dict[str, Any], where: str) -> list[tuple[str, str, str, str]]:

@@ -13,6 +13,7 @@ Records are numbered from 0, as in the files' lists.
 from pathlib import Path
 from typing import Any, Literal
 
+from cache.strict import short
 from stages.datasets.fields import (
     decoded_text,
     kind_of,
@@ -99,7 +100,7 @@ def read_mimic(
             if answer not in rows:
                 if missing_answer == "error":
                     raise RecordsError(
-                        f"{file}: record {number}: answer '{answer}' is not in {QID_FILE}",
+                        f"{file}: record {number}: answer {short(answer)} is not in {QID_FILE}",
                         "--set prepare.missing_answer=drop leaves such mentions out, counted",
                     )
                 what = f"mentions whose answer is not in {QID_FILE}"

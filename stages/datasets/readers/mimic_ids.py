@@ -7,11 +7,14 @@ sorted by `id`, so a gap or a disagreement would shift every rank without an err
 from pathlib import Path
 from typing import Any
 
+from cache.strict import short
 from stages.datasets.fields import (
     kind_of,
     parse_json,
     read_text,
     require,
+    require_count,
+    require_identifier,
     require_object,
     well_formed,
 )
@@ -29,6 +32,7 @@ def list_of(path: Path, what: str) -> list[Any]:
     records = parse_json(read_text(path), str(path))
     if not isinstance(records, list):
         raise RecordsError(f"{path}: expected a list of {what}, found {kind_of(records)}")
+    require_count(len(records), str(path))
     return records
 
 
@@ -65,10 +69,12 @@ def read_qids(path: Path, n: int) -> dict[str, int]:
     rows = parse_json(read_text(path), str(path))
     if not isinstance(rows, dict):
         raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(rows)}")
+    require_count(len(rows), str(path))
     for qid in rows:
+        require_identifier(qid, str(path), "QID")
         if not 0 <= require(rows, qid, int, str(path)) < n:
             raise RecordsError(
-                f"{path}: '{qid}' has id {rows[qid]}, but the ids of {KB_FILE} are 0..{n - 1}"
+                f"{path}: {short(qid)} has id {rows[qid]}, but the ids of {KB_FILE} are 0..{n - 1}"
             )
     return rows
 

@@ -75,6 +75,20 @@ def test_a_product_is_every_combination_named_after_its_values(tmp_path):
         ("seeds: [-1]\nruns: [{name: a}]", "seeds"),
         ("product: {train.d_zz: [1]}", "did you mean 'train.d_z'"),
         ("product: {train.d_z: []}", "product"),
+        (
+            "product: {train.d_z: &a [1, 2], train.d_v: *a, train.d_h: *a}\nseeds: "
+            f"{list(range(1251))}",
+            "8 runs by 1,251 seeds, more than 10,000",
+        ),
+        (
+            "product: {"
+            + ", ".join(
+                f"train.{key}: {list(range(1, 50))}"
+                for key in ("d_z", "d_v", "d_h", "epochs", "patience")
+            )
+            + "}",
+            "282,475,249 combinations",
+        ),
         ("product: {train.d_z: [x]}", "d_z"),
     ],
 )
