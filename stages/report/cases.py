@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.datasets.decoding.picture import Exif
 from stages.datasets.records import Records
 from stages.report.pictures import THUMBNAIL, Thumbnail
 from stages.report.results import BASELINE, Results
@@ -65,8 +66,9 @@ class Cases:
 
 
 def find_cases(
-    results: Results, records: Records, root: Path, most: int, explain: Explain | None = None
-) -> Cases | None:
+    results: Results, records: Records, root: Path, most: int, explain: Explain | None = None,
+    exif: Exif = "ignore",
+) -> Cases | None:  # fmt: skip
     """Up to `most` cases of `results.compared` against `mimic`, first seed, a third of each sort.
 
     Wins and losses are those with the largest difference of reciprocal rank, as the MRR counts it;
@@ -75,6 +77,7 @@ def find_cases(
     Args:
         root: the project's folder, that `records.image_root` is relative to.
         explain: without it cases show no partial scores, fusion weights and neighbors.
+        exif: how extraction read the pictures (`extract.exif`).
     """
     ours = results.compared
     if ours is None or most < 1:
@@ -88,7 +91,7 @@ def find_cases(
     ]  # fmt: skip
     rows = [row for sort in chosen for row in sort]
     shown = {row: (f"{ranks[0][row]:,g}", f"{ranks[1][row]:,g}") for row in rows}
-    viewer = Viewer(records, records.image_folder(root))
+    viewer = Viewer(records, records.image_folder(root), exif)
     views: dict[int, tuple[View, ...]] = dict.fromkeys(rows, ())
     if explain is not None:
         for place, variant in enumerate(variants):

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
+from stages.datasets.decoding.picture import Exif
 from stages.datasets.records import Records
+from stages.datasets.store import open_store
 from stages.paths import DatasetPaths
 from stages.report.cases import Cases, Explain, find_cases
 from stages.report.fusion import FusionFacts, fusion_facts
@@ -29,18 +31,20 @@ def look_inside(
         most: cases to show.
     """
     fusion, explain, problem = None, None, ""
+    exif: Exif = "ignore"
     if not paths.store.exists():
         problem = f"there is no feature store (data/{paths.dataset}/{paths.store.name})"
     else:
         try:
+            exif = open_store(paths).fingerprint.fields.get("exif") or exif
             fusion, explain = _open(paths, results, records, config)
         except (MelovError, OSError) as error:
             problem = _said(error)
     try:
-        cases = find_cases(results, records, paths.root, most, explain)
+        cases = find_cases(results, records, paths.root, most, explain, exif)
     except (MelovError, OSError) as error:
         problem = _said(error)
-        cases = find_cases(results, records, paths.root, most)
+        cases = find_cases(results, records, paths.root, most, exif=exif)
     return Insight(cases, fusion, problem)
 
 

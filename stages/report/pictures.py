@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import MelovError
-from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
+from stages.datasets.decoding.picture import Exif, PictureError, quiet_pillow, read_bytes, rgb
 
 THUMBNAIL = 160
 """Longest side of a thumbnail, pixels."""
@@ -22,16 +22,16 @@ class Thumbnail:
     problem: str = ""
 
 
-def thumbnail(path: Path | None, side: int = THUMBNAIL) -> Thumbnail:
-    """A JPEG of the picture at `path`, at most `side` long, its pixels as extraction sees them;
-    None is a record without a picture."""
+def thumbnail(path: Path | None, side: int = THUMBNAIL, exif: Exif = "ignore") -> Thumbnail:
+    """A JPEG of the picture at `path`, at most `side` long, its pixels as an extraction with the
+    setting `exif` sees them; None is a record without a picture."""
     if path is None:
         return Thumbnail(problem="no picture")
     if not path.exists():
         return Thumbnail(problem="picture missing")
     try:
         with quiet_pillow():  # odd metadata; extraction has reported it
-            small = rgb(read_bytes(path))
+            small = rgb(read_bytes(path), exif=exif)
     except (PictureError, MelovError) as error:
         said = error.message if isinstance(error, MelovError) else str(error)
         return Thumbnail(problem=f"picture does not decode: {said.removeprefix(f'{path}: ')}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.datasets.decoding.picture import Exif
 from stages.datasets.records import Records
 from stages.report.pictures import Thumbnail, thumbnail
 
@@ -61,16 +62,18 @@ class Viewer:
 
     Args:
         images: the folder that picture paths are relative to.
+        exif: whether extraction turned the pictures as their EXIF orientation says.
     """
 
-    def __init__(self, records: Records, images: Path) -> None:
-        self.records, self.images = records, images
+    def __init__(self, records: Records, images: Path, exif: Exif = "ignore") -> None:
+        self.records, self.images, self.exif = records, images, exif
 
     def picture(self, place: int, side: int) -> Thumbnail:
         """Of a row of the records' pictures; -1 has none."""
         if place < 0:
             return thumbnail(None, side)
-        return thumbnail(self.images / self.records.pictures["path"][place].as_py(), side)
+        path = self.images / self.records.pictures["path"][place].as_py()
+        return thumbnail(path, side, self.exif)
 
     def view(self, variant: str, rank: str, explained: Explained) -> View:
         """`rank`: of the gold entity, as the run's evaluation counted it."""

@@ -1,12 +1,16 @@
 import base64
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cache.fingerprint import Fingerprint
+from stages.config import EvaluateConfig
 from stages.datasets.records import Records
+from stages.report import insight
 from stages.report.cases import Marked, differing, find_cases, mark, spread
 from stages.report.pictures import THUMBNAIL, thumbnail
 from stages.report.results import load_results
@@ -108,6 +112,32 @@ def test_a_thumbnail_is_a_small_jpeg_whatever_the_mode(tmp_path, mode):
     assert kind == "data:image/jpeg;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
         assert picture.size == (found.width, found.height)
+
+
+def test_a_thumbnail_is_turned_where_extraction_turns_the_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (400, 100)).save(tmp_path / "a.jpg", exif=exif)
+    kept, turned = (thumbnail(tmp_path / "a.jpg", exif=how) for how in ("ignore", "apply"))
+    assert (kept.width, kept.height) == (turned.height, turned.width) == (160, 40)
+
+
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+def test_cases_show_pictures_as_the_store_was_made(tmp_path, monkeypatch, exif):
+    """One whose EXIF orientation is a quarter turn."""
+    paths = made_runs.make_project(tmp_path)
+    records = Records.load(paths.records)
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    for path in records.pictures["path"].to_pylist():
+        Image.new("RGB", (400, 100)).save(records.image_folder(tmp_path) / path, "JPEG", exif=tag)
+    paths.store.mkdir()
+    store = SimpleNamespace(fingerprint=Fingerprint({"exif": exif}))
+    monkeypatch.setattr(insight, "open_store", lambda paths: store)
+    results = load_results(paths, ("melov", "mimic"), (0, 1), records)
+    cases = insight.look_inside(paths, results, records, 3, EvaluateConfig()).cases
+    shapes = {(p.width, p.height) for p in (case.mention_picture for case in cases.wins) if p.uri}
+    assert shapes == {(160, 40) if exif == "ignore" else (40, 160)}
 
 
 def test_transparent_parts_become_white(tmp_path):
