@@ -36,7 +36,11 @@ from stages.paths import DatasetPaths
     "pictures' paths are relative to the current folder.",
 )  # fmt: skip
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Entities to name."
+    "--top",
+    type=click.IntRange(1, 1_000_000),
+    default=5,
+    show_default=True,
+    help="Entities to name.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
 @click.option(

@@ -10,47 +10,40 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictInt, field_validator
 
 from cache.errors import nearest
 from stages.heads.settings import HeadsSettings, VariantName
 from stages.heads.variants import VARIANTS
+from stages.limits import GRID_RUNS, PATH_CHARACTERS, RECORDS
 from stages.paths import dataset_name
-from stages.section import (
-    MOST_SEED,
-    ConfigError,
-    Section,
-    assign,
-    mapping_at,
-    read_mapping,
-    validated,
-)
+from stages.section import ConfigError, Section, Seed, assign, mapping_at, read_mapping, validated
 
 
 class DemoConfig(Section):
     """The embedded data set."""
 
-    entities: int = Field(1500, ge=50)
-    mentions: int = Field(4000, ge=100)
-    captions: int = Field(12000, ge=100)
+    entities: int = Field(1500, ge=50, le=1_000_000)
+    mentions: int = Field(4000, ge=100, le=10_000_000)
+    captions: int = Field(12000, ge=100, le=10_000_000)
     """Captioned pictures for the demo's encoder; none of them is an entity's or a mention's."""
-    seed: int = Field(0, ge=0, le=MOST_SEED)
+    seed: Seed = 0
 
 
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, and its small ViLT: trained on the demo's captions and posts."""
 
     epochs: int = Field(4, ge=1, le=100_000)
-    batch_size: int = Field(128, ge=2, le=1_000_000)
+    batch_size: int = Field(128, ge=2, le=65_536)
     learning_rate: float = Field(2e-3, gt=0, le=10)
-    seed: int = Field(0, ge=0, le=MOST_SEED)
+    seed: Seed = 0
 
 
 class PrepareConfig(Section):
     """From a source's own format to the canonical records."""
 
     source: str = "mimic"
-    seed: int = 0
+    seed: Seed = 0
     """Of the split, where the source has none."""
     missing_answer: Literal["error", "drop"] = "error"
     """What a mention whose answer is not in the knowledge base does."""
@@ -66,14 +59,18 @@ class PrepareConfig(Section):
         return source
 
 
+EncoderName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=PATH_CHARACTERS)]
+"""Not empty: an empty path is the project's folder."""
+
+
 class ExtractConfig(Section):
     """Frozen encoders, run once."""
 
-    text_encoder: str = "openai/clip-vit-base-patch32"
+    text_encoder: EncoderName = "openai/clip-vit-base-patch32"
     """A hub name or a local folder: CLIP, or any BERT-like model."""
-    image_encoder: str = "same"
+    image_encoder: EncoderName = "same"
     """`same` (CLIP), `none` (text only), or a hub name or a local folder of a ViT."""
-    revision: str | None = None
+    revision: EncoderName | None = None
     """Of a hub name; a local folder is its own revision."""
     max_tokens: int = Field(40, ge=4, le=8192)
     """Of a text, special tokens included (section 4.2)."""
@@ -86,10 +83,10 @@ class ExtractConfig(Section):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Of the forward pass; the store is float16 always."""
     device: str = "auto"
-    batch_texts: int = Field(128, ge=1, le=1_000_000)
-    batch_images: int = Field(64, ge=1, le=100_000)
+    batch_texts: int = Field(128, ge=1, le=65_536)
+    batch_images: int = Field(64, ge=1, le=65_536)
     decode_threads: int = Field(2, ge=1, le=256)
-    lexical_ngrams: tuple[int, int] = (2, 4)
+    lexical_ngrams: tuple[StrictInt, StrictInt] = (2, 4)
     """Character n-grams of the lexical unit's TF-IDF, bounded by words: shortest and longest."""
 
     @field_validator("lexical_ngrams")
@@ -109,11 +106,11 @@ class GraphConfig(Section):
     """Similarity of mentions (section 3.2.2)."""
 
     metric: Literal["kernel", "euclidean", "cosine", "dot"] = "kernel"
-    bandwidth_fraction: float = Field(0.25, gt=0)
+    bandwidth_fraction: float = Field(0.25, ge=1e-6, le=1e6)
     """b of eq. 3 as a fraction of the mean pairwise distance."""
-    floor: float = Field(0.05, ge=0, lt=1)
+    floor: float = Field(0.05, ge=0, le=0.999)
     """Entries at or below it are not stored; τ starts well above."""
-    max_neighbors: int = Field(32, ge=1)
+    max_neighbors: int = Field(32, ge=1, le=100_000)
     """Of a mention, itself not counted."""
     exclude_same_image: bool = False
     """Leave out neighbors that carry the very same picture."""
@@ -121,7 +118,7 @@ class GraphConfig(Section):
     """Ablation: mentions of validation and test see each other within their split."""
     backend: Literal["auto", "exact", "faiss"] = "auto"
     """`exact` compares all pairs; `faiss` those in nearby cells; see `settled` for `auto`."""
-    block_rows: int = Field(1024, ge=1)
+    block_rows: int = Field(1024, ge=1, le=65_536)
     """Changes no entry, so neither the digest nor graph.json holds it."""
 
     def settled(self, mentions: int) -> GraphConfig:
@@ -145,7 +142,7 @@ class GraphConfig(Section):
 class TrainConfig(HeadsSettings):
     """The heads' settings, and how they are trained (section 4.2)."""
 
-    neighbor_limit: int = Field(4, ge=0)
+    neighbor_limit: int = Field(4, ge=0, le=100_000)
     """Nearest neighbors that a GCN layer reads; 0 reads every stored one."""
     filter_quantile: float = Field(0.3, gt=0, lt=1)
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
@@ -154,16 +151,16 @@ class TrainConfig(HeadsSettings):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target spread evenly over the batch's entities; not in the paper."""
     epochs: int = Field(20, ge=1, le=100_000)
-    batch_size: int = Field(128, ge=2, le=1_000_000)
+    batch_size: int = Field(128, ge=2, le=65_536)
     hard_negatives: int = Field(0, ge=0, le=16)
     """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
     learning_rate: float = Field(1e-3, gt=0, le=10)
     schedule: Literal["constant", "linear"] = "constant"
     """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""
     weight_decay: float = Field(1e-2, ge=0, le=1000)
-    patience: int = Field(4, ge=1)
+    patience: int = Field(4, ge=1, le=100_000)
     """Validations without a better MRR before training stops."""
-    valid_mentions: int = Field(1000, ge=0)
+    valid_mentions: int = Field(1000, ge=0, le=RECORDS)
     """A seeded sample of validation mentions for early stopping, over the full KB; 0 takes all."""
     device: str = "auto"
 
@@ -180,8 +177,8 @@ class TrainConfig(HeadsSettings):
 class EvaluateConfig(Section):
     """Exact ranking over the whole knowledge base."""
 
-    mention_rows: int = Field(32, ge=1)
-    entity_rows: int = Field(256, ge=1)
+    mention_rows: int = Field(32, ge=1, le=65_536)
+    entity_rows: int = Field(256, ge=1, le=65_536)
     """Block of mentions and of entities scored at once; bounds memory, changes no rank."""
     screen: bool = True
     """Settle most pairs by an upper bound of their score; changes no rank either."""
@@ -191,15 +188,15 @@ class EvaluateConfig(Section):
 class ReportConfig(Section):
     """Tables and cases."""
 
-    cases: int = Field(12, ge=0)
+    cases: int = Field(12, ge=0, le=1000)
 
 
 class Params(Section):
     """Everything tunable, resolved for one data set."""
 
-    datasets: tuple[str, ...] = ("demo",)
-    variants: tuple[VariantName, ...] = ("melov", "mimic")
-    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = (0,)
+    datasets: tuple[str, ...] = Field(("demo",), max_length=GRID_RUNS)
+    variants: tuple[VariantName, ...] = Field(("melov", "mimic"), max_length=GRID_RUNS)
+    seeds: tuple[Seed, ...] = Field((0,), max_length=GRID_RUNS)
     demo: DemoConfig = DemoConfig()
     demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
     demo_vilt: DemoEncoderConfig = DemoEncoderConfig()

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from cache.errors import MelovError, nearest
 from cache.strict import read_regular, short
@@ -18,12 +18,25 @@ class ConfigError(MelovError):
 
 MOST_SEED = 2**32 - 1
 """The largest that numpy's and scikit-learn's generators take."""
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
 
 
 class Section(BaseModel):
-    """A stage's parameters: frozen, typed, unknown keys refused."""
+    """A stage's parameters: frozen, typed, unknown keys refused.
+
+    Every number has both a least and a largest value that can work.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` and `on` as true, and Python takes true for 1."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+            raise ValueError("expected a number")
+        return value
 
 
 Checked = TypeVar("Checked", bound=Section)

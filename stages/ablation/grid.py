@@ -28,7 +28,7 @@ from stages.heads.settings import VariantName
 from stages.heads.variants import UNAVAILABLE, VARIANTS
 from stages.limits import GRID_RUNS
 from stages.runs.dataset import RunSpec
-from stages.section import MOST_SEED, ConfigError, Section, read_mapping, validated
+from stages.section import ConfigError, Section, Seed, read_mapping, validated
 
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
 """Of a run: it names a folder."""
@@ -59,7 +59,7 @@ class Grid:
 
 
 class _File(Section):
-    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] | None = Field(None, min_length=1)
+    seeds: tuple[Seed, ...] | None = Field(None, min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
     graph: dict[str, Any] = Field(default_factory=dict)
     runs: tuple[dict[str, Any], ...] = ()

@@ -20,6 +20,7 @@ def _variant(name: str) -> str:
     return known(name, VARIANTS)
 
 
+Width = Annotated[int, Field(ge=0, le=2**20)]
 UnitName = Annotated[str, AfterValidator(_unit)]
 VariantName = Annotated[str, AfterValidator(_variant)]
 
@@ -37,7 +38,7 @@ class HeadsSettings(Section):
     gcn_layers: int = Field(2, ge=1, le=16)
     normalization: Literal["none", "row", "sym"] = "row"
     """Of the thresholded similarity matrix; eq. 5 writes none."""
-    tau_init: float = Field(0.3, gt=0, lt=1)
+    tau_init: float = Field(0.3, ge=1e-4, le=0.9999)
     """Where τ starts, as a similarity; must lie above `graph.floor`."""
     spmm: Literal["torch", "torch-sparse"] = "torch"
     """What multiplies by that matrix: torch's CSR product, or the package torch-sparse."""
@@ -71,13 +72,13 @@ class HeadsConfig(HeadsSettings):
 
     units: tuple[UnitName, ...] = ()
     variant: VariantName
-    d_t: int
-    d_local: int
-    d_image: int = 0
-    d_patch: int = 0
-    n_p: int = 0
+    d_t: Width
+    d_local: Width
+    d_image: Width = 0
+    d_patch: Width = 0
+    n_p: Width = 0
     joint_space: bool
-    floor: float = 0.0
+    floor: float = Field(0.0, ge=0, lt=1)
 
     @classmethod
     def of(

@@ -30,7 +30,9 @@ def test_cuda_comes_first_for_both(monkeypatch):
     assert resolve_device("auto").type == heads_device("auto").type == "cuda"
 
 
-@pytest.mark.parametrize("name", ["hpu", "meta", "meta:0", "foo:1", ""])
+@pytest.mark.parametrize(
+    "name", ["hpu", "meta", "meta:0", "foo:1", "", "lazy", "vulkan", "xla", "cuda:99", "cpu:7x"]
+)
 def test_a_device_that_is_not_here_is_a_clear_error(name):
     for resolve in (heads_device, resolve_device):
         with pytest.raises(MelovError, match=f"device '{name}' cannot be used"):
