@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from cache.build import Build, building, discard
+from cache.build import Build, building, discard, recover
 from cache.check import ledger_text
 from cache.disk import telling_full
 from cache.errors import StoreError
@@ -106,10 +106,29 @@ def load_hdf5(
                     raise StoreError(f"{h5_path}: rows differ from their checksums", _AGAIN)
                 build.finish(units, ledger["attributes"])
         finally:
+            recover(partial, target)  # interrupted at its end, the older store lies in there, too
             # A mended file of the same checksums must not find what came from the damaged one.
             discard(partial / name, partial)
             with suppress(OSError):  # others may be at work in it
                 partial.rmdir()
+
+
+def is_loaded(h5_path: Path, target: Path) -> bool:
+    """Whether the store at `target` is whole and the very one that the file was made of.
+
+    Raises:
+        StoreError: as `load_hdf5` does, about the file.
+    """
+    with _whole(Path(h5_path)) as file:
+        said = _ledger(file, Path(h5_path))
+    try:
+        store = FeatureStore.open(target)
+        store.verify()
+    except StoreError:
+        return False
+    crcs = {name: array["crc32"] for name, array in said["arrays"].items()}
+    here = (store.fingerprint.fields, store.crcs, store.attributes)
+    return here == (said["fingerprint"], crcs, said["attributes"])
 
 
 def _copy(datasets: dict[str, Any], build: Build, progress: Progress | None) -> list[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from cache.disk import children, sync_file, sync_folder, unique
 
 _DAY = 24 * 3600
+_WHOLE = ".whole"
+"""Ends the name of a folder whose files have all been written, and are about to move."""
 
 
 @contextmanager
@@ -44,27 +46,52 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
 def replacing_files(folder: Path, last: str) -> Iterator[Path]:
     """An empty folder whose files move into `folder` when the block ends without an error.
 
-    Files of other names stay. A kill before the end leaves all old files; one amid the renames a
-    mixture, which the index tells by its checksums (cache/sealed.py).
+    Files of other names stay. A kill leaves all old files, or all new ones: once the new ones are
+    whole, and their folder is renamed to say so, whoever reads or writes `last` next moves in what
+    the kill has left (`complete`).
 
     Args:
         last: the file that vouches for the others; it moves at the end.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    complete(folder, last)
     remove_leftovers(folder, last)
     scratch = folder / temporary_name(last)
     scratch.mkdir()
     try:
         yield scratch
-        fresh = sorted(children(scratch), key=lambda path: (path.name == last, path.name))
-        for path in fresh:
+        for path in children(scratch):
             sync_file(path)
             path.chmod(0o644)
-        for path in fresh:
-            path.replace(folder / path.name)
+        sync_folder(scratch)
+        whole = folder / f".{last}.{unique()}{_WHOLE}"
+        scratch.rename(whole)
         sync_folder(folder)
+        _move_in(whole, last)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def complete(folder: Path, last: str) -> None:
+    """Finish a `replacing_files` that was killed amid its renames.
+
+    Raises:
+        OSError: a file cannot be moved, as on a disk that can only be read.
+    """
+    for path in children(folder):
+        if path.name.startswith(f".{last}.") and path.name.endswith(_WHOLE):
+            _move_in(path, last)
+
+
+def _move_in(whole: Path, last: str) -> None:
+    """Move the files of a folder beside it. Several may do so at once: a file that is gone has been
+    moved by another one, and so `last` follows all others."""
+    for path in sorted(children(whole), key=lambda path: (path.name == last, path.name)):
+        with suppress(FileNotFoundError):
+            path.replace(whole.parent / path.name)
+    sync_folder(whole.parent)
+    with suppress(OSError):  # another one has removed it
+        whole.rmdir()
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cache.errors import MelovError
-from cache.files import atomic_path
+from cache.files import atomic_path, complete
 
 FILES, SEAL = "files", "seal"
 
@@ -50,10 +51,14 @@ class Sealed:
     def read(cls, path: Path, hint: str | None = None) -> Sealed:
         """Read and compare the file itself, and none that it vouches for.
 
+        A replacement that a kill has left half-way is finished first.
+
         Raises:
             FileNotFoundError: there is no such file.
             DamagedError: it is no sealed file, or a byte of it has changed.
         """
+        with suppress(OSError):  # of a disk that can only be read; what is found is compared
+            complete(path.parent, path.name)
         data = path.read_bytes()
         try:
             content = json.loads(data)

@@ -3,17 +3,19 @@
 python -m pipeline.load --dataset wikimel --input wikimel.h5
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from cache.errors import StoreError
-from cache.exchange import load_hdf5
+from cache.exchange import is_loaded, load_hdf5
 from cache.fingerprint import Fingerprint
 from cache.locks import working
 from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.records import read_digest
+from stages.datasets.store import recover_store
 from stages.paths import DatasetPaths
 from stages.progress import byte_progress
 
@@ -39,7 +41,13 @@ def main(params: Params, paths: DatasetPaths, source: Path, force: bool) -> None
             )
 
     with working(paths.lock("store"), "loads"):
+        recover_store(paths)
+        with suppress(OSError):  # there is none, or a store is in the making in it
+            paths.load_partial.rmdir()
         if store.exists() and not force:
+            if is_loaded(source, store):  # by this very command, killed at its end
+                echo(f"{store}: {source} is loaded already, nothing to do")
+                return
             raise StoreError(f"{store}: there is a store already", "pass --force to replace it")
         with byte_progress("load") as show:
             load_hdf5(source, store, show, accept)

@@ -14,6 +14,14 @@ SUMMARY, FAILED, LEDGER = "summary.json", "failed_pictures.csv", "store.json"
 """What extraction writes beside the store (stages/encode/summary.py)."""
 
 
+def recover_store(paths: DatasetPaths) -> None:
+    """Complete a finish of the store that was killed half-way, of whichever command; call it before
+    looking for the store, and before another one is made: a finish that is completed after that
+    would put the older store into the newer one's place."""
+    recover(paths.partial, paths.store)
+    recover(paths.load_partial, paths.store)
+
+
 def open_store(paths: DatasetPaths) -> FeatureStore:
     """The data set's finished store, made from the records that are there now.
 
@@ -23,8 +31,7 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
     """
     records = read_digest(paths.require_records())
     again = f"python -m pipeline.extract --dataset {paths.dataset}"
-    recover(paths.partial, paths.store)
-    recover(paths.load_partial, paths.store)
+    recover_store(paths)
     store = FeatureStore.open(paths.store, hint=again)
     store.require_files()
     made_from = store.fingerprint.fields.get("records")

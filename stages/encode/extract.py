@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.build import building, recover, sweep
+from cache.build import building, sweep
 from cache.fingerprint import Fingerprint
 from cache.locks import working
 from stages.config import ExtractConfig
 from stages.datasets.decoding.changed import ChangedPictureError
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import read_digest
+from stages.datasets.store import recover_store
 from stages.encode.encoders.families import Checkpoints, find_checkpoints
 from stages.encode.fingerprint import fingerprint_of
 from stages.encode.older import Older, find_older
@@ -81,7 +82,7 @@ def _extract(
     paths: DatasetPaths, config: ExtractConfig, checkpoints: Checkpoints, asked: Fingerprint,
     force: bool, replace: bool,
 ) -> Extraction:  # fmt: skip
-    recover(paths.partial, paths.store)
+    recover_store(paths)
     older = Older(asked, None) if force else find_older(paths, asked, replace)
     if replace or not older.is_finished:  # DVC replaces, and only where a byte has changed
         older = older.checked(replace)

@@ -33,6 +33,7 @@ from stages.features.views import Views
 from stages.heads.heads import Heads
 from stages.heads.side import Ragged, Rows, Side
 from stages.progress import progress
+from stages.ranking.pieces import work_of
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class EntityIndex(Generic[E]):
 
 def _found(target: Path, asked: Fingerprint) -> FeatureStore | None:
     """The finished piece at `target`, made from what is asked; None if there is no such."""
-    recover(_work(target), target)
+    recover(work_of(target), target)
     try:
         piece = FeatureStore.open(target, asked)
         piece.verify()  # all of it will be read anyway, and what was compared once is not again
@@ -140,10 +141,6 @@ def _found(target: Path, asked: Fingerprint) -> FeatureStore | None:
             log.info("%s\n  it is made again", error.message)
         return None
     return piece
-
-
-def _work(target: Path) -> Path:
-    return target.parent / ".partial" / target.stem
 
 
 def _sides(
@@ -169,6 +166,6 @@ def _sides(
 
 def _write(target: Path, asked: Fingerprint, arrays: dict[str, np.ndarray]) -> None:
     specs = [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
-    with building(target, _work(target), asked.digest, asked, specs) as build:
+    with building(target, work_of(target), asked.digest, asked, specs) as build:
         build.write("views", [(name, 0, values) for name, values in arrays.items()])
         build.finish(["views"], {})

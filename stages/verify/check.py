@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cache.build import recover
 from cache.check import Damage, damages
 from cache.errors import MelovError
 from cache.reader import FeatureStore
 from cache.sealed import DamagedError, Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
-from stages.datasets.store import LEDGER, SUMMARY
+from stages.datasets.store import LEDGER, SUMMARY, recover_store
 from stages.graph.graph import INDEX as GRAPH_INDEX
 from stages.paths import REPORT, DatasetPaths
 from stages.problems import Problem
 from stages.progress import byte_progress
+from stages.ranking.pieces import pieces_in
 from stages.runs.folder import TABLES, RunFolder
 from stages.verify.named import named_by
 
@@ -33,7 +35,9 @@ class Part:
 
 
 def parts_of(paths: DatasetPaths) -> list[Part]:
-    """Every output that is there."""
+    """Every output that is there; a store whose finish was killed half-way is put into place."""
+    recover_store(paths)
+    recover(paths.joint_partial, paths.joint)
     dataset = f"--dataset {paths.dataset}"
     prepare = f"python -m pipeline.prepare {dataset}"
     report = f"python -m pipeline.report {dataset}"
@@ -68,7 +72,7 @@ def grids_of(paths: DatasetPaths) -> list[Part]:
     found = []
     for grid in sorted((paths.root / "ablations" / paths.dataset).glob("*")):
         again = f"python -m pipeline.ablate --dataset {paths.dataset} --grid FILE of {grid.name}"
-        for folder in sorted(grid.glob("*-s*")):
+        for folder in sorted(grid.glob("[!.]*-s*")):
             run = RunFolder(folder, again)
             found.append(Part(f"run {grid.name}/{folder.name}", folder, partial(of_run, run)))
         if (grid / TABLES).exists():
@@ -155,7 +159,7 @@ def of_summary(paths: DatasetPaths, mend: str) -> Iterator[Problem]:
 def of_index(folder: Path) -> Iterator[Problem]:
     """Pieces of an index; `link` makes damaged ones again by itself."""
     mend = "the next python -m pipeline.link with this run makes it again"
-    for piece in sorted(folder.glob("*.zarr")):
+    for piece in pieces_in(folder):
         try:
             store = FeatureStore.open(piece)
         except MelovError as error:

@@ -1,6 +1,7 @@
 """Files that replace others at once, and what killed writers left."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -9,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cache.files import atomic_path, is_alive, replacing_files, replacing_folder, temporary_name
+from cache.files import (
+    atomic_path,
+    complete,
+    is_alive,
+    replacing_files,
+    replacing_folder,
+    temporary_name,
+)
 
 
 def left_by(pid: int, name: str, host: str | None = None) -> str:
@@ -77,6 +85,42 @@ def test_files_move_in_together_the_index_last(
     assert moved == ["a.bin", "z.bin", "index"]
     assert names(tmp_path) == ["a.bin", "index", "z.bin"]
     assert (tmp_path / "a.bin").read_text() == "new"
+
+
+def test_a_kill_amid_the_moves_is_completed_by_who_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each number of moves; files of the older writer never come after those of a newer."""
+    every = ("a.bin", "b.bin", "index")
+    for moves in range(3):
+        folder = tmp_path / str(moves)
+        for version in ("old", "new", "newest"):
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+                if version == "new":
+                    stopping(patch, moves)
+                with replacing_files(folder, "index") as scratch:
+                    for name in every:
+                        (scratch / name).write_text(version)
+            if version == "new":
+                assert len(names(folder)) == 4  # one folder besides, of what is left to move
+                shutil.copytree(folder, read := tmp_path / f"read-{moves}")
+        complete(read, "another")
+        assert len(names(read)) == 4
+        complete(read, "index")
+        assert [(read / name).read_text() for name in names(read)] == ["new"] * 3
+        assert [(folder / name).read_text() for name in names(folder)] == ["newest"] * 3
+
+
+def stopping(patch: pytest.MonkeyPatch, moves: int) -> None:
+    """The next call of Path.replace after so many ends in an interrupt."""
+    replace, counted = Path.replace, iter(range(moves))
+
+    def replaced(path: Path, target: Path) -> Path:
+        if next(counted, None) is None:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    patch.setattr(Path, "replace", replaced)
 
 
 def test_an_error_keeps_all_old_files(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ STATES = {
 
 ARGUMENTS = {
     "prepare": (),
+    "encoders": (),
     "extract": (),
     "joint": ("--encoder", "vilt"),
     "graph": (),

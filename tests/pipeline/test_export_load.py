@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.sealed import write_sealed
 from pipeline import export, load
-from stages.datasets.store import read_summary
+from stages.datasets.store import read_summary, recover_store
+from stages.paths import DatasetPaths
 from tests.support.small_stores import tree
 
 
@@ -99,3 +102,68 @@ def test_a_store_of_other_records_is_refused_before_anything_is_written(store: P
     assert "tiny.h5: made from records" in result.output
     assert "holds another" in result.output
     assert tree(store) == before
+
+
+@contextmanager
+def ended_before_the_move(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> Iterator[None]:
+    """Within, Ctrl-C comes just before a store gets into its place."""
+    rename, left = Path.rename, iter(range(times))
+
+    def interrupted(path: Path, to: Path) -> Path:
+        if to.name == "features.zarr" and next(left, None) is not None:
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        yield
+
+
+def test_a_load_that_is_interrupted_at_its_end_loses_no_store(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run_export("--dataset", "tiny", "--output", "tiny.h5")
+    before = files(store)
+    asked = ("--dataset", "tiny", "--input", "tiny.h5", "--force")
+    with ended_before_the_move(monkeypatch):
+        assert run_load(*asked).exit_code == 1
+    assert files(store) == before
+    assert run_load(*asked).exit_code == 0
+    assert files(store) == before
+
+
+def test_a_load_that_was_killed_at_its_end_is_finished_by_the_same_command(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run_export("--dataset", "tiny", "--output", "tiny.h5")
+    asked = ("--dataset", "other", "--input", "tiny.h5")
+    with ended_before_the_move(monkeypatch, times=2):  # again when it puts things right
+        assert run_load(*asked).exit_code == 1
+    other = Path("data/other/features.zarr")
+    assert not other.exists()
+    result = run_load(*asked)
+    assert result.exit_code == 0, result.output
+    assert "loaded already" in result.output
+    assert files(other) == files(store)
+    assert sorted(path.name for path in other.parent.iterdir()) == [".locks", "features.zarr"]
+
+
+def test_a_finish_that_was_killed_is_completed_before_a_newer_store_is_made(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Completed later, it would put the older store into the newer one's place."""
+    run_export("--dataset", "tiny", "--output", "tiny.h5")
+    exported, paths = files(store), DatasetPaths("tiny")
+    specs, rows = [ArraySpec("a/b", (1, 3), "int32")], np.zeros((1, 3), np.int32)
+    with (
+        ended_before_the_move(monkeypatch),
+        suppress(KeyboardInterrupt),
+        building(store, paths.partial, "w", Fingerprint({"encoder": "f"}), specs) as build,
+    ):
+        build.write("all", [("a/b", 0, rows)])  # as an extraction does
+        build.finish(["all"], {})
+    assert not store.exists()
+    result = run_load("--dataset", "tiny", "--input", "tiny.h5", "--force")
+    assert result.exit_code == 0, result.output
+    recover_store(paths)
+    assert files(store) == exported
