@@ -5,9 +5,10 @@ from typing import Any
 from cache.fingerprint import Fingerprint
 from stages.config import ExtractConfig
 from stages.encode.encoders.families import Checkpoints
+from stages.encode.encoders.models import picture_side
 from stages.encode.record_arrays.registry import RECORD_ARRAYS
 
-FEATURES_VERSION = 4
+FEATURES_VERSION = 5
 """Raise it with any change of code that moves a feature: no store from before is then taken for
 finished, and no row of one is carried over."""
 
@@ -27,7 +28,7 @@ def fingerprint_of(
         "records": records_digest,
         "text_encoder": of_text,
         "image_encoder": of_image,
-        "image_size": None if image is None else _image_size(image.config),
+        "image_size": None if image is None else picture_side(image),
         "max_tokens": config.max_tokens,
         "text_pooling": config.text_pooling,
         "resize": None if image is None else config.resize,
@@ -41,8 +42,3 @@ def fingerprint_of(
     for array in RECORD_ARRAYS.values():
         said |= array.fingerprint(config)
     return Fingerprint(said)
-
-
-def _image_size(config: dict[str, Any]) -> int | None:
-    size: int | None = config.get("vision_config", config).get("image_size")
-    return size

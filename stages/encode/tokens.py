@@ -35,6 +35,7 @@ class Tokenizer:
         from transformers import AutoTokenizer
 
         checkpoint.require_tokenizer()
+        _refuse_own_code(checkpoint)
         positions = checkpoint.positions
         if positions is not None and max_tokens > positions:
             raise CheckpointError(
@@ -44,7 +45,7 @@ class Tokenizer:
             )
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
-                checkpoint.folder, trust_remote_code=False
+                checkpoint.folder, trust_remote_code=False, local_files_only=True
             )
         except Exception as error:  # a damaged tokenizer.json raises nothing narrower
             raise not_loaded(
@@ -88,6 +89,20 @@ class Tokenizer:
             return_attention_mask=False,
         )["input_ids"]
         return ids
+
+
+def _refuse_own_code(checkpoint: Checkpoint) -> None:
+    """A tokenizer whose class transformers lacks would be read by a class that it was not made
+    for."""
+    import transformers
+
+    said = checkpoint.tokenizer
+    if said.get("auto_map") and not hasattr(transformers, said.get("tokenizer_class") or ""):
+        raise CheckpointError(
+            f"{checkpoint.folder / 'tokenizer_config.json'}: the tokenizer needs code of its own "
+            "(auto_map), and code of a checkpoint is never run",
+            "take a checkpoint whose tokenizer_class transformers has itself",
+        )
 
 
 def _beginning(text: str, characters: int) -> str:

@@ -1,7 +1,5 @@
 """Any BERT-like text model, with any ViT or with none."""
 
-import json
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +8,9 @@ from stages.config import ExtractConfig
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
 from stages.encode.encoders.families import Checkpoints
+from stages.encode.encoders.models import TEXT_MODELS, image_model
 from stages.encode.encoders.pretrained import load_frozen
+from stages.encode.encoders.rules import side_of
 
 _OLD_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -22,20 +22,35 @@ _OLD_FLAGS = {
 }
 
 
+_STEPS = ("Transformer", "Pooling", "Normalize")
+"""Of a sentence encoder: a length is nothing that the heads read, so the last is left out."""
+
+
 def text_pooling(checkpoint: Checkpoint, asked: str) -> str:
-    """`cls` or `mean`: what was asked for, else what a sentence encoder's folder says, else cls."""
+    """`cls` or `mean`: what was asked for, else what a sentence encoder's folder says, else cls.
+
+    Raises:
+        CheckpointError: the folder pools otherwise, or passes texts on to further layers.
+    """
     if asked != "auto":
         return asked
-    path = checkpoint.folder / "1_Pooling" / "config.json"
-    if not path.exists():
+    others = [kind for kind, _ in checkpoint.modules if kind not in _STEPS]
+    if others:
+        raise CheckpointError(
+            f"{checkpoint.folder / 'modules.json'}: its texts pass through {' and '.join(others)}, "
+            f"expected {', '.join(_STEPS)} alone",
+            "take the states before that: --set extract.text_pooling=mean, or cls",
+        )
+    said = checkpoint.pooling
+    if not said:
         return "cls"
-    said = json.loads(path.read_text(encoding="utf-8"))
     # sentence-transformers names the mode; its older versions set one flag of several.
     named = said.get("pooling_mode") or [k for k, on in said.items() if on and k in _OLD_FLAGS]
     modes = [named] if isinstance(named, str) else [_OLD_FLAGS.get(mode, mode) for mode in named]
     if modes not in (["cls"], ["mean"]):
         raise CheckpointError(
-            f"{path}: pools texts by {' and '.join(modes) or 'nothing'}, expected cls or mean",
+            f"{checkpoint.pooling_file}: pools texts by {' and '.join(modes) or 'nothing'}, "
+            "expected cls or mean",
             "choose one: --set extract.text_pooling=cls, or mean",
         )
     return str(modes[0])
@@ -55,28 +70,22 @@ class BertVitEncoder:
     ) -> None:
         self.device = device
         self.pooling = text_pooling(checkpoints.text, config.text_pooling)
-        self.text = load_frozen("AutoModel", checkpoints.text, device, dtype)
+        text = TEXT_MODELS[checkpoints.text.model_type]
+        self.text = load_frozen(text.name, checkpoints.text, device, dtype)
         d_t = self.text.config.hidden_size
         self.image = None
         self.pixels: Pixels | None = None
         self.shapes = Shapes(d_t, d_t, 0, 0, 0)
         if checkpoints.image is None:
             return
-        of_clip = checkpoints.image.model_type == "clip"
-        self.image = load_frozen(
-            "CLIPVisionModel" if of_clip else "AutoModel", checkpoints.image, device, dtype
-        )
+        model = image_model(checkpoints.image)
+        self.pooled = model.pooled
+        read = ("pooler.",) if model.pooled else ()
+        self.image = load_frozen(model.name, checkpoints.image, device, dtype, read=read)
         vit = self.image.config
-        try:
-            size, _ = vit.image_size, vit.patch_size
-        except AttributeError:
-            raise CheckpointError(
-                f"{checkpoints.image.folder}: a {vit.model_type} model is no ViT "
-                "(no image_size and patch_size)"
-            ) from None
-        self.pixels = pixels_of(checkpoints.image, size)
-        probe = torch.zeros(1, 3, size, size, device=device)
-        n_p = self._hidden(probe).shape[1]  # some ViTs have more special tokens than CLS
+        self.pixels = pixels_of(checkpoints.image, side_of(vit.image_size))
+        probe = torch.zeros(1, 3, self.pixels.size, self.pixels.size, device=device)
+        n_p = self._states(probe)[1].shape[1]  # some have more special tokens than CLS, some none
         self.shapes = Shapes(d_t, d_t, vit.hidden_size, vit.hidden_size, n_p)
 
     @torch.inference_mode()
@@ -89,15 +98,14 @@ class BertVitEncoder:
 
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        local = self._hidden(pixels)
-        return local[:, 0], local
+        return self._states(pixels)
 
-    def _hidden(self, pixels: Tensor) -> Tensor:
+    def _states(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         assert self.image is not None
         with torch.inference_mode():
             out = self.image(pixel_values=pixels.to(self.image.dtype))
-        hidden: Tensor = out.last_hidden_state
-        return hidden
+        local: Tensor = out.last_hidden_state
+        return out.pooler_output if self.pooled else local[:, 0], local
 
     def projections(self) -> dict[str, np.ndarray]:
         return {}

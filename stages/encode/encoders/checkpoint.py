@@ -2,39 +2,30 @@
 a store is finished stays quick."""
 
 import hashlib
-import json
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cache.errors import MelovError
-
-# In transformers' order: the first that is there is opened, an index with the shards it names.
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+from stages.encode.encoders import rules
+from stages.encode.encoders.files import (
+    PREPROCESSORS,
+    TOKENIZERS,
+    CheckpointError,
+    any_of,
+    file_hash,
+    identity_files,
+    read_any_json,
+    read_json,
+    refuse_other_kinds,
+    weight_files,
 )
-TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-# What decides a text's or a picture's features; read-me files and other formats do not.
-IDENTITY = (
-    "config.json",
-    "tokenizer*.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",  # sentencepiece
-    "added_tokens.json",
-    "special_tokens_map.json",
-    *PREPROCESSORS,
-    "1_Pooling/config.json",
-)
+from stages.encode.encoders.hub import snapshot
 
+__all__ = ["Checkpoint", "CheckpointError", "find_checkpoint", "not_loaded"]
 
-class CheckpointError(MelovError):
-    """A folder or a hub name that gives no usable encoder."""
+_MEND = "correct it, or download the file again"
 
 
 def not_loaded(folder: Path, what: str, error: Exception, hint: str) -> CheckpointError:
@@ -45,99 +36,133 @@ def not_loaded(folder: Path, what: str, error: Exception, hint: str) -> Checkpoi
             "checkpoint is never run",
             "take a checkpoint of a model that transformers has itself",
         )
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return CheckpointError(f"{folder}: cannot load {what}: {first}", hint)
+    first = (str(error).splitlines() or [""])[0]
+    said = first if " " in first else f"{type(error).__name__} {first}".strip()
+    return CheckpointError(f"{folder}: cannot load {what}: {said}", hint)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in transformers' own format."""
+    """A folder in transformers' own format. What its JSON files say is read once, and checked."""
 
     name: str
     folder: Path
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
-        return _read_json(self.folder / "config.json")
+        path = self.folder / "config.json"
+        config = read_json(path)
+        _refuse(path, rules.broken_config(config))
+        if "model_type" not in config:
+            raise CheckpointError(f"{path}: says no model_type", _MEND)
+        return config
 
     @property
     def model_type(self) -> str:
-        return str(self.config.get("model_type", "unknown"))
+        return str(self.config["model_type"])
 
     @property
     def positions(self) -> int | None:
         """Tokens that the text model has positions for, if its configuration says so."""
-        positions = self.config.get("text_config", self.config).get("max_position_embeddings")
+        config = self.config
+        positions = (config.get("text_config") or config).get("max_position_embeddings")
         return None if positions is None else int(positions)
 
-    @property
+    @cached_property
     def preprocessor(self) -> dict[str, Any]:
         """Mean, standard deviation and scale of pixels; an empty mapping where it says none."""
+        said: dict[str, Any] = {}
         for name in PREPROCESSORS:
             path = self.folder / name
-            if path.exists():
-                loaded = _read_json(path)
-                return dict(loaded.get("image_processor", loaded))
-        return {}
+            if not path.exists():
+                continue
+            loaded = read_json(path)
+            # In transformers' order: the one that holds all parts of a processor goes first.
+            nested = loaded.get("image_processor")
+            if isinstance(nested, dict) or not said:
+                said = nested if isinstance(nested, dict) else loaded
+                _refuse(path, rules.broken(said, rules.PREPROCESSOR))
+        return said
+
+    @cached_property
+    def tokenizer(self) -> dict[str, Any]:
+        """What tokenizer_config.json says."""
+        return _optional(self.folder / "tokenizer_config.json", rules.TOKENIZER)
+
+    @cached_property
+    def modules(self) -> list[tuple[str, str]]:
+        """Of a sentence encoder, kind and folder of each step, such as ("Pooling", "1_Pooling")."""
+        path = self.folder / "modules.json"
+        if not path.exists():
+            return []
+        loaded = read_any_json(path)
+        if not isinstance(loaded, list) or not all(isinstance(step, dict) for step in loaded):
+            raise CheckpointError(f"{path}: expected a list of mappings", _MEND)
+        for number, step in enumerate(loaded):
+            _refuse(path, rules.broken(step, rules.MODULE, f"{number}."))
+        kinds = [str(step.get("type")).rpartition(".")[2] for step in loaded]
+        return list(zip(kinds, [step.get("path") or "" for step in loaded], strict=True))
+
+    @property
+    def pooling_file(self) -> Path:
+        """Where a sentence encoder's folder says how it pools; it may not be there."""
+        return self.folder / (dict(self.modules).get("Pooling") or "1_Pooling") / "config.json"
+
+    @cached_property
+    def pooling(self) -> dict[str, Any]:
+        """What it says; an empty mapping where nothing."""
+        return _optional(self.pooling_file, rules.POOLING)
 
     def identity(self) -> str:
         """Hash of weights, configuration, tokenizer and preprocessing (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
-        paths = {p for pattern in IDENTITY for p in self.folder.glob(pattern)}
-        paths.update(weight_files(self.folder))
-        for path in sorted(paths):
+        for path in identity_files(self.folder, self.pooling_file):
             state.update(path.relative_to(self.folder).as_posix().encode())
-            with path.open("rb") as file:
-                state.update(hashlib.file_digest(file, "blake2b").digest())
+            state.update(file_hash(path))
         return state.hexdigest()
 
     def require_tokenizer(self) -> None:
-        if not _any_of(self.folder, TOKENIZERS):
+        if not any_of(self.folder, TOKENIZERS):
             raise CheckpointError(
                 f"{self.folder}: holds no tokenizer (looked for {', '.join(TOKENIZERS)})",
                 "save it there: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
             )
 
+    def check(self) -> None:
+        """Read every file of settings.
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not JSON: {error}", "download the file again") from None
-    if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path}: expected a mapping, found {type(loaded).__name__}")
-    return loaded
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that loading opens for weights, and no others that lie beside them.
-
-    Raises:
-        CheckpointError: there are none; an index names no shards, or a shard that is not here.
-    """
-    first = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
-    if first is None:
-        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
-    if first.suffix != ".json":
-        return [first]
-    named = _read_json(first).get("weight_map")
-    shards = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
-    if not shards:
-        raise CheckpointError(f"{first}: names no shards (weight_map)", "download the file again")
-    for shard in shards:
-        if Path(shard).name != shard or not (folder / shard).is_file():
+        Raises:
+            CheckpointError: a value has another type or range than any encoder has.
+        """
+        first = next((path for _, path in self.modules), "")
+        if first:  # as older sentence encoders, and CLIP among them, are laid out
             raise CheckpointError(
-                f"{first}: names the shard {shard!r}, which is not in its folder",
-                "download the folder again, every shard included",
+                f"{self.folder}: its model is in a folder of its own (modules.json)",
+                f"name that folder, and how texts are pooled: {self.name}/{first}",
             )
-    return [first, *(folder / shard for shard in shards)]
+        if not (self.folder / "config.json").exists():
+            raise CheckpointError(f"{self.folder}: no checkpoint: config.json is missing")
+        for _ in (self.config, self.preprocessor, self.tokenizer, self.pooling):
+            pass
+
+
+def _optional(path: Path, table: Mapping[str, rules.Rule]) -> dict[str, Any]:
+    said = read_json(path) if path.exists() else {}
+    _refuse(path, rules.broken(said, table))
+    return said
+
+
+def _refuse(path: Path, problem: str | None) -> None:
+    if problem is not None:
+        raise CheckpointError(f"{path}: {problem}", _MEND)
 
 
 def find_checkpoint(name: str, revision: str | None = None, root: Path = Path()) -> Checkpoint:
     """A local folder, relative to `root`; else the hub's snapshot, from its cache if it is there.
 
     Raises:
-        CheckpointError: no such folder and no such model, no network, or files are missing.
+        CheckpointError: no such folder and no such model, no network, files are missing, or a file
+            of settings says what cannot be.
     """
     folder = root / name
     if not folder.is_dir():
@@ -147,52 +172,9 @@ def find_checkpoint(name: str, revision: str | None = None, root: Path = Path())
                 "give a folder in transformers' format, or a hub name such as "
                 "openai/clip-vit-base-patch32",
             )
-        folder = _snapshot(name, revision)
-    if not (folder / "config.json").exists():
-        raise CheckpointError(f"{folder}: no checkpoint: config.json is missing")
-    if (folder / "adapter_config.json").exists():
-        raise CheckpointError(
-            f"{folder}: adapter_config.json: an adapter changes another model's weights",
-            "merge it and save the whole model: model.merge_and_unload().save_pretrained(FOLDER)",
-        )
+        folder = snapshot(name, revision)
+    checkpoint = Checkpoint(name, folder)
+    checkpoint.check()
+    refuse_other_kinds(folder)
     weight_files(folder)
-    return Checkpoint(name, folder)
-
-
-def _any_of(folder: Path, names: tuple[str, ...]) -> bool:
-    return any((folder / name).exists() for name in names)
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a hub's cached folder has what its model needs: a model of two towers, such as CLIP,
-    needs a tokenizer and a preprocessor, another one of the two."""
-    if not _any_of(folder, ("config.json",)) or not _any_of(folder, WEIGHTS):
-        return False
-    if "vision_config" in _read_json(folder / "config.json"):
-        return _any_of(folder, TOKENIZERS) and _any_of(folder, PREPROCESSORS)
-    return _any_of(folder, (*TOKENIZERS, *PREPROCESSORS))
-
-
-def _snapshot(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.txt", "*.safetensors", "1_Pooling/*"]
-    try:
-        with suppress(LocalEntryNotFoundError):
-            cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
-            # Other programs may have fetched a part of it, such as the tokenizer alone.
-            if _is_whole(cached):
-                return cached
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        if not _any_of(folder, WEIGHTS):
-            patterns.append("pytorch_model*.bin")  # its index is among *.json
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        return folder
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{name}: neither a local folder nor to be had from the hub: {first}",
-            "download it where there is a network and give its folder: "
-            "--set extract.text_encoder=FOLDER",
-        ) from None
+    return checkpoint

@@ -9,6 +9,7 @@ from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
 from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.pretrained import load_frozen
 from stages.encode.encoders.quick_gelu import fold_quick_gelu
+from stages.encode.encoders.rules import side_of
 
 
 class ClipEncoder:
@@ -31,13 +32,14 @@ class ClipEncoder:
         self.model = load_frozen("CLIPModel", checkpoint, device, dtype, fold_quick_gelu)
         text, vision = self.model.config.text_config, self.model.config.vision_config
         d = self.model.config.projection_dim
-        n_p = (vision.image_size // vision.patch_size) ** 2 + 1
+        size = side_of(vision.image_size)
+        n_p = (size // side_of(vision.patch_size)) ** 2 + 1
         self.shapes = (
             Shapes(d, text.hidden_size, d, vision.hidden_size, n_p)
             if images
             else Shapes(d, text.hidden_size, 0, 0, 0)
         )
-        self.pixels: Pixels | None = pixels_of(checkpoint, vision.image_size) if images else None
+        self.pixels: Pixels | None = pixels_of(checkpoint, size) if images else None
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
+from stages.encode.encoders.models import picture_side
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,27 @@ class Encoder(Protocol):
         """Matrices that turn hidden states into the encoder's own embeddings, float32."""
 
 
-def pixels_of(checkpoint: Checkpoint, size: int) -> Pixels:
-    """Normalisation as the checkpoint's preprocessor says."""
-    said = checkpoint.preprocessor
-    try:
-        mean, std = tuple(said["image_mean"]), tuple(said["image_std"])
-    except KeyError:
+def pixels_of(checkpoint: Checkpoint, native: int) -> Pixels:
+    """Size and normalisation as the checkpoint's preprocessor says; no normalisation where it says
+    so.
+
+    Args:
+        native: side of the pictures that the model was built for.
+
+    Raises:
+        CheckpointError: there is no preprocessor, or it is of a model of another size.
+    """
+    said, size = checkpoint.preprocessor, picture_side(checkpoint, native) or native
+    if said.get("do_normalize") is False:
+        return Pixels(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean, std = said.get("image_mean"), said.get("image_std")
+    if mean is None or std is None:
         raise CheckpointError(
             f"{checkpoint.folder}: preprocessor_config.json with image_mean and image_std "
             "is missing",
             "copy it from the model's own folder",
-        ) from None
-    return Pixels(size, mean, std)
+        )
+    return Pixels(size, tuple(mean), tuple(std))
 
 
 def pad_ids(rows: Sequence[np.ndarray], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stages.config import ExtractConfig
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, find_checkpoint
+from stages.encode.encoders.models import TEXT_MODELS, image_model
 from stages.lazy import lazily
 
 if TYPE_CHECKING:
@@ -55,10 +56,9 @@ FAMILIES: list[Family] = [
         True,
         lazily("stages.encode.encoders.clip:ClipEncoder"),
     ),
-    # Last, since it takes whatever transformers' AutoModel does.
     Family(
         "BERT-like",
-        lambda model_type: True,
+        lambda model_type: model_type in TEXT_MODELS,
         False,
         lazily("stages.encode.encoders.bert_vit:BertVitEncoder"),
     ),
@@ -67,7 +67,21 @@ FAMILIES: list[Family] = [
 
 
 def family_of(text: Checkpoint) -> Family:
-    return next(family for family in FAMILIES if family.accepts(text.model_type))
+    """Which one a text checkpoint is of.
+
+    Raises:
+        CheckpointError: of none that is supported.
+    """
+    found = next((family for family in FAMILIES if family.accepts(text.model_type)), None)
+    if found is None:
+        own = [family.name for family in FAMILIES if family.own_images]
+        code = " (code of a checkpoint is never run)" if "auto_map" in text.config else ""
+        raise CheckpointError(
+            f"{text.folder}: models of type {text.model_type} are not supported as text encoders"
+            f"{code}; supported: {', '.join([*own, *TEXT_MODELS])}",
+            "name a checkpoint of one of these: --set extract.text_encoder=FOLDER",
+        )
+    return found
 
 
 def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
@@ -81,8 +95,8 @@ def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
             alone, and for another image encoder than its own with one that has its own.
     """
     text = find_checkpoint(config.text_encoder, config.revision, root)
-    text.require_tokenizer()
     family = family_of(text)
+    text.require_tokenizer()
     if config.image_encoder == "none":
         return Checkpoints(text, None)
     if config.image_encoder == "same":
@@ -98,7 +112,9 @@ def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
             "encoder",
             "--set extract.image_encoder=same, or name a BERT-like text encoder",
         )
-    return Checkpoints(text, find_checkpoint(config.image_encoder, root=root))
+    image = find_checkpoint(config.image_encoder, root=root)
+    image_model(image)
+    return Checkpoints(text, image)
 
 
 def open_encoder(

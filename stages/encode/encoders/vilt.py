@@ -7,6 +7,7 @@ from torch import Tensor
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoders.encoder import Pixels, pixels_of
 from stages.encode.encoders.pretrained import load_frozen
+from stages.encode.encoders.rules import side_of
 
 
 class ViltEncoder:
@@ -26,7 +27,7 @@ class ViltEncoder:
         self.model = load_frozen("ViltModel", checkpoint, device, dtype, add_pooling_layer=False)
         config = self.model.config
         self.d: int = config.hidden_size
-        self.pixels: Pixels = pixels_of(checkpoint, config.image_size)
+        self.pixels: Pixels = pixels_of(checkpoint, side_of(config.image_size))
 
     @torch.inference_mode()
     def encode_pairs(self, ids: Tensor, mask: Tensor, pixels: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def test_clips_vision_tower_serves_a_bert_as_a_vit(bert: Path, clip: Path, opene
 
 
 def test_a_model_that_is_no_vit_is_refused_as_image_encoder(bert: Path, opened: Open):
-    with pytest.raises(CheckpointError, match="a bert model is no ViT"):
+    with pytest.raises(CheckpointError, match="type bert are not supported as image"):
         opened(bert, image_encoder=str(bert))
 
 

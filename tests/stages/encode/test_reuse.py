@@ -342,7 +342,7 @@ def test_a_store_that_lost_a_file_is_refused_by_its_name_and_made_anew_by_replac
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.encode.fingerprint.FEATURES_VERSION", 5)
+    monkeypatch.setattr("stages.encode.fingerprint.FEATURES_VERSION", 99)
     with pytest.raises(StoreError, match="features_version: stored 4, asked 5"):
         extract(project, config_of(project))
     assert extract(project, config_of(project), replace=True).reused is None
