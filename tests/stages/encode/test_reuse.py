@@ -13,7 +13,7 @@ from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
-from stages.encode import decode, feature_job
+from stages.encode import decode, feature_job, fingerprint
 from stages.encode.arrays import specs_of
 from stages.encode.decode import PictureError
 from stages.encode.extract import extract
@@ -342,8 +342,8 @@ def test_a_store_that_lost_a_file_is_refused_by_its_name_and_made_anew_by_replac
 def test_features_of_another_version_of_the_code_are_not_carried_over(
     project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.encode.fingerprint.FEATURES_VERSION", 99)
-    with pytest.raises(StoreError, match="features_version: stored 4, asked 5"):
+    monkeypatch.setattr(fingerprint, "FEATURES_VERSION", (was := fingerprint.FEATURES_VERSION) + 1)
+    with pytest.raises(StoreError, match=f"features_version: stored {was}, asked {was + 1}"):
         extract(project, config_of(project))
     assert extract(project, config_of(project), replace=True).reused is None
 
