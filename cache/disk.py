@@ -28,6 +28,18 @@ def full_error(path: Path) -> OSError:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the path into the system's word of a full disk where it names none: what fails while
+    bytes are written knows only the open file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def telling_full(folder: Path, doing: str, needed: Callable[[], int]) -> Iterator[None]:
     """Turn a full disk into a message.
 

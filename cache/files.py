@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cache.disk import children, sync_file, sync_folder, unique
+from cache.disk import children, naming, sync_file, sync_folder, unique
 
 _DAY = 24 * 3600
 _WHOLE = ".whole"
@@ -33,11 +33,12 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     temporary = folder / temporary_name(path.name)
     temporary.touch(exist_ok=False)
     try:
-        yield temporary
-        sync_file(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        sync_folder(path.parent)
+        with naming(path):
+            yield temporary
+            sync_file(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,15 +60,16 @@ def replacing_files(folder: Path, last: str) -> Iterator[Path]:
     scratch = folder / temporary_name(last)
     scratch.mkdir()
     try:
-        yield scratch
-        for path in children(scratch):
-            sync_file(path)
-            path.chmod(0o644)
-        sync_folder(scratch)
-        whole = folder / f".{last}.{unique()}{_WHOLE}"
-        scratch.rename(whole)
-        sync_folder(folder)
-        _move_in(whole, last)
+        with naming(folder):
+            yield scratch
+            for path in children(scratch):
+                sync_file(path)
+                path.chmod(0o644)
+            sync_folder(scratch)
+            whole = folder / f".{last}.{unique()}{_WHOLE}"
+            scratch.rename(whole)
+            sync_folder(folder)
+            _move_in(whole, last)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -106,7 +108,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     fresh = scratch / "new"
     fresh.mkdir(parents=True)
     try:
-        yield fresh
+        with naming(path):
+            yield fresh
         if path.exists():
             path.rename(scratch / "old")
         fresh.rename(path)

@@ -16,7 +16,10 @@ from stages.config import Params
 from stages.paths import DatasetPaths
 
 
-@command("Train and evaluate a grid of variants, settings and seeds in one process; resumes.")
+@command(
+    "Train and evaluate a grid of variants, settings and seeds in one process; resumes.",
+    resumes=True,
+)
 @click.option(
     "--grid", "source", required=True, type=Path, metavar="FILE.yaml",
     help="The grid; its settings stand on top of the parameters. See grids/.",

@@ -6,8 +6,6 @@ files are relative to the project's folder.
 """
 
 import functools
-import io
-import logging
 import os
 import stat
 import sys
@@ -19,21 +17,27 @@ import click
 
 from cache.errors import MelovError
 from cache.strict import special
+from pipeline.ending import Command, echo, interrupted, log_to_stderr, message_of, unread
 from stages.config import load_params
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.section import MOST_SEED, known
-from stages.shown import terminal
+
+__all__ = [
+    "OutputFile", "absolute", "command", "echo", "find_project", "run_options",
+]  # fmt: skip
 
 PARAMS = "params.yaml"
 
 
-def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
+def command(help: str, resumes: bool = False) -> Callable[[Callable[..., None]], click.Command]:
     """Make a click command with --dataset, --project, --params, --set and --debug.
 
     The function receives `params` (resolved for the data set), `paths` (of the data set, below the
-    project's folder), and its own options.
-    Exit codes: 0 done, 1 a failure with one message, 2 wrong usage.
+    project's folder), and its own options. How it ends: see `pipeline/ending.py`.
+
+    Args:
+        resumes: whether the same command goes on where an interrupted one was.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -42,23 +46,30 @@ def command(help: str) -> Callable[[Callable[..., None]], click.Command]:
             dataset: str, project: Path | None, params: Path | None, assignments: tuple[str, ...],
             debug: bool, **options: Any,
         ) -> None:  # fmt: skip
-            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-            for noisy in ("httpx", "matplotlib", "fontTools", "PIL"):
-                logging.getLogger(noisy).setLevel(logging.WARNING)
-            _spell_what_cannot_be_encoded()
+            log_to_stderr()
+            root = Path()
             try:
+                given = {"project": project, "params": params, "set": assignments, **options}
+                _require_utf8({**given, "the working directory": Path.cwd()})
                 root = _shown(project or find_project(Path.cwd()))
                 resolved = load_params(params or root / PARAMS, dataset, assignments)
                 function(params=resolved, paths=DatasetPaths(dataset, root), **options)
-            except (MelovError, OSError, MemoryError, EOFError) as error:
-                if debug:
+            except BrokenPipeError:
+                unread()
+            except KeyboardInterrupt:
+                interrupted(resumes)
+            except Exception as error:
+                said = None if debug else message_of(error, root)
+                if said is None:
                     raise
-                echo(f"error: {_message(error)}", err=True)
+                echo(f"error: {said}", err=True)
                 sys.exit(1)
 
         for option in reversed(_COMMON):
             run = option(run)
-        return click.command(help=help, context_settings={"max_content_width": 100})(run)
+        return click.command(cls=Command, help=help, context_settings={"max_content_width": 100})(
+            run
+        )
 
     return decorate
 
@@ -129,16 +140,20 @@ def _shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def echo(text: str, err: bool = False, nl: bool = True) -> None:
-    """Show `text`; control characters that came with the data are spelled out."""
-    click.echo(terminal(text), err=err, nl=nl)
+def _require_utf8(given: dict[str, Any]) -> None:
+    """Refuse a name that the project's own files, which are UTF-8, could not hold.
 
-
-def _spell_what_cannot_be_encoded() -> None:
-    """A terminal that is not UTF-8 shows escapes instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    Raises:
+        MelovError: an option's text or path is not UTF-8.
+    """
+    for name, value in given.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                raise MelovError(
+                    f"{name}: {str(text)!r} is not UTF-8", "rename the file or folder: mv OLD NEW"
+                ) from None
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -166,10 +181,3 @@ class OutputFile(click.ParamType):  # type: ignore[type-arg, unused-ignore]
                 "standard output does so without this option", param, ctx,
             )  # fmt: skip
         return target
-
-
-def _message(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
-    return text.replace(f"{Path.cwd()}{os.sep}", "")

@@ -11,6 +11,7 @@ from stages.ranking.metrics import shown
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
+from stages.shown import one_line
 
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
@@ -27,7 +28,7 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     for part, values in found.items():
         if isinstance(values, dict) and "mentions" in values:
             rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
-            echo(f"{part:<26} n {values['mentions']:>5}  {rates}")
+            echo(f"{one_line(part):<26} n {values['mentions']:>5}  {rates}")
     echo(f"ranked in {seconds:.3f} s")
 
 

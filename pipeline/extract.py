@@ -18,7 +18,9 @@ from stages.encode.summary import write_summary
 from stages.paths import DatasetPaths
 
 
-@command("Run the frozen encoders once; write global and local features to the store.")
+@command(
+    "Run the frozen encoders once; write global and local features to the store.", resumes=True
+)
 @click.option("--force", is_flag=True, help="Encode everything again, whatever store is there.")
 @click.option(
     "--replace",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import absolute, command
+from pipeline.cli import absolute, command, echo
 from stages.config import Params
 from stages.encode.joint import extract_joint
 from stages.paths import DatasetPaths, project_path
 
 
-@command("Run a frozen ViLT once over each distinct pair of text and picture.")
+@command("Run a frozen ViLT once over each distinct pair of text and picture.", resumes=True)
 @click.option("--encoder", required=True, metavar="NAME", help="A hub name or a local folder.")
 @click.option("--replace", is_flag=True, help="Rebuild the joint store, whatever lies there.")
 def main(params: Params, paths: DatasetPaths, encoder: str, replace: bool) -> None:
@@ -21,12 +21,12 @@ def main(params: Params, paths: DatasetPaths, encoder: str, replace: bool) -> No
         encoder = project_path(absolute(Path(encoder)), absolute(paths.root))
     store, made = extract_joint(paths, params.extract, encoder, replace)
     about = store.attributes
-    click.echo(f"{paths.joint}: {'written' if made else 'finished already, nothing to do'}")
-    click.echo(f"pairs: {len(store['texts/global'])} distinct, of width {about['shapes']['d_t']}")
+    echo(f"{paths.joint}: {'written' if made else 'finished already, nothing to do'}")
+    echo(f"pairs: {len(store['texts/global'])} distinct, of width {about['shapes']['d_t']}")
     for group, count in about["without_picture"].items():
-        click.echo(f"read with a blank picture: {count} of {group}")
+        echo(f"read with a blank picture: {count} of {group}")
     for path, reason in about["failed_pictures"].items():
-        click.echo(f"read with a blank picture, since it failed: {path}: {reason}")
+        echo(f"read with a blank picture, since it failed: {path}: {reason}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python -m pipeline.link --dataset wikimel --input mentions.jsonl --output linked
 
 import codecs
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +22,10 @@ from stages.datasets.lines import bounded_lines
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
 from stages.paths import DatasetPaths
+from stages.shown import json_line
 
 
-@command("Rank the knowledge base for a new mention, or for JSON Lines of them.")
+@command("Rank the knowledge base for a new mention, or for JSON Lines of them.", resumes=True)
 @run_options
 @click.option("--mention", metavar="WORDS", help="The words to link.")
 @click.option("--sentence", default="", metavar="TEXT", help="With --mention: where they stand.")
@@ -71,7 +71,8 @@ def main(
     escaped = output is None and codecs.lookup(encoding).name != "utf-8"
     with sink(output) as file:
         for linked in results:
-            click.echo(json.dumps(linked.as_json(), ensure_ascii=escaped), file)
+            line = json_line(linked.as_json(), escaped)
+            echo(line) if file is None else file.write(f"{line}\n")
 
 
 def read(source: str) -> list[NewMention]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cache.locks import working
-from pipeline.cli import absolute, command
+from pipeline.cli import absolute, command, echo
 from stages.config import Params, PrepareConfig
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import Records
@@ -59,10 +59,10 @@ def main(params: Params, paths: DatasetPaths, source: str | None, input_path: Pa
         records.save(paths.records)
     tables = {"entities": records.entities, **records.mentions, "pictures": records.pictures}
     for name, table in tables.items():
-        click.echo(f"{name:<12}{table.num_rows:>10,}")
+        echo(f"{name:<12}{table.num_rows:>10,}")
     for line in render_findings(records.findings):
-        click.echo(line)
-    click.echo(f"written: {paths.records}")
+        echo(line)
+    echo(f"written: {paths.records}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from stages.runs.run import fit
 from stages.training.train import Trained
 
 
-@command("Train the heads over the cached features.")
+@command("Train the heads over the cached features.", resumes=True)
 @run_options
 def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     folder = RunFolder.of(paths, variant, seed)

@@ -18,6 +18,7 @@ from stages.ablation.run import Outcome
 from stages.ranking.metrics import Metric, by_part, deciding, shown
 from stages.runs.folder import MADE_FROM, TABLES
 from stages.shown import cell
+from stages.shown import markdown as markdown_cell
 
 
 def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -65,16 +66,17 @@ def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
     """Percentages, as in the paper's tables; p is that of the tested metric's difference."""
     t, scale = deciding(), deciding().scale
     headings = [m.title for m in shown()]
-    headings += [f"{t.title}, 95 %", f"{t.title} - {reference}", "p"]
-    width = max(len("run"), *(len(row["run"]) for row in rows))
+    headings += [f"{t.title}, 95 %", f"{t.title} - {markdown_cell(reference)}", "p"]
+    names = [markdown_cell(row["run"]) for row in rows]
+    width = max(len("run"), *map(len, names))
     lines = [f"| {'run':<{width}} | " + " | ".join(f"{h:>14}" for h in headings) + " |"]
     lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(headings)) + " |")
-    for row in rows:
+    for row, name in zip(rows, names, strict=True):
         cells = [_cell(m, row[f"{m.key}_mean"], row[f"{m.key}_std"]) for m in shown()]
         low, high, gain = (scale * row[f"{t.key}_{name}"] for name in ("low", "high", "difference"))
         cells.append(f"{low:.2f} to {high:.2f}")
         cells += ["", ""] if row["p"] is None else [f"{gain:+.2f}", f"{row['p']:.4f}"]
-        lines.append(f"| {row['run']:<{width}} | " + " | ".join(f"{c:>14}" for c in cells) + " |")
+        lines.append(f"| {name:<{width}} | " + " | ".join(f"{c:>14}" for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -29,6 +29,7 @@ from cache.errors import MelovError
 from cache.files import replacing_files
 from cache.sealed import Sealed, write_sealed
 from stages.paths import SPLITS
+from stages.shown import one_line
 
 LAYOUT = 2
 INDEX = "records.json"
@@ -85,7 +86,10 @@ class Finding:
 
 @dataclass
 class Findings:
-    """Collects quirks; keeps every count and the first few examples, cut at EXAMPLE characters."""
+    """Collects quirks; keeps every count and the first few examples, as one line each.
+
+    Examples are shown and nothing else, so they are spelled out here, for all who show them.
+    """
 
     keep: int = 5
     _met: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -96,8 +100,8 @@ class Findings:
         )
         entry["count"] += 1
         if len(entry["examples"]) < self.keep:
-            cut = len(example) > EXAMPLE
-            entry["examples"].append(f"{example[:EXAMPLE]}..." if cut else example)
+            shown = one_line(example[:EXAMPLE])
+            entry["examples"].append(f"{shown}..." if len(example) > EXAMPLE else shown)
 
     def explains(self, code: str) -> bool:
         """Whether an example of `code` would still be kept: a dear one is made only then."""

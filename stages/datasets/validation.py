@@ -8,6 +8,7 @@ from stages.datasets.headers import HeaderReport, inspect_headers
 from stages.datasets.published import PublishedCounts, published_counts
 from stages.datasets.records import Finding, Records
 from stages.paths import SPLITS
+from stages.shown import one_line
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def render_findings(findings: Iterable[Finding]) -> list[str]:
     for finding in findings:
         dropped = " [dropped]" if finding.dropped else ""
         lines.append(f"  {finding.count:>10,}  {finding.code}: {finding.what}{dropped}")
-        lines += [f"{'':14}{_one_line(example)}" for example in finding.examples]
+        lines += [f"{'':14}{one_line(example)}" for example in finding.examples]
         if finding.count > len(finding.examples):
             lines.append(f"{'':14}... {finding.count - len(finding.examples):,} more")
     return lines
@@ -113,8 +114,3 @@ def _render_headers(headers: HeaderReport) -> list[str]:
         listed = ", ".join(f"{value} {count:,}" for value, count in counts.items())
         lines.append(f"  {name:<14}{listed or 'none'}")
     return lines + render_findings(headers.findings)
-
-
-def _one_line(text: str) -> str:
-    """Control characters escaped: an example is data, and must not move the cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:200]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stages.datasets.records import Records
+from stages.shown import one_line
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,20 @@ class Linked:
 
     def as_text(self) -> str:
         """A few lines for a reader."""
-        width = max((len(e.name) for e in self.entities), default=0)
-        lines = [f"{self.mention}  ({'with' if self.has_image else 'without'} a picture)"]
-        for e in self.entities:
+        names = [one_line(e.name) for e in self.entities]
+        width = max(map(len, names), default=0)
+        lines = [f"{one_line(self.mention)}  ({'with' if self.has_image else 'without'} a picture)"]
+        for e, name in zip(self.entities, names, strict=True):
             units = "  ".join(f"{unit} {score:8.4f}" for unit, score in e.units.items())
-            lines.append(f"{e.rank:>4}  {e.name:<{width}}  {e.id:<12} {e.score:9.4f}  {units}")
+            lines.append(
+                f"{e.rank:>4}  {name:<{width}}  {one_line(e.id):<12} {e.score:9.4f}  {units}"
+            )
         if self.alpha is not None:
             weights = "  ".join(f"{source} {weight:.3f}" for source, weight in self.alpha.items())
             lines.append(f"fusion      {weights}")
         for n in self.neighbours:
-            lines.append(f"neighbour   {n.weight:.3f}  {n.words}  ({n.id})")
-        lines += [f"warning     {warning}" for warning in self.warnings]
+            lines.append(f"neighbour   {n.weight:.3f}  {one_line(n.words)}  ({one_line(n.id)})")
+        lines += [f"warning     {one_line(warning)}" for warning in self.warnings]
         return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ serves the light and the dark scheme.
 import html
 import io
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from stages.report.results import Results
+from stages.shown import one_line
 
 INK, GRID = "#00aa01", "#00aa02"
 SERIES = tuple(f"#00bb{place:02x}" for place in range(1, 7))
@@ -38,8 +40,11 @@ STYLE: Any = {  # the stub of matplotlib wants every key as a literal
     "grid.color": GRID,
     "legend.frameon": False,
 }
+NO_METADATA = {"Date": None, "Creator": None}
 WIDTH = 4.6
 """Inches: narrow enough to stay readable on a phone."""
+NARROW = 24
+"""Characters of a row's name beside its bars."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ def inline(figure: Figure, name: str, label: str) -> Drawing:
     """The figure as an element of a page: ids of its own, the page's font and colours."""
     FigureCanvasSVG(figure)
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Of a script that the font lacks: the page's own fonts show it.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
@@ -71,5 +79,5 @@ def inline(figure: Figure, name: str, label: str) -> Drawing:
     svg = re.sub(r"\s*\n\s*", "\n", svg).strip()
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(?:width|height|version|xmlns(?::xlink)?)="[^"]*"', "", opening)
-    said = html.escape(label, quote=True)
+    said = html.escape(one_line(label), quote=True)
     return Drawing(f'{opening} role="img" aria-label="{said}">{rest}', label)

@@ -8,8 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.ranking.metrics import Metric, deciding, validated
-from stages.report.drawing import INK, MARKERS, STYLE, WIDTH, Drawing, inline, variant_mark
+from stages.report.drawing import (
+    INK,
+    MARKERS,
+    NARROW,
+    STYLE,
+    WIDTH,
+    Drawing,
+    inline,
+    variant_mark,
+)  # fmt: skip
 from stages.report.results import Results, part_name
+from stages.shown import plot
 
 
 def bars(results: Results, parts: Sequence[str], metric: Metric, name: str, label: str) -> Drawing:
@@ -27,11 +37,13 @@ def bars(results: Results, parts: Sequence[str], metric: Metric, name: str, labe
             at = [group - 0.4 + (place + 0.5) * thick for group in groups]
             axes.barh(
                 at, means, thick * 0.9, xerr=stds if any(stds) else None, ecolor=INK,
-                color=variant_mark(results, variant), label=variant,
+                color=variant_mark(results, variant), label=plot(variant),
             )  # fmt: skip
             for y, mean, std in zip(at, means, stds, strict=True):
                 axes.text(mean + std + 1, y, f"{mean:.1f}", va="center", fontsize=8)
-        axes.set_yticks(groups, [f"{spoken(part)} ({results.mentions(part):,})" for part in parts])
+        names = [plot(spoken(part), NARROW) for part in parts]
+        counts = [f"{results.mentions(part):,}" for part in parts]
+        axes.set_yticks(groups, [f"{n} ({c})" for n, c in zip(names, counts, strict=True)])
         axes.tick_params(axis="y", length=0)
         axes.set(xlim=(0, 108), xticks=range(0, 101, 25), ylim=(len(parts) - 0.4, -0.6))
         axes.xaxis.grid(True)
@@ -116,7 +128,7 @@ def _together(results: Results, column: str, title: str, longest: int, name: str
                 axes.plot(
                     epochs, values, color=variant_mark(results, variant), ms=4,
                     marker=MARKERS[place % len(MARKERS)],
-                    label=variant if seed == results.seeds[0] else None,
+                    label=plot(variant) if seed == results.seeds[0] else None,
                 )  # fmt: skip
                 said.append(f"{variant}, seed {seed}: {values[0]:.3f} to {values[-1]:.3f}")
         axes.margins(y=0.1)
@@ -127,7 +139,7 @@ def _together(results: Results, column: str, title: str, longest: int, name: str
 def _panel(title: str, longest: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, loc="left")
+    axes.set_title(plot(title), loc="left")
     axes.set(xlim=(0.5, longest + 0.5), xlabel="epoch")
     locator: Any = axes.xaxis.get_major_locator()  # a MaxNLocator, which the stub does not say
     locator.set_params(integer=True)

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.datasets.records import Records
-from stages.report.drawing import SERIES, STYLE, WIDTH, Drawing, inline
+from stages.report.drawing import NARROW, SERIES, STYLE, WIDTH, Drawing, inline
 from stages.report.results import KINDS
+from stages.shown import plot
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ def _draw(run: str, sources: tuple[str, ...], rows: list[tuple[str, int, list[fl
         left = np.zeros(len(rows))
         for place, source in enumerate(sources):
             means = np.array([weights[place] for _, _, weights in rows])
-            axes.barh(range(len(rows)), means, 0.7, left=left, color=SERIES[place], label=source)
+            axes.barh(
+                range(len(rows)), means, 0.7, left=left, color=SERIES[place], label=plot(source)
+            )
             left += means
-        axes.set_yticks(range(len(rows)), [kind for kind, _, _ in rows])
+        axes.set_yticks(range(len(rows)), [plot(kind, NARROW) for kind, _, _ in rows])
         axes.tick_params(axis="y", length=0)
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
         axes.spines["left"].set_visible(False)

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from matplotlib.figure import Figure
 
 from stages.report.drawing import INK, SERIES, STYLE, WIDTH, Drawing, inline
+from stages.shown import plot
 
 BINS = 30
 
@@ -59,7 +60,9 @@ def _histogram(
         axes.yaxis.grid(True)
         axes.set_axisbelow(True)
         for place, (run, tau) in enumerate((taus or {}).items()):
-            axes.axvline(tau, color=INK, ls=("-", "--", ":", "-.")[place % 4], label=f"τ, {run}")
+            axes.axvline(
+                tau, color=INK, ls=("-", "--", ":", "-.")[place % 4], label=f"τ, {plot(run)}"
+            )
         if taus:
             figure.legend(loc="outside lower center", ncols=2)
         return inline(figure, name, said)

@@ -28,6 +28,7 @@ from stages.report.sheets import (
 )
 from stages.report.sweeps import draw_sweep, find_sweeps
 from stages.report.table import FROZEN, TEST_BED, cell, partial_notes, poor_difference
+from stages.shown import page as page_text
 
 MOST_BARS = 6
 """Runs that bars still tell apart: as many as there are colours."""
@@ -62,6 +63,7 @@ def render_page(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report"),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        finalize=page_text,
     )  # fmt: skip
     tau = tau_curve(results)
     page: str = environment.get_template("page.html").render(

@@ -115,8 +115,11 @@ class Results:
 
 
 def part_name(part: str) -> str:
-    """`test_image_low_value` as a table names it: `low_value`."""
-    return "all" if part == "test" else part.removeprefix("test_").removeprefix("image_")
+    """`test_image_low_value` as a table names it: `low_value`; a kind that is called as another
+    part is keeps its prefix."""
+    name = "all" if part == "test" else part.removeprefix("test_")
+    kind = name.removeprefix("image_")
+    return name if kind in ("all", "seen", "unseen", "poor") else kind
 
 
 def load_results(

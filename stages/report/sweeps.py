@@ -8,8 +8,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from stages.ranking.metrics import by_part
-from stages.report.drawing import MARKERS, SERIES, STYLE, WIDTH, Drawing, inline
+from stages.report.drawing import MARKERS, NARROW, SERIES, STYLE, WIDTH, Drawing, inline
 from stages.report.grids import GridReport
+from stages.shown import plot
 
 SYMBOLS = {"d_z": "d_z", "gcn_layers": "L, layers of the GCN", "lambda_g": "λ"}
 """The paper's names of the three settings in Figure 3."""
@@ -75,15 +76,15 @@ def draw_sweep(grid: GridReport, sweep: Sweep, name: str) -> Drawing:
                     [rate.mean for _, rate in known],
                     yerr=[rate.std or 0.0 for _, rate in known],
                     color=SERIES[colour % len(SERIES)], capsize=3,
-                    marker=MARKERS[colour % len(MARKERS)], label=variant,
+                    marker=MARKERS[colour % len(MARKERS)], label=plot(variant),
                 )  # fmt: skip
                 numbers = ", ".join(f"{_spoken(value)}: {rate}" for value, rate in known)
                 said.append(f"{variant}, {metric.title}: {numbers}")
             axes.set_ylabel(metric.axis)
             axes.margins(y=0.15)
             axes.grid(True)
-        axes.set_xticks(range(len(sweep.values)), [_spoken(value) for value in sweep.values])
-        axes.set(xlim=(-0.3, len(sweep.values) - 0.7), xlabel=sweep.title)
+        axes.set_xticks(range(len(sweep.values)), [plot(_spoken(v), NARROW) for v in sweep.values])
+        axes.set(xlim=(-0.3, len(sweep.values) - 0.7), xlabel=plot(sweep.title))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return inline(figure, name, f"Sweep of {sweep.title}. " + "; ".join(said) + ".")
 

@@ -9,7 +9,8 @@ from stages.ranking.metrics import by_part, shown
 from stages.report.rate import Rate
 from stages.report.results import Results, part_name
 from stages.report.sheet import NOTHING
-from stages.shown import markdown, terminal
+from stages.shown import cell as safe_cell
+from stages.shown import markdown, one_line, terminal
 
 FROZEN = (
     "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
@@ -28,7 +29,7 @@ class Table:
 
     def text(self) -> str:
         """Columns aligned by spaces; a first cell equal to the one above it is left blank."""
-        rows = self.rows
+        rows = [tuple(map(one_line, row)) for row in self.rows]
         for here in range(len(rows) - 1, 0, -1):
             if self.left > 1 and rows[here][0] == self.rows[here - 1][0]:
                 rows = [*rows[:here], ("", *rows[here][1:]), *rows[here + 1 :]]
@@ -44,7 +45,8 @@ class Table:
 
     def markdown(self) -> str:
         rule = tuple(":--" if place < self.left else "--:" for place in range(len(self.header)))
-        lines = (" | ".join(row) for row in (self.header, rule, *self.rows))
+        rows = [tuple(map(markdown, row)) for row in (self.header, *self.rows)]
+        lines = (" | ".join(row) for row in (rows[0], rule, *rows[1:]))
         return "\n".join(f"| {line} |" for line in lines)
 
 
@@ -223,5 +225,5 @@ def csv_report(results: Results) -> str:
                 variant,
                 len(results.seeds_of(variant)),
             ]
-            writer.writerow([*about, *numbers])
+            writer.writerow([*map(safe_cell, about), *numbers])
     return file.getvalue()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cache.files import atomic_path
 from stages.ranking.metrics import validated
+from stages.shown import plot
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
@@ -48,6 +49,6 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
             right.axvline(best_epoch, color="tab:green", lw=1, label=label)
         right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
         right.legend(frameon=False)
-        figure.suptitle(title)
+        figure.suptitle(plot(title))
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})

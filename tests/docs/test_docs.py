@@ -15,6 +15,7 @@ from cache.errors import MelovError
 from stages.ablation.grid import load_grid
 from stages.config import SECTIONS, Params, load_params
 from tests.support import makefile
+from tests.support.commands import COMMANDS
 from tests.support.documents import DOCUMENTS, ROOT, Snippet, blocks, commands, spans
 from tests.support.tiny_world import tiny_world
 
@@ -116,8 +117,7 @@ def test_command_lines_in_sentences_parse(project):
 
 def test_options_in_sentences_exist():
     """`--option` alone: some command has it."""
-    modules = [path.stem for path in (ROOT / "pipeline").glob("*.py") if path.stem != "cli"]
-    mains = [import_module(f"pipeline.{name}").main for name in modules if name != "__init__"]
+    mains = [import_module(f"pipeline.{name}").main for name in COMMANDS]
     known = {
         "--help",
         *(o for main in mains for p in main.params for o in (*p.opts, *p.secondary_opts)),

@@ -22,7 +22,7 @@ def test_control_characters_are_spelled_out_and_text_stays():
         "plain",
         2,
     ]
-    assert markdown("a|<b>\n") == "a\\|&lt;b&gt;\\n"
+    assert markdown("a|<b>\n") == "a&#124;&lt;b&gt;\\n"
     assert plot(r"$\frac{a$") == r"\$\frac{a\$"
 
 

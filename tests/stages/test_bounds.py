@@ -2,7 +2,6 @@
 
 import math
 from importlib import import_module
-from pathlib import Path
 
 import annotated_types as bounds
 import click
@@ -15,9 +14,9 @@ from stages import config
 from stages.heads.settings import HeadsConfig, HeadsSettings
 from stages.heads.variants import VARIANTS
 from stages.section import ConfigError, Section, validated
+from tests.support.commands import COMMANDS
 from tests.support.small_heads import config as small
 
-COMMANDS = sorted({path.stem for path in Path("pipeline").glob("*.py")} - {"cli", "__init__"})
 SECTIONS = [
     kind for kind in vars(config).values()
     if isinstance(kind, type) and issubclass(kind, Section) and kind is not Section

@@ -199,7 +199,7 @@ def test_a_validation_sample_is_fixed_and_of_the_size_asked_for():
 
 def test_a_loss_that_is_not_finite_is_one_clear_error(opened, tmp_path):
     with pytest.raises(MelovError, match="not finite") as caught:
-        short_run(opened, tmp_path, learning_rate=1e30)
+        short_run(opened, tmp_path, learning_rate=10, lambda_g=1e6, logit_scale=1e6)
     assert "epoch 1" in str(caught.value)
     assert caught.value.hint == "lower train.learning_rate"
 
