@@ -15,12 +15,14 @@ Settings stand on top of the parameter file's.
 
 import itertools
 import math
+import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cache.errors import nearest
 from stages.config import GraphConfig, Params, TrainConfig
@@ -31,7 +33,9 @@ from stages.runs.dataset import RunSpec
 from stages.section import ConfigError, Section, Seed, read_mapping, validated
 
 NAME = r"^[\w=,+%@][\w=,+%@. -]*$"
-"""Of a run: it names a folder."""
+"""Of a run and of a grid, which both name folders."""
+MOST_BYTES = 200
+"""Of such a name: a folder's name may have 255, with the seed behind it."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,14 @@ class _File(Section):
     reference: str | None = None
 
 
+def _fits_a_folder(name: str) -> str:
+    if len(name.encode("utf-8", "replace")) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes; list the run under runs with a short name")
+    return name
+
+
 class _Entry(Section):
-    name: str = Field(pattern=NAME)
+    name: Annotated[str, Field(pattern=NAME), AfterValidator(_fits_a_folder)]
     variant: VariantName | None = None
     train: dict[str, Any] = Field(default_factory=dict)
     graph: dict[str, Any] = Field(default_factory=dict)
@@ -78,9 +88,16 @@ def load_grid(path: Path, params: Params) -> Grid:
     """Read a grid and settle every run's settings.
 
     Raises:
-        ConfigError: no such file, no run, an unknown key (the nearest is named), a value of the
-            wrong type or range, two runs of one name, a system that has no baseline here.
+        ConfigError: no such file or one whose name cannot name a folder, no run, an unknown key
+            (the nearest is named), a value of the wrong type or range, two runs of one name, a
+            system that has no baseline here.
     """
+    if not re.fullmatch(NAME, path.stem) or len(os.fsencode(path.stem)) > MOST_BYTES:
+        raise ConfigError(
+            f"{path}: the file's name names the grid's folder, and has letters, digits, blanks and "
+            f"= , + % @ . _ - alone, at most {MOST_BYTES} bytes",
+            "rename the file",
+        )
     file = validated(_File, read_mapping(path, "grid"), str(path))
     entries = [(f"{path}: runs[{i}]", entry) for i, entry in enumerate(file.runs)]
     entries += [(f"{path}: product", entry) for entry in _combinations(path, file.product)]

@@ -8,6 +8,7 @@ are no tokens. So whatever reads a text encoder's global features reads these.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,8 @@ def _extract_joint(
     dtype = resolve_dtype(config.dtype, device)
     asked = joint_fingerprint(digest, checkpoint, config, dtype)
     if paths.joint.exists() and not replace:
-        hint = f"python -m pipeline.joint --dataset {paths.dataset} --encoder {encoder} --replace"
+        named = f"--dataset {paths.dataset} --encoder {quote(encoder)}"
+        hint = f"python -m pipeline.joint {named} --replace"
         store = FeatureStore.open(paths.joint, hint=hint)
         store.fingerprint.require_equal(asked, paths.joint, f"to rebuild it: {hint}")
         sweep(paths.joint_partial)

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from cache.errors import MelovError
 from pipeline.ablate import main as ablate
 from pipeline.train import main as train
 from stages import config as config_module
@@ -242,3 +243,25 @@ def test_a_graph_beyond_what_exact_can_do_is_known_by_the_backend_that_made_it(r
     graph = load_params(root / "params.yaml", "tiny").graph
     wanted = graph.model_copy(update={"backend": "faiss"}).digest
     assert said["provenance"]["graph"] == wanted != graph.digest
+
+
+@pytest.mark.parametrize("name", [*FILES, "tables.json"])
+def test_what_a_grids_run_lacks_is_made_again_by_the_command_that_the_report_names(
+    root, straight, tmp_path, name
+):
+    root = shutil.copytree(root, tmp_path / "copy", ignore=shutil.ignore_patterns("ablations"))
+    folder = root / "ablations/tiny/straight"
+    shutil.copytree(straight.folder, folder)
+    lost = folder / name if name == "tables.json" else folder / "mimic-s0" / name
+    before = {path.name: path.read_bytes() for path in lost.parent.iterdir() if path.is_file()}
+    lost.unlink()
+    paths = DatasetPaths("tiny", root)
+    with contextlib.suppress(MelovError):  # a file that the report does not read is not missed
+        assert load_grids(paths).finished or "straight" in load_grids(paths).left_out
+    result = run(root, "straight")
+    assert result.exit_code == 0, result.output
+    found = load_grids(paths)
+    assert [grid.name for grid in found.finished] == ["straight"]
+    assert found.left_out == {}
+    for file in FILES if lost.parent != folder else ():
+        assert (lost.parent / file).read_bytes() == before[file], file

@@ -69,6 +69,8 @@ def test_a_product_is_every_combination_named_after_its_values(tmp_path):
         ("runs: [{name: a, variant: meter}]", "METER cannot be run: .* no public package loads"),
         ("runs: [{name: ../a}]", "name"),
         ("runs: [{variant: melov}]", "name"),
+        (f"runs: [{{name: {'a' * 201}}}]", "name: more than 200 bytes; list the run"),
+        (f"runs: [{{name: {'é' * 101}}}]", "name: more than 200 bytes"),
         ("runs: [{name: a}, {name: a}]", "named alike: a"),
         ("seeds: [1, 1]\nruns: [{name: a}]", "seeds are alike: 1"),
         ("seeds: []\nruns: [{name: a}]", "seeds"),
@@ -96,6 +98,15 @@ def test_a_bad_grid_is_one_clear_error(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         grid(tmp_path, text)
     assert str(tmp_path / "g.yaml") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a$(rm -rf x)", "-a", "x\x1b[31m", "a" * 201, "'", ".", "a|b"])
+def test_a_grid_file_whose_name_cannot_name_a_folder_is_refused(tmp_path, name):
+    file = tmp_path / f"{name}.yaml"
+    file.write_text("runs: [{name: a}]")
+    with pytest.raises(ConfigError, match="names the grid's folder") as caught:
+        load_grid(file, Params())
+    assert caught.value.hint == "rename the file"
 
 
 GOOD_GRIDS = {
