@@ -28,14 +28,22 @@ def full_error(path: Path) -> OSError:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put the path into the system's word of a full disk where it names none: what fails while
-    bytes are written knows only the open file."""
+def naming(path: Path, scratch: Path) -> Iterator[None]:
+    """Errors of the disk in the block name what was to be written.
+
+    A write of Python's own names no file, nor does pyarrow; others name a temporary one.
+
+    Args:
+        path: what the block makes.
+        scratch: a file or a folder under another name that will become `path`, or the files in it.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in FULL and error.filename is None:
-            error.filename = str(path)
+        if error.filename is None and error.errno in (*FULL, errno.EFBIG):
+            error.filename, error.strerror = str(path), os.strerror(error.errno)
+        elif isinstance(error.filename, str) and Path(error.filename).is_relative_to(scratch):
+            error.filename = str(path / Path(error.filename).relative_to(scratch))
         raise
 
 

@@ -22,6 +22,7 @@ from cache.disk import telling_full
 from cache.errors import StoreError
 from cache.files import atomic_path
 from cache.fingerprint import Fingerprint
+from cache.hdf5_file import HDF5File
 from cache.layout import CHUNK_BYTES, LEDGER_KEY, ArraySpec
 from cache.metadata import arrays_field, checked_ledger, specs_from
 from cache.reader import FeatureStore, Progress
@@ -53,8 +54,9 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
     with (
         telling_full(h5_path.parent, f"writing {h5_path.name}", lambda: total),
         atomic_path(h5_path) as temporary,
+        HDF5File(temporary, "w+") as raw,
     ):
-        with h5py.File(temporary, "w", userblock_size=BLOCK) as file:
+        with h5py.File(raw, "w", userblock_size=BLOCK) as file:
             file.attrs[LEDGER_KEY] = ledger_text(store)
             for name in store:
                 rows = store[name]
@@ -62,13 +64,15 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
                 for lo, block in store.blocks(name):
                     if block.size:
                         dataset[lo : lo + len(block)] = block
+                    raw.require()
                     done += block.nbytes
                     if progress is not None:
                         progress(done, total)
-        with temporary.open("r+b") as raw:
-            seal = _seal(raw)
-            raw.seek(0)
-            raw.write(seal)
+        raw.require()
+        seal = _seal(raw)
+        raw.seek(0)
+        raw.write(seal)
+        raw.require()
 
 
 def load_hdf5(

@@ -31,9 +31,9 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     folder = scratch or path.parent
     remove_leftovers(folder, path.name)
     temporary = folder / temporary_name(path.name)
-    temporary.touch(exist_ok=False)
     try:
-        with naming(path):
+        with naming(path, temporary):
+            temporary.touch(exist_ok=False)
             yield temporary
             sync_file(temporary)
             temporary.chmod(0o644)
@@ -58,18 +58,18 @@ def replacing_files(folder: Path, last: str) -> Iterator[Path]:
     complete(folder, last)
     remove_leftovers(folder, last)
     scratch = folder / temporary_name(last)
-    scratch.mkdir()
     try:
-        with naming(folder):
+        with naming(folder, scratch):
+            scratch.mkdir()
             yield scratch
             for path in children(scratch):
                 sync_file(path)
                 path.chmod(0o644)
             sync_folder(scratch)
-            whole = folder / f".{last}.{unique()}{_WHOLE}"
-            scratch.rename(whole)
-            sync_folder(folder)
-            _move_in(whole, last)
+        whole = folder / f".{last}.{unique()}{_WHOLE}"
+        scratch.rename(whole)
+        sync_folder(folder)
+        _move_in(whole, last)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -106,9 +106,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     remove_leftovers(path.parent, path.name)
     scratch = path.parent / temporary_name(path.name)
     fresh = scratch / "new"
-    fresh.mkdir(parents=True)
     try:
-        with naming(path):
+        with naming(path, fresh):
+            fresh.mkdir(parents=True)
             yield fresh
         if path.exists():
             path.rename(scratch / "old")

@@ -1,6 +1,7 @@
 import errno
 import os
 import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,27 @@ def test_a_disk_that_fills_up_during_the_export_is_told(
     with pytest.raises(StoreError, match="disk full"):
         export_hdf5(store, tmp_path / "a.h5")
     assert {path.name for path in tmp_path.iterdir()} == {"features.zarr"}
+
+
+def test_hdf5_survives_a_write_that_fails_wherever_it_is(tmp_path: Path, store: Path):
+    """HDF5's own driver ends the interpreter at most of these points."""
+    h5 = tmp_path / "store.h5"
+    export_hdf5(store, h5)
+    whole = h5.read_bytes()
+    for most in (100, 700, 2000, 5000, len(whole) // 2, len(whole) - 1, len(whole)):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            if most == len(whole):
+                export_hdf5(store, h5)
+            else:
+                with pytest.raises(OSError) as raised:
+                    export_hdf5(store, h5)
+                assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(h5))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert h5.read_bytes() == whole
+        assert sorted(tmp_path.glob(".*.tmp")) == []
 
 
 def test_an_interrupted_load_resumes(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """Files that replace others at once, and what killed writers left."""
 
+import errno
 import os
 import shutil
 import socket
@@ -132,6 +133,33 @@ def test_an_error_keeps_all_old_files(tmp_path: Path) -> None:
         raise KeyError
     assert names(tmp_path) == ["index"]
     assert (tmp_path / "index").read_text() == "old"
+
+
+def test_errors_of_the_disk_name_what_was_to_be_written(tmp_path: Path) -> None:
+    """Neither nothing, as a failed write does, nor a temporary name."""
+
+    def write(target: Path) -> None:
+        raise OSError(errno.ENOSPC, "as libraries say it")
+
+    def create(target: Path) -> None:
+        inner = target if target.is_file() else target / "a.bin"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(inner))
+
+    def read(target: Path) -> None:
+        raise OSError(errno.ENOENT, "another file", "elsewhere")
+
+    path, folder = tmp_path / "a.json", tmp_path / "b"
+    for writer, target, inner in (
+        (lambda: atomic_path(path), path, path),
+        (lambda: replacing_files(folder, "index"), folder, folder / "a.bin"),
+        (lambda: replacing_folder(folder), folder, folder / "a.bin"),
+    ):
+        for failing, named in ((write, target), (create, inner), (read, "elsewhere")):
+            with pytest.raises(OSError) as raised, writer() as temporary:
+                failing(temporary)
+            assert raised.value.filename == str(named)
+            if failing is not read:
+                assert raised.value.strerror == os.strerror(errno.ENOSPC)
 
 
 def test_a_folder_is_replaced_and_leftovers_go(tmp_path: Path, dead: int) -> None:

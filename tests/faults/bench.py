@@ -163,7 +163,7 @@ def _odd_end(fault: Fault, ended: Ended, root: Path, straight: Straight) -> list
     if fault.mode in SIGNALS:
         wanted = [SIGNALS[fault.mode]] if len(ended.mutations) >= fault.at else [0]
     elif fault.mode == "interrupt":
-        wanted = [0, 1]
+        wanted = [0, 130]
     else:
         wanted = [1]
         if ended.status == 0:  # what could not be written was none of the output
@@ -178,7 +178,7 @@ def _odd_end(fault: Fault, ended: Ended, root: Path, straight: Straight) -> list
 def _tells_full(output: str) -> bool:
     """Whether exactly one error is shown, and that one names a path and the full disk."""
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    full = r"error: [^\s:]*[\w-]+[/.][^:]*: .*(disk full|No space left on device)"
+    full = r"error: [^:\[]+: .*(disk full|No space left on device)"
     return len(errors) == 1 and re.match(full, errors[0]) is not None
 
 

@@ -193,8 +193,12 @@ def mixed(
             by_file and not content.items() - was.items() - becomes.items()
         ):
             continue
-        if not (was and becomes) and not any(name.endswith(INDEXES) for name in content):
-            continue  # nothing that anybody would read, as it was or will be
+        nothing = not any(name.endswith(INDEXES) for name in content)  # that anybody would read
+        if nothing and not (was and becomes):
+            continue  # as it was or will be
+        run = group.removeprefix("metrics of ")
+        if nothing and run != group and here.get(run) == newer.get(run) != older.get(run):
+            continue  # the older ones were of the older weights
         odd = {n for n in content.keys() | becomes.keys() if content.get(n) != becomes.get(n)}
         found[group] = ", ".join(sorted(odd)[:3])
     return found

@@ -9,7 +9,7 @@ DVC hashes a folder through a link, so that other weights in it make extraction 
 import os
 from pathlib import Path
 
-from cache.files import remove_leftovers, temporary_name
+from cache.files import atomic_path, remove_leftovers, temporary_name
 
 NO_FOLDER = ("same", "none")
 """What `extract.image_encoder` may be besides a name; a folder of that name is not meant."""
@@ -27,18 +27,18 @@ def point_to_encoder(place: Path, name: str, root: Path, revision: str | None = 
     Returns:
         what `place` holds now, for people.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(place.parent, place.name)
-    fresh = place.parent / temporary_name(place.name)
     folder = root / name
     if name in NO_FOLDER or not folder.is_dir():
         text = name if revision is None else f"{name} at {revision}"
-        fresh.write_text(f"{text}\n", encoding="utf-8")
-    else:
-        target, here, project = folder.resolve(), place.parent.resolve(), root.resolve()
-        if target.is_relative_to(project) and here.is_relative_to(project):
-            target = Path(os.path.relpath(target, here))
-        fresh.symlink_to(target)
-        text = f"{folder} (a folder)"
+        with atomic_path(place) as fresh:
+            fresh.write_text(f"{text}\n", encoding="utf-8")
+        return text
+    target, here, project = folder.resolve(), place.parent.resolve(), root.resolve()
+    if target.is_relative_to(project) and here.is_relative_to(project):
+        target = Path(os.path.relpath(target, here))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(place.parent, place.name)
+    fresh = place.parent / temporary_name(place.name)
+    fresh.symlink_to(target)
     fresh.replace(place)
-    return text
+    return f"{folder} (a folder)"
