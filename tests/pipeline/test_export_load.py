@@ -126,7 +126,7 @@ def test_a_load_that_is_interrupted_at_its_end_loses_no_store(
     before = files(store)
     asked = ("--dataset", "tiny", "--input", "tiny.h5", "--force")
     with ended_before_the_move(monkeypatch):
-        assert run_load(*asked).exit_code == 1
+        assert run_load(*asked).exit_code == 130
     assert files(store) == before
     assert run_load(*asked).exit_code == 0
     assert files(store) == before
@@ -138,7 +138,7 @@ def test_a_load_that_was_killed_at_its_end_is_finished_by_the_same_command(
     run_export("--dataset", "tiny", "--output", "tiny.h5")
     asked = ("--dataset", "other", "--input", "tiny.h5")
     with ended_before_the_move(monkeypatch, times=2):  # again when it puts things right
-        assert run_load(*asked).exit_code == 1
+        assert run_load(*asked).exit_code == 130
     other = Path("data/other/features.zarr")
     assert not other.exists()
     result = run_load(*asked)
