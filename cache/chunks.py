@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cache.checksum import crc32
-from cache.errors import StoreError
+from cache.errors import DamagedStoreError, StoreError
 from cache.layout import ArraySpec
 from cache.locks import hold
 
@@ -137,14 +137,14 @@ class MappedChunks:
             raise self._damage(number, f"{size:,} bytes, expected {wanted:,}")
         return size
 
-    def _damage(self, number: int, what: str) -> StoreError:
+    def _damage(self, number: int, what: str) -> DamagedStoreError:
         key = self.spec.key(number)
         try:
             self._folder.size(key)
         except OSError:
             self._folder.require_there()
             what = f"the file is missing, {what}"
-        return StoreError(f"{self._folder.path / key}: damaged: {what}", self._hint)
+        return DamagedStoreError(f"{self._folder.path / key}: damaged: {what}", self._hint)
 
 
 class ZarrChunks:
@@ -165,6 +165,7 @@ class ZarrChunks:
     ) -> None:
         self.spec = spec
         self._array, self._crcs, self._folder, self._hint = array, crcs, folder, hint
+        self._where = spec.name if folder is None else str(folder.path / spec.name)
         self._whole: set[int] = set()
 
     def chunk(self, number: int) -> np.ndarray:
@@ -172,11 +173,8 @@ class ZarrChunks:
         rows = self._read(slice(lo, hi))
         if number not in self._whole:
             if f"{crc32(rows):08x}" != self._crcs[number]:
-                raise StoreError(
-                    f"{self.spec.name} is damaged: rows {lo:,} to {hi:,} are not those that were "
-                    "written",
-                    self._hint,
-                )
+                what = f"rows {lo:,} to {hi:,} are not those that were written"
+                raise DamagedStoreError(f"{self._where}: damaged: {what}", self._hint)
             self._whole.add(number)
         return rows
 
@@ -196,5 +194,5 @@ class ZarrChunks:
         try:
             read = self._array.oindex[(rows,)]
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise StoreError(f"{self.spec.name} is damaged: {error}", self._hint) from error
+            raise DamagedStoreError(f"{self._where}: damaged: {error}", self._hint) from error
         return np.ascontiguousarray(read, np.dtype(self.spec.dtype))

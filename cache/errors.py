@@ -27,8 +27,16 @@ class MelovError(Exception):
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
 
 
+class DamagedError(MelovError):
+    """A file that is not the one that was written."""
+
+
 class StoreError(MelovError):
     """The feature store is missing, half built, damaged or made from something else."""
+
+
+class DamagedStoreError(StoreError, DamagedError):
+    """A file of a store is not the one that was written."""
 
 
 def nearest(name: str, known: list[str]) -> str:

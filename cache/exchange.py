@@ -33,13 +33,16 @@ _READ_BYTES = 8 * 2**20
 _AGAIN = "export it again, or copy it again"
 
 
-def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = None) -> None:
+def export_hdf5(
+    store_path: Path, h5_path: Path, progress: Progress | None = None, hint: str | None = None
+) -> None:
     """Write a finished store into one HDF5 file, block by block, checking it on the way.
 
     The file appears when it is complete; an older one is replaced.
 
     Args:
         progress: called with (bytes done, bytes in all).
+        hint: the command that mends the store, for messages.
 
     Raises:
         StoreError: the store cannot be opened or an array is damaged; `h5_path` is a folder; the
@@ -48,7 +51,7 @@ def export_hdf5(store_path: Path, h5_path: Path, progress: Progress | None = Non
     h5_path = Path(h5_path)
     if h5_path.is_dir():
         raise StoreError(f"{h5_path}: a folder, expected a file to write", "give a file's name")
-    store = FeatureStore.open(store_path)
+    store = FeatureStore.open(store_path, hint=hint)
     done, total = 0, store.nbytes()
     h5_path.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import StoreError
+from cache.errors import DamagedStoreError, StoreError
 from cache.fingerprint import canonical
 from cache.layout import LAYOUT_VERSION, LEDGER_KEY, ArraySpec
 from cache.sealed import SEAL, digest_of
@@ -92,17 +92,23 @@ def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str
     """The ledger of a finished store among a group's attributes, without its seal.
 
     Raises:
-        StoreError: there is none, it is of another layout, of a half-built store, or damaged.
+        DamagedStoreError: there is none, or not the one that was written.
+        StoreError: it is of another layout, or of a half-built store.
     """
     ledger = attributes.get(LEDGER_KEY) if isinstance(attributes, dict) else None
     if not isinstance(ledger, dict) or "layout" not in ledger:
-        raise StoreError(f"{where}: a Zarr group without the attribute '{LEDGER_KEY}'", hint)
-    if ledger["layout"] != LAYOUT_VERSION:
-        found = ledger["layout"]
-        raise StoreError(f"{where}: layout version {found}, expected {LAYOUT_VERSION}", hint)
+        said = f"{where}: a Zarr group without the attribute '{LEDGER_KEY}'"
+        raise DamagedStoreError(said, hint)
     content = {key: value for key, value in ledger.items() if key != SEAL}
-    if ledger.get(SEAL) != _seal(content):
-        raise StoreError(f"{where}: damaged: the attribute '{LEDGER_KEY}' is not as written", hint)
+    whole = ledger.get(SEAL) == _seal(content)
+    if ledger["layout"] != LAYOUT_VERSION:
+        said = f"{where}: layout version {ledger['layout']}, expected {LAYOUT_VERSION}"
+        if SEAL in ledger and not whole:
+            raise DamagedStoreError(f"{said}; of another version, or damaged", hint)
+        raise StoreError(said, hint)
+    if not whole:
+        said = f"{where}: damaged: the attribute '{LEDGER_KEY}' is not as written"
+        raise DamagedStoreError(said, hint)
     if content.get("finished") is not True:
         raise StoreError(f"{where}: half built: its writing was interrupted", hint)
     return content

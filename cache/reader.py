@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.chunks import Chunks, MappedChunks, OpenFolder, ZarrChunks
-from cache.errors import StoreError, nearest
+from cache.errors import DamagedStoreError, StoreError, nearest
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.metadata import NODE, array_text, checked_ledger, specs_from
@@ -70,8 +70,9 @@ class FeatureStore:
             hint: the command that makes or mends the store, for messages.
 
         Raises:
-            StoreError: the store is missing, no feature store, half built, damaged, of another
-                layout version, or made from something else than expected.
+            StoreError: the store is missing, half built, of another layout version, or made from
+                something else than expected.
+            DamagedStoreError: it is no feature store, or not the one that was written.
         """
         remote = "://" in str(path)
         path = str(path) if remote else Path(path)
@@ -85,7 +86,7 @@ class FeatureStore:
             else:
                 attributes = _zarr_group(path).attrs.asdict()
         except _UNREADABLE as error:
-            raise StoreError(f"{path}: not a Zarr v3 group: {error}", hint) from error
+            raise DamagedStoreError(f"{path}: not a Zarr v3 group: {error}", hint) from error
         ledger = checked_ledger(attributes, path, hint)
         arrays = ledger["arrays"]
         store = cls(
@@ -177,7 +178,7 @@ class FeatureStore:
         except _UNREADABLE as error:
             if self.folder is not None:
                 self.folder.require_there()
-            raise StoreError(f"{self.path}: {name}: {error}", self.hint) from error
+            raise DamagedStoreError(f"{self.path}: {name}: {error}", self.hint) from error
         return ZarrChunks(array, spec, crcs, self.folder, self.hint)
 
     @cached_property

@@ -19,14 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cache.errors import MelovError
+from cache.errors import DamagedError
 from cache.files import atomic_path, complete
 
 FILES, SEAL = "files", "seal"
-
-
-class DamagedError(MelovError):
-    """A file that is not the one that was written."""
 
 
 @dataclass(frozen=True)

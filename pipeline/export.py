@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from cache.errors import StoreError
 from cache.exchange import export_hdf5
-from cache.reader import FeatureStore
 from pipeline.cli import OutputFile, command, echo
 from stages.config import Params
 from stages.paths import DatasetPaths
@@ -22,9 +22,11 @@ from stages.progress import byte_progress
 )  # fmt: skip
 def main(params: Params, paths: DatasetPaths, output: Path) -> None:
     store = paths.store
-    FeatureStore.open(store, hint=f"python -m pipeline.extract --dataset {paths.dataset}")
+    if not store.exists():
+        again = f"python -m pipeline.extract --dataset {paths.dataset}"
+        raise StoreError(f"{store}: no such feature store", again)
     with byte_progress("export") as show:
-        export_hdf5(store, output, show)
+        export_hdf5(store, output, show, hint=paths.repair)
     echo(f"{store} -> {output}: {output.stat().st_size:,} bytes")
 
 

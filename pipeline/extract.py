@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from cache.errors import DamagedError
 from cache.files import atomic_path
 from cache.reader import FeatureStore
-from cache.sealed import DamagedError
 from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.records import Records

@@ -76,6 +76,11 @@ class DatasetPaths:
     """The folder of extraction's summary and timings."""
     graph = Below("graph")
 
+    @property
+    def repair(self) -> str:
+        """The command that makes damaged files of the stores again."""
+        return f"python -m pipeline.verify --dataset {self.dataset} --repair"
+
     def lock(self, step: str) -> Path:
         """Who works on what (`cache.locks.working`): a step is named by what it writes."""
         return self.path / ".locks" / f"{step}.lock"
@@ -106,6 +111,12 @@ class DatasetPaths:
         if not (self.records / "records.json").exists():
             data = self.root / "data"
             known = sorted(p.parent.parent.name for p in data.glob("*/records/records.json"))
+            if self.records.exists():
+                raise MelovError(
+                    f"{self.records}: no complete records: records.json is missing",
+                    f"run python -m pipeline.prepare --dataset {self.dataset} again, with the "
+                    "--source and --input of before",
+                )
             if self.path.exists():
                 state = "has no records yet"
             else:

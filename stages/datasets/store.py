@@ -32,7 +32,9 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
     records = read_digest(paths.require_records())
     again = f"python -m pipeline.extract --dataset {paths.dataset}"
     recover_store(paths)
-    store = FeatureStore.open(paths.store, hint=again)
+    if not paths.store.exists():
+        raise StoreError(f"{paths.store}: no such feature store", again)
+    store = FeatureStore.open(paths.store, hint=paths.repair)
     store.require_files()
     made_from = store.fingerprint.fields.get("records")
     if made_from != records:
@@ -57,7 +59,7 @@ def open_joint(paths: DatasetPaths) -> FeatureStore:
             again,
         )
     recover(paths.joint_partial, paths.joint)
-    store = FeatureStore.open(paths.joint, hint=again)
+    store = FeatureStore.open(paths.joint, hint=paths.repair)
     store.require_files()
     records = read_digest(paths.require_records())
     if store.fingerprint.fields.get("records") != records:

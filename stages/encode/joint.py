@@ -133,7 +133,8 @@ def _extract_joint(
     if paths.joint.exists() and not replace:
         named = f"--dataset {paths.dataset} --encoder {quote(encoder)}"
         hint = f"python -m pipeline.joint {named} --replace"
-        store = FeatureStore.open(paths.joint, hint=hint)
+        store = FeatureStore.open(paths.joint, hint=f"to mend it: {paths.repair}\n  or {hint}")
+        store.require_files()
         store.fingerprint.require_equal(asked, paths.joint, f"to rebuild it: {hint}")
         sweep(paths.joint_partial)
         return store, False

@@ -76,7 +76,7 @@ def find_older(paths: DatasetPaths, asked: Fingerprint, replace: bool) -> Older:
         return Older(asked, None)
     hint = f"to replace it: python -m pipeline.extract --dataset {paths.dataset} --force"
     try:
-        store = FeatureStore.open(paths.store, hint=hint)
+        store = FeatureStore.open(paths.store, hint=f"to mend it: {paths.repair}\n  {hint}")
         store.require_files()
         said, wanted = store.fingerprint.fields, asked.fields
         if wanted["dtype"] == "auto":

@@ -47,7 +47,7 @@ def graph_facts(paths: DatasetPaths, taus: dict[str, float]) -> GraphFacts | Non
     Raises:
         MelovError: a file is damaged.
     """
-    if not (paths.graph / "graph.json").exists():
+    if not paths.graph.exists():
         return None
     sealed = read_graph_index(paths.graph)
     content = sealed.content
@@ -77,13 +77,15 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
     Raises:
         MelovError: it is damaged, or of another store than the present one.
     """
-    if not (paths.extract / SUMMARY).exists():
+    if not paths.extract.exists():
         return None
     command = f"python -m pipeline.extract --dataset {paths.dataset}"
     store = open_store(paths) if paths.store.exists() else None
     summary = read_summary(paths.extract, store, command)
     if summary is None:
-        raise MelovError(f"{paths.extract / SUMMARY}: of another store than {paths.store}", command)
+        path = paths.extract / SUMMARY
+        what = f"of another store than {paths.store}" if path.exists() else "missing"
+        raise MelovError(f"{path}: {what}", command)
     totals = {"entities": records.entities.num_rows} | {
         f"mentions/{split}": records.mentions[split].num_rows for split in SPLITS
     }

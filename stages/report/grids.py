@@ -1,7 +1,6 @@
 """Grids of ablations, read back from `ablations/<dataset>/<grid>/`."""
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.report.results import Results, Run, read_history, undeclared
-from stages.runs.folder import MADE_FROM, METRICS, TABLES, RunFolder
+from stages.runs.folder import MADE_FROM, TABLES, RunFolder
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,17 @@ def load_grids(paths: DatasetPaths) -> Grids:
     finished, left_out = [], {}
     digest = read_digest(paths.records)
     for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
+        again = _command(paths, folder.name)
         if not (folder / TABLES).exists():
+            if any(folder.glob("table.*")):
+                said = f"{folder / TABLES}: missing beside the tables"
+                raise DamagedError(said, again)
             done = sum(RunFolder(run, "").metrics.exists() for run in folder.iterdir())
             left_out[folder.name] = f"has not finished ({done} runs so far)"
             continue
-        index = Sealed.read(folder / TABLES, _command(paths, folder.name))
-        if any(_made_from(folder / run) != made for run, made in index.content[MADE_FROM].items()):
+        index = Sealed.read(folder / TABLES, again)
+        made_from = index.content[MADE_FROM]
+        if any(_made_from(RunFolder(folder / run, again)) != made_from[run] for run in made_from):
             left_out[folder.name] = "has runs that were made again since its tables"
             continue
         grid = _load(paths, folder, index)
@@ -85,11 +89,18 @@ def _command(paths: DatasetPaths, grid: str) -> str:
     return f"python -m pipeline.ablate --dataset {paths.dataset} {named}"
 
 
-def _made_from(run: Path) -> Any:
-    """What a run's metrics say of their origin; None where they cannot be read."""
-    with suppress(OSError, MelovError):
-        return Sealed.read(run / METRICS).content.get(MADE_FROM)
-    return None
+def _made_from(run: RunFolder) -> Any:
+    """What a run's metrics say of their origin; None where there are none.
+
+    Raises:
+        DamagedError: a file is not as it was written.
+    """
+    try:
+        return run.read_metrics().content.get(MADE_FROM)
+    except DamagedError:
+        raise
+    except (FileNotFoundError, MelovError):
+        return None
 
 
 def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from stages.config import EvaluateConfig
 from stages.datasets.decoding.picture import Exif
 from stages.datasets.records import Records
@@ -25,10 +25,13 @@ class Insight:
 def look_inside(
     paths: DatasetPaths, results: Results, records: Records, most: int, config: EvaluateConfig
 ) -> Insight:
-    """Explain the first seed's runs; a store or heads that cannot be read cost only their part.
+    """Explain the first seed's runs; what is missing or does not fit costs only its part.
 
     Args:
         most: cases to show.
+
+    Raises:
+        DamagedError: a file of the store, the graph or a run is not as it was written.
     """
     fusion, explain, problem = None, None, ""
     exif: Exif = "ignore"
@@ -39,11 +42,11 @@ def look_inside(
             exif = open_store(paths).fingerprint.fields.get("exif") or exif
             fusion, explain = _open(paths, results, records, config)
         except (MelovError, OSError) as error:
-            problem = _said(error)
+            problem = _why_not(error)
     try:
         cases = find_cases(results, records, paths.root, most, explain, exif)
     except (MelovError, OSError) as error:
-        problem = _said(error)
+        problem = _why_not(error)
         cases = find_cases(results, records, paths.root, most, exif=exif)
     return Insight(cases, fusion, problem)
 
@@ -61,8 +64,10 @@ def _open(
     return None, explainer.explain
 
 
-def _said(error: MelovError | OSError) -> str:
-    """On one line, the command that mends it in brackets."""
+def _why_not(error: MelovError | OSError) -> str:
+    """On one line, the command that mends it in brackets; damage is raised."""
+    if isinstance(error, DamagedError):
+        raise error
     if isinstance(error, MelovError):
         return error.message + (f" ({error.hint})" if error.hint else "")
     return str(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.fingerprint import Fingerprint
 from stages.paths import DatasetPaths
 from stages.runs.folder import RunFolder
@@ -21,7 +21,7 @@ SHOWN = 4
 @dataclass(frozen=True)
 class OtherRun:
     """A run by its folder's name, why it is not among the means, and its metrics of all test
-    mentions; None where it is unfinished, damaged or of other records."""
+    mentions; None where it is unfinished or of other records."""
 
     name: str
     why: str
@@ -48,6 +48,9 @@ def other_runs(
     Args:
         averaged: the folders of those that one holds, by variant and seed.
         records: the digest of the present records.
+
+    Raises:
+        DamagedError: a file of a run is not as it was written.
     """
     held = {folder.path for folder in averaged.values()}
     first = {variant: folder for (variant, _), folder in reversed(list(averaged.items()))}
@@ -69,6 +72,8 @@ def _other(
         if config["provenance"]["records"] != records:
             return OtherRun(path.name, "trained on other records than the present ones")
         metrics = folder.read_metrics().content["test"]
+    except DamagedError as error:
+        raise DamagedError(error.message, f"{error.hint}, or remove {path}") from None
     except FileNotFoundError:
         return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
     except MelovError as error:

@@ -138,7 +138,7 @@ def load_results(
         raise MelovError("no variants or no seeds to report", "name some in params.yaml")
     variants, seeds = tuple(dict.fromkeys(variants)), tuple(dict.fromkeys(seeds))
     folders = {(v, seed): RunFolder.of(paths, v, seed) for v in variants for seed in seeds}
-    missing = {run: folder for run, folder in folders.items() if not folder.config.exists()}
+    missing = {run: folder for run, folder in folders.items() if not folder.is_trained}
     left_out: dict[str, str] = {}
     for (variant, _), folder in missing.items():
         left_out.setdefault(variant, folder.command)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.files import atomic_path, replacing_files
 from cache.sealed import Sealed, write_sealed
 from stages.paths import Below, DatasetPaths
@@ -28,11 +28,13 @@ class RunFolder:
     """Args:
     command: trains the run; for messages.
     lock: held while the run's files are replaced; None where the caller holds one.
+    named: the variant and the seed that the folder's name tells of; None where it tells none.
     """
 
     path: Path
     command: str
     lock: Path | None = None
+    named: tuple[str, int] | None = None
 
     config = Below("config.json")
     """What the run was made from. It vouches for weights and history, and comes last of them."""
@@ -54,7 +56,8 @@ class RunFolder:
     def of(cls, paths: DatasetPaths, variant: str, seed: int) -> Self:
         run = f"--dataset {paths.dataset} --variant {variant} --seed {seed}"
         lock = paths.lock(f"run-{variant}-s{seed}")
-        return cls(paths.run(variant, seed), f"python -m pipeline.train {run}", lock)
+        path, command = paths.run(variant, seed), f"python -m pipeline.train {run}"
+        return cls(path, command, lock, (variant, seed))
 
     @property
     def work(self) -> Path:
@@ -66,17 +69,35 @@ class RunFolder:
         """The command that ranks with the run."""
         return self.command.replace("pipeline.train", "pipeline.evaluate")
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything of a trained run is here; it may be damaged."""
+        return self.config.exists() or self.weights.exists()
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether anything of an evaluation is here; it may be damaged."""
+        return self.metrics.exists() or self.ranks.exists()
+
     def read_config(self) -> Sealed:
         """`config.json`; its seal names the run by all that it is: settings, weights, course.
 
         Raises:
-            MelovError: there is no trained run, or one of an older version.
-            DamagedError: it is not as it was written.
+            MelovError: there is no trained run, or that of another variant or seed.
+            DamagedError: it is not as it was written, or gone from beside the weights.
         """
+        again = f"run {self.command}"
+        if not self.config.exists() and self.is_trained:
+            raise DamagedError(f"{self.config}: missing beside {self.weights.name}", again)
         try:
-            return Sealed.read(self.config, f"run {self.command}")
+            sealed = Sealed.read(self.config, again)
         except OSError:
-            raise MelovError(f"{self.path}: no trained run", f"run {self.command}") from None
+            raise MelovError(f"{self.path}: no trained run", again) from None
+        if self.named is not None:
+            held = sealed.content["heads"]["variant"], sealed.content["seed"]
+            if held != self.named:
+                raise MelovError(f"{self.path}: holds the run {held[0]}-s{held[1]}", again)
+        return sealed
 
     def read_metrics(self) -> Sealed:
         """`metrics.json` of the very weights that are here.
@@ -84,8 +105,12 @@ class RunFolder:
         Raises:
             FileNotFoundError: there are none.
             MelovError: no trained run, or metrics of other weights.
-            DamagedError: one of the two files is not as it was written.
+            DamagedError: a file is not as it was written, or gone from beside the ranks.
         """
+        if not self.metrics.exists() and self.is_evaluated:
+            raise DamagedError(
+                f"{self.metrics}: missing beside {self.ranks.name}", f"run {self.evaluation}"
+            )
         sealed = Sealed.read(self.metrics, f"run {self.evaluation}")
         if sealed.content.get(MADE_FROM, {}).get("run") != self.read_config().seal:
             raise MelovError(
@@ -115,7 +140,7 @@ class RunFolder:
         try:
             self.read_metrics()
         except (FileNotFoundError, MelovError):
-            for path in (self.metrics, self.ranks):
+            for path in (self.ranks, self.metrics):  # ranks alone would pass for damage
                 path.unlink(missing_ok=True)
 
     def copy_from(self, other: RunFolder, metrics: dict[str, Any]) -> None:

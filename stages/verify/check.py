@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cache.build import recover
 from cache.check import Damage, damages
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.reader import FeatureStore
-from cache.sealed import DamagedError, Sealed
+from cache.sealed import Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY, recover_store
 from stages.graph.graph import INDEX as GRAPH_INDEX
@@ -45,12 +45,13 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
     found = [
         Part("records", paths.records, lambda: sealed(paths.records / RECORDS_INDEX, prepare)),
         Part("store", paths.store, lambda: of_store(paths.store, paths)),
-        Part("summary", paths.extract / SUMMARY, lambda: of_summary(paths, again)),
+        Part("summary", paths.extract, lambda: of_summary(paths, again)),
         Part("joint vectors", paths.joint, lambda: of_store(paths.joint, paths)),
         Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
         *runs_of(paths),
+        *figures_of(paths),
         *grids_of(paths),
-        Part("report", paths.report / REPORT, lambda: sealed(paths.report / REPORT, report)),
+        Part("report", paths.report, lambda: sealed(paths.report / REPORT, report)),
         *indexes_of(paths),
     ]
     return [part for part in found if part.path.exists()]
@@ -63,7 +64,19 @@ def runs_of(paths: DatasetPaths) -> list[Part]:
         variant, _, seed = folder.name.rpartition("-s")
         if folder.is_dir() and seed.isdigit():
             run = RunFolder.of(paths, variant, int(seed))
-            found.append(Part(f"run {folder.name}", folder, partial(of_run, run)))
+            if run.is_trained or run.is_evaluated:  # else a kill left it empty
+                found.append(Part(f"run {folder.name}", folder, partial(of_run, run)))
+    return found
+
+
+def figures_of(paths: DatasetPaths) -> list[Part]:
+    """The copies of runs' metrics that Git may have."""
+    found = []
+    for path in sorted(paths.figures("", 0).parent.glob("*-s*.json")):
+        variant, _, seed = path.stem.rpartition("-s")
+        if seed.isdigit():
+            run = RunFolder.of(paths, variant, int(seed))
+            found.append(Part(f"figures {path.stem}", path, partial(of_figures, path, run)))
     return found
 
 
@@ -74,8 +87,9 @@ def grids_of(paths: DatasetPaths) -> list[Part]:
         again = f"python -m pipeline.ablate --dataset {paths.dataset} --grid FILE of {grid.name}"
         for folder in sorted(grid.glob("[!.]*-s*")):
             run = RunFolder(folder, again)
-            found.append(Part(f"run {grid.name}/{folder.name}", folder, partial(of_run, run)))
-        if (grid / TABLES).exists():
+            if run.is_trained or run.is_evaluated:
+                found.append(Part(f"run {grid.name}/{folder.name}", folder, partial(of_run, run)))
+        if any(grid.glob("table*.*")):
             found.append(
                 Part(f"tables of {grid.name}", grid, partial(sealed, grid / TABLES, again))
             )
@@ -84,18 +98,31 @@ def grids_of(paths: DatasetPaths) -> list[Part]:
 
 def of_run(run: RunFolder) -> Iterator[Problem]:
     """A run's files, and whether its metrics are of its weights."""
-    config = list(sealed(run.config, run.command))
-    yield from config
-    if not run.metrics.exists():
+    damaged = list(sealed(run.config, run.command))
+    if run.is_evaluated:
+        damaged += sealed(run.metrics, run.evaluation)
+    yield from damaged
+    if damaged:
         return
-    yield from sealed(run.metrics, run.evaluation)
-    if not config:
-        try:
-            run.read_metrics()
-        except DamagedError:
-            pass  # told already
-        except MelovError as error:
-            yield Problem(run.metrics, said(error, run.metrics), run.evaluation)
+    read, mend = run.read_config, run.command
+    if run.is_evaluated:
+        read, mend = run.read_metrics, run.evaluation
+    try:
+        read()
+    except MelovError as error:
+        yield Problem(run.path, said(error, run.path), error.hint or mend)
+
+
+def of_figures(path: Path, run: RunFolder) -> Iterator[Problem]:
+    """Whether it is whole, and of the run that it is named after; it may be of another time."""
+    try:
+        said_of = Sealed.read(path).content
+    except (OSError, DamagedError) as error:
+        yield Problem(path, said(error, path), run.evaluation)
+        return
+    name = f"{said_of.get('variant')}-s{said_of.get('seed')}"
+    if name != path.stem:
+        yield Problem(path, f"the metrics of {name}", run.evaluation)
 
 
 def indexes_of(paths: DatasetPaths) -> list[Part]:
@@ -124,7 +151,7 @@ def sealed(index: Path, mend: str) -> Iterator[Problem]:
 
 def of_store(path: Path, paths: DatasetPaths) -> Iterator[Problem]:
     """A store of features or of joint vectors: every file, with the rows and a record of them."""
-    mend = repair_command(paths)
+    mend = paths.repair
     try:
         store = FeatureStore.open(path)
     except MelovError as error:
@@ -167,10 +194,6 @@ def of_index(folder: Path) -> Iterator[Problem]:
             continue
         for damage in damages(store):
             yield Problem(damage.path, damage.what, mend)
-
-
-def repair_command(paths: DatasetPaths) -> str:
-    return f"python -m pipeline.verify --dataset {paths.dataset} --repair"
 
 
 def said(error: Exception, path: Path) -> str:

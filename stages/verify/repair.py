@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.check import write_file
-from cache.errors import MelovError, StoreError
+from cache.errors import DamagedError, MelovError, StoreError
 from cache.locks import working
 from cache.metadata import NODE
 from cache.reader import FeatureStore
-from cache.sealed import DamagedError, Sealed
+from cache.sealed import Sealed
 from stages.config import ExtractConfig
 from stages.datasets.store import LEDGER, SUMMARY
 from stages.encode.job import EncodingJob

@@ -110,7 +110,7 @@ def test_a_rewritten_store_whose_rows_differ_is_refused(store: Path, tmp_path: P
     held = FeatureStore.open(tmp_path / "rewritten.zarr")
     assert held["ids"].gather([0]) == ARRAYS["ids"][0]  # of a chunk that is whole
     for name in ("ids", "wide"):
-        with pytest.raises(StoreError, match=f"{name} is damaged: rows .* are not those"):
+        with pytest.raises(StoreError, match=f"{name}: damaged: rows .* are not those"):
             held[name].gather([len(held[name]) - 1])
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.sealed import DamagedError, Sealed, write_sealed
+from cache.errors import DamagedError
+from cache.sealed import Sealed, write_sealed
 
 CONTENT = {
     "layout": 1,

@@ -168,6 +168,7 @@ def make_run(
         writer.writerows(rows)
     (folder / "model.safetensors").write_bytes(b"no weights")
     config = {"provenance": {"records": records.digest}, "train": {"d_z": 64, "gcn_layers": 2}}
+    config["heads"] = {"variant": variant}
     beside = [folder / "history.csv", folder / "model.safetensors"]
     write_sealed(folder / "config.json", {**config, "seed": seed}, beside)
     content = {**about, **found, "valid": valid}

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.report.explain import TOP, Explainer
 from stages.report.fusion import fusion_facts
 from stages.report.report import report_folder, write_report
+from stages.runs.run import Run
 from tests.support.ranked_world import SEED
 from tests.support.resealed import reseal
 
@@ -110,17 +111,30 @@ def test_the_page_shows_scores_weights_and_neighbours(paths):
     assert "left out" not in text
 
 
-def test_heads_that_cannot_be_read_cost_their_part_alone(paths, tmp_path):
-    weights = paths.run("mimic", SEED) / "model.safetensors"
-    saved = weights.rename(tmp_path / "away")
-    try:
-        write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
-    finally:
-        saved.rename(weights)
+def test_heads_of_another_version_cost_their_part_alone(paths, monkeypatch):
+    real = Run.open
+
+    def of_another_version(folder, device):
+        if folder.path.name.startswith("mimic"):
+            raise MelovError("the heads do not fit this version")
+        return real(folder, device)
+
+    monkeypatch.setattr(Run, "open", of_another_version)
+    write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
     text = (report_folder(paths) / "report.html").read_text(encoding="utf-8")
     assert "Partial scores, fusion weights and neighbours are left out" in text
     assert "Table of fusion weights" in text
     assert 'class="case"' in text
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "metrics.json"])
+def test_a_run_without_one_of_its_files_is_damaged(paths, tmp_path, file):
+    saved = (paths.run("mimic", SEED) / file).rename(tmp_path / "away")
+    try:
+        with pytest.raises(DamagedError, match=f"mimic-s{SEED}/{file}: "):
+            write_report(paths, ("melov", "mimic"), (SEED,), ReportConfig(cases=9))
+    finally:
+        saved.rename(paths.run("mimic", SEED) / file)
 
 
 def test_heads_of_another_version_are_said_to_be_so(explainer, paths):

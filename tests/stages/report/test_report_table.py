@@ -1,10 +1,11 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.sealed import Sealed
 from stages.config import ReportConfig
 from stages.datasets.records import Records
@@ -151,13 +152,13 @@ def test_a_missing_file_names_the_run_and_the_command(paths, file, step):
 
 
 def test_a_variant_without_all_its_runs_is_left_out_and_named(paths):
-    (paths.run("mimic", 1) / "config.json").unlink()
+    shutil.rmtree(paths.run("mimic", 1))
     results = load(paths)
     assert results.variants == ("melov",)
     command = "python -m pipeline.train --dataset tiny --variant mimic --seed 1"
     assert results.left_out == {"mimic": command}
     assert f"mimic is left out, it lacks a trained run:\n{command}" in text_report(results)
-    (paths.run("melov", 0) / "config.json").unlink()
+    shutil.rmtree(paths.run("melov", 0))
     with pytest.raises(MelovError, match=r"no trained run: .*melov-s0, .*mimic-s1"):
         load(paths)
 
@@ -212,15 +213,32 @@ def test_every_finished_run_is_shown_and_unfinished_ones_are_named(tmp_path):
     made_runs.make_run(tmp_path, records, "no-tau", 0, [1, 1, 1, 1, 1, 2])
     made_runs.make_run(tmp_path, records, "melov", 7, [1, 1, 1, 1, 1, 3])
     made_runs.make_run(tmp_path, records, "melov", 8, [1, 1, 1, 1, 1, 4])
-    (paths.run("melov", 8) / "metrics.json").unlink()
-    made_runs.make_run(tmp_path, records, "melov", 9, [1, 1, 1, 1, 1, 4])
-    (paths.run("melov", 9) / "config.json").write_text("{}")
+    for name in ("ranks.npz", "metrics.json"):
+        (paths.run("melov", 8) / name).unlink()
     text = report_of(paths)
     assert "no-tau-s0: not among the variants of the parameters" in text
     assert "melov-s7: not among the seeds of the parameters" in text
     assert "melov-s8: not evaluated: python -m pipeline.evaluate" in text
-    assert "melov-s9: config.json: damaged" in text
     assert any(line.split()[:2] == ["no-tau-s0", "83.33"] for line in text.splitlines())
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{}")])
+def test_a_damaged_run_that_no_mean_holds_is_an_error_too(tmp_path, file, damage):
+    paths = made_runs.make_project(tmp_path)
+    made_runs.make_run(tmp_path, Records.load(paths.records), "no-tau", 7, [1, 1, 1, 1, 1, 2])
+    damage(paths.run("no-tau", 7) / file)
+    with pytest.raises(DamagedError, match=rf"no-tau-s7/{file}: .*\n.*, or remove .*no-tau-s7"):
+        report_of(paths)
+
+
+def test_a_run_under_anothers_name_is_refused(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    paths.run("melov", 0).rename(tmp_path / "aside")
+    paths.run("melov", 1).rename(paths.run("melov", 0))
+    (tmp_path / "aside").rename(paths.run("melov", 1))
+    with pytest.raises(MelovError, match="melov-s0: holds the run melov-s1"):
+        report_of(paths)
 
 
 def report_of(paths):

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from cache.exchange import export_hdf5
+from stages.config import ReportConfig
 from stages.paths import DatasetPaths
+from stages.report.report import write_report
+from tests.support import made_runs
 from tests.support.small_stores import tree
 from tests.support.tiny_project import call, own_world, run
 
@@ -147,3 +150,74 @@ def test_the_copy_of_another_stores_ledger_is_not_taken(paths: DatasetPaths):
     assert result.exit_code == 1
     assert "its copy in data/tiny/extract is of another store" in result.stderr
     assert tree(paths.store) == before
+
+
+def damaged(*arguments: str) -> str:
+    """What `verify` says, which finds damage."""
+    result = call("verify", *arguments)
+    assert result.exit_code == 1, result.output
+    return result.stdout
+
+
+def test_what_vouches_for_the_others_is_missed_when_it_is_gone(paths: DatasetPaths):
+    (paths.extract / "summary.json").unlink()
+    (paths.records / "records.json").unlink()
+    said = damaged()
+    assert "extract/summary.json: No such file" in said
+    assert "records/records.json: No such file" in said
+    assert "python -m pipeline.prepare --dataset tiny" in said
+
+
+class TestRuns:
+    """Made-up ones: no weights that work, but files that vouch for each other."""
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetPaths:
+        (tmp_path / "params.yaml").write_text("{}")
+        paths = made_runs.make_project(tmp_path)
+        made_runs.make_grid(tmp_path, "sweep", {"one": ("melov", {})})
+        for variant in ("melov", "mimic"):
+            copy = paths.figures(variant, 0)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((paths.run(variant, 0) / "metrics.json").read_bytes())
+        write_report(paths, ("melov", "mimic"), (0, 1), ReportConfig())
+        monkeypatch.chdir(tmp_path)
+        return DatasetPaths("tiny")
+
+    def test_every_flipped_bit_is_found_and_named(self, paths: DatasetPaths):
+        run("verify")
+        chance = random.Random(4)
+        for folder in ("runs", "ablations", "reports", "metrics"):
+            for path in sorted(Path(folder).rglob("*.*")):
+                whole = path.read_bytes()
+                flip(path, chance.randrange(8 * len(whole)))
+                assert f"{path}: " in damaged(), path
+                path.write_bytes(whole)
+
+    def test_every_lost_file_is_found_and_named(self, paths: DatasetPaths):
+        for folder in ("runs", "ablations", "reports"):
+            for path in sorted(Path(folder).rglob("*.*")):
+                whole = path.read_bytes()
+                path.unlink()
+                assert f"{path}: " in damaged(), path
+                path.write_bytes(whole)
+
+    def test_what_is_not_evaluated_yet_is_whole(self, paths: DatasetPaths):
+        for name in ("ranks.npz", "metrics.json"):
+            (paths.run("melov", 0) / name).unlink()
+        paths.run("melov", 9).mkdir()  # a training that was killed before its end
+        for table in Path("ablations/tiny/sweep").glob("*.*"):
+            if table.is_file():
+                table.unlink()
+        run("verify")
+
+    def test_files_of_another_run_are_found(self, paths: DatasetPaths):
+        one, other = paths.run("melov", 0), paths.run("melov", 1)
+        for name in ("metrics.json", "ranks.npz"):
+            (one / name).write_bytes((other / name).read_bytes())
+        assert "runs/tiny/melov-s0/metrics.json: of other weights" in damaged()
+        one.rename("aside")
+        other.rename(one)
+        assert "runs/tiny/melov-s0: holds the run melov-s1" in damaged()
+        Path(paths.figures("mimic", 0)).write_bytes(paths.figures("melov", 0).read_bytes())
+        assert "metrics/tiny/mimic-s0.json: the metrics of melov-s0" in damaged()

@@ -1,0 +1,292 @@
+"""Every kind of damage to every file of every output, and what the commands make of it.
+
+    for damage in damages_of(files, seed): ...
+    rows = tried(place, damage)
+
+After a damage each command that reads the file may do one of two things:
+
+same     exit 0, and every file is what it was without the damage: the damaged one was not needed,
+         or was made again;
+refused  exit 1, with one message that names the file, or the output that it is of, and a command;
+         following that command (and what it asks for in its turn) gives the undamaged tree again.
+
+Anything else is a failure: another result in silence, a traceback, a signal, a message that names
+nothing or leads nowhere. `pipeline.verify` must name every damaged file besides, but for `UNSEEN`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from tests.faults.children import Ended
+from tests.faults.workspace import Workspace
+
+FLIPS, FLIPS_OF_SMALL_JSON, SMALL = 3, 8, 4096
+PAGE = 4096
+
+UNSEEN = {
+    "timings.json": "how long it took; nothing depends on it",
+    "picture-keys.parquet": "a cache with a checksum of its own: a damaged one is hashed again",
+    "linked.jsonl": "what a user asked for; no command reads it",
+    "/.partial": "unfinished work: whoever resumes it reads it against its checksums",
+}
+"""Files, by a part of their path, that verify is not to report, each with its reason."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to files.
+
+    Args:
+        name: for the table, such as `bit 1234`.
+        files: path in the project -> content; None removes it.
+    """
+
+    name: str
+    files: dict[str, bytes | None] = field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """The file that it is about."""
+        return next(iter(self.files))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one command made of one damage."""
+
+    path: str
+    damage: str
+    command: str
+    outcome: str
+    seconds: float
+    said: str = ""
+
+    @property
+    def good(self) -> bool:
+        return self.outcome in GOOD
+
+
+GOOD = ("same", "refused", "mended", "reported", "unseen", "repaired")
+
+
+def damages_of(built: dict[str, bytes], paths: Sequence[str], seed: int) -> Iterator[Damage]:
+    """Every damage of these files; one that would change nothing is left out."""
+    for path in paths:
+        chance = random.Random(f"{seed} {path}")
+        found = [*_changed(path, built[path], chance), *_swapped(path, built, chance)]
+        for damage in found:
+            if any(built[name] != content for name, content in damage.files.items()):
+                yield damage
+
+
+def _changed(path: str, content: bytes, chance: random.Random) -> Iterator[Damage]:
+    size = len(content)
+    small_json = path.endswith(".json") and size <= SMALL
+    for _ in range(FLIPS_OF_SMALL_JSON if small_json else FLIPS) if size else ():
+        bit = chance.randrange(8 * size)
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield Damage(f"bit {bit}", {path: bytes(flipped)})
+    for kept in sorted({0, size // 2, max(size - 1, 0)}):
+        yield Damage(f"cut to {kept}", {path: content[:kept]})
+    page = min(PAGE, max(size // 2, 1))
+    at = chance.randrange(max(size // page, 1)) * page
+    zeroed = content[:at] + bytes(len(content[at : at + page])) + content[at + page :]
+    yield Damage(f"zeros at {at}", {path: zeroed})
+    yield Damage("removed", {path: None})
+    more = chance.randbytes(chance.choice((1, 64, 4096)))
+    yield Damage(f"{len(more)} bytes appended", {path: content + more})
+
+
+def _swapped(path: str, built: dict[str, bytes], chance: random.Random) -> Iterator[Damage]:
+    """With the likeliest other file: of the same name elsewhere, or of the same size."""
+    own = PurePosixPath(path)
+
+    def likeness(other: str) -> tuple[bool, bool, bool]:
+        named = PurePosixPath(other)
+        chunks = own.name.startswith("c.")
+        return (
+            named.name == own.name,
+            len(built[other]) == len(built[path]) if chunks else named.parent == own.parent,
+            named.parts[:3] == own.parts[:3],
+        )
+
+    def is_like(other: str) -> bool:
+        named = PurePosixPath(other)
+        alike = named.suffix == own.suffix or (own.name[:2] == named.name[:2] == "c.")
+        return alike and built[other] != built[path] and named.parts[0] == own.parts[0]
+
+    others = [other for other in built if is_like(other) and not is_raw(other)]
+    if others:
+        best = max(map(likeness, others))
+        other = chance.choice([name for name in others if likeness(name) == best])
+        yield Damage(f"swapped with {other}", {path: built[other], other: built[path]})
+
+
+def is_raw(path: str) -> bool:
+    return "/raw/" in path or path.startswith(("clip/", "vilt/")) or "/" not in path
+
+
+# What a command makes of it
+
+
+def tried(
+    place: Workspace, damage: Damage, commands: dict[str, tuple[str, Sequence[str]]]
+) -> list[Row]:
+    """Each command on the damaged tree, then every advice that was given."""
+    rows: list[Row] = []
+    advice: dict[tuple[tuple[str, ...], ...], str] = {}
+
+    def row(name: str, outcome: str, ended: Ended, said: str = "") -> None:
+        rows.append(Row(damage.path, damage.name, name, outcome, ended.seconds, said))
+
+    try:
+        for name, (step, arguments) in commands.items():
+            _inflict(place, damage)
+            ended = place.run(step, arguments)
+            outcome, said = _judged(place, damage, ended)
+            row(name, outcome, ended, said)
+            if outcome == "refused":
+                advice.setdefault(tuple(map(tuple, advised(ended))), name)
+            if outcome not in ("same", "refused"):
+                place.restore()
+        for steps, name in advice.items():
+            place.restore()
+            _inflict(place, damage)
+            said = _followed(place, steps)
+            step, arguments = commands[name]
+            ended = place.run(step, arguments)
+            left = place.changed()
+            if ended.code or left:
+                said += f"; then exit {ended.code} {ended.stderr[-300:]}" if ended.code else ""
+                row(
+                    f"{name}, mended", "not mended", ended, f"{said} {dict(list(left.items())[:4])}"
+                )
+            else:
+                row(f"{name}, mended", "mended", ended, said)
+        place.restore()
+        _inflict(place, damage)
+        ended = place.run("verify", ["--dataset", "tiny", "--file", "tiny.h5"])
+        outcome, said = _reported(place, damage, ended)
+        row("verify", outcome, ended, said)
+    finally:
+        place.restore()
+    return rows
+
+
+def repaired(place: Workspace, damage: Damage) -> list[Row]:
+    """`pipeline.verify --repair` on a damaged store."""
+    _inflict(place, damage)
+    ended = place.run("verify", ["--dataset", "tiny", "--repair"])
+    left = place.changed()
+    outcome = ended.defect or ("repaired" if not left and ended.code == 0 else "not repaired")
+    said = "" if outcome == "repaired" else f"{ended.stdout[-300:]}{ended.stderr[-300:]} {left}"
+    place.restore()
+    return [Row(damage.path, damage.name, "verify --repair", outcome, ended.seconds, said)]
+
+
+def _inflict(place: Workspace, damage: Damage) -> None:
+    for name, content in damage.files.items():
+        if place.read(name) != content:
+            place.write(name, content)
+
+
+def _judged(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
+    text = ended.stderr[-600:]
+    if ended.defect:
+        return ended.defect, text
+    changed = place.changed()
+    for name, content in damage.files.items():
+        if place.read(name) == content:  # still damaged: no result
+            changed.pop(name, None)
+    if changed:
+        some = dict(list(changed.items())[:5])
+        return ("silent" if ended.code == 0 else "harm"), f"{some} {text}"
+    if ended.code == 0:
+        return "same", ""
+    if len(re.findall(r"^error: ", ended.stderr, re.MULTILINE)) != 1:
+        return "no single message", text
+    if not any(name in ended.stderr for path in damage.files for name in _names_of(path)):
+        return "names nothing", text
+    if not advised(ended):
+        return "advises nothing", text
+    return "refused", ""
+
+
+def _names_of(path: str) -> list[str]:
+    """The file, and the folders that it is in, up to the output's own."""
+    own = PurePosixPath(path)
+    return [str(own), *(str(parent) for parent in own.parents if len(parent.parts) >= 3)]
+
+
+def _reported(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
+    text = (ended.stdout + ended.stderr)[-600:]
+    if ended.defect:
+        return ended.defect, text
+    left = place.changed(but=damage.files)
+    if left:
+        return "harm", str(left)
+    unseen = [part for path in damage.files for part in UNSEEN if part in f"/{path}"]
+    if ended.code == 0:
+        return ("unseen" if unseen else "not reported"), ""
+    if any(f"{path}: " in ended.stdout for path in damage.files):
+        return "reported", ""
+    return "reported without its name", text
+
+
+# Advice
+
+_COMMAND = re.compile(r"python -m pipeline\.(\w+)((?: +[^\s]+)*)")
+_FLAGS = ("--force", "--replace", "--repair", "--together")
+_STOPS = ".,;:)'"
+_VALUES = {
+    "--grid": "grid.yaml", "--encoder": "vilt", "--file": "tiny.h5", "--output": "tiny.h5",
+    "--source": "jsonl", "--input": "data/tiny/raw",
+}  # fmt: skip
+"""What a user puts for the capitals of an advice."""
+
+
+def advised(ended: Ended) -> list[list[str]]:
+    """The commands that a message names, as [step, *arguments], in its order."""
+    if ended.step == "verify":
+        said = ended.stdout + ended.stderr
+    else:
+        said = ended.stderr.partition("error: ")[2]
+    found = []
+    for step, rest in _COMMAND.findall(said):
+        given, words = [step], iter(rest.split())
+        for word in words:
+            if not word.startswith("--"):
+                break
+            option = word.rstrip(_STOPS)
+            given.append(option)
+            if option not in _FLAGS:
+                word = next(words, "")
+                given.append(_VALUES.get(option, word.rstrip(_STOPS)))
+            if word.rstrip(_STOPS) != word:
+                break
+        if given not in found:
+            found.append(given)
+    return found
+
+
+def _followed(place: Workspace, steps: Sequence[Sequence[str]], depth: int = 0) -> str:
+    """Run what a message advised; where that is refused in its turn, what it advises first."""
+    said = []
+    for step, *arguments in steps:
+        ended = place.run(step, arguments)
+        said.append(f"{step} {' '.join(arguments)}: {ended.code}")
+        if ended.code and not ended.defect and depth < 4:
+            further = [one for one in advised(ended) if one != [step, *arguments]]
+            if further:
+                said.append(_followed(place, further, depth + 1))
+                ended = place.run(step, arguments)
+                said.append(f"{step}: {ended.code}")
+        if ended.defect:
+            said.append(f"{ended.defect} {ended.stderr[-200:]}")
+    return ", ".join(said)
