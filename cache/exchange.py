@@ -30,7 +30,9 @@ from cache.reader import FeatureStore, Progress
 BLOCK = 512
 """Bytes before the HDF5 superblock; the least that the format allows."""
 _READ_BYTES = 8 * 2**20
-_AGAIN = "export it again, or copy it again"
+_AGAIN = (
+    "export it again (python -m pipeline.export --dataset NAME --output FILE.h5), or copy it again"
+)
 
 
 def export_hdf5(

@@ -12,6 +12,7 @@ from pathlib import Path
 from cache.build import recover
 from cache.check import Damage, damages
 from cache.errors import DamagedError, MelovError
+from cache.metadata import NODE
 from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
@@ -155,7 +156,7 @@ def of_store(path: Path, paths: DatasetPaths) -> Iterator[Problem]:
     try:
         store = FeatureStore.open(path)
     except MelovError as error:
-        yield Problem(path / "zarr.json", said(error, path), mend)
+        yield Problem(path / NODE, said(error, path), mend)
         return
     for damage in damages_of(store):
         where = f"{damage.what}{named_by(store, damage, paths)}"
@@ -190,7 +191,7 @@ def of_index(folder: Path) -> Iterator[Problem]:
         try:
             store = FeatureStore.open(piece)
         except MelovError as error:
-            yield Problem(piece, said(error, piece), mend)
+            yield Problem(piece / NODE, said(error, piece), mend)
             continue
         for damage in damages(store):
             yield Problem(damage.path, damage.what, mend)

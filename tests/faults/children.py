@@ -10,8 +10,10 @@ second besides its command.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
+import itertools
 import logging
 import os
 import resource
@@ -19,9 +21,10 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 SECONDS = 60
 """That a command may take; it is ended by SIGALRM then."""
@@ -80,25 +83,76 @@ def warm(root: Path, calls: Iterable[tuple[str, Sequence[str]]]) -> None:
 
 
 def command(
-    root: Path, step: str, arguments: Sequence[str], seconds: int = SECONDS, memory: int = MEMORY
+    root: Path, step: str, arguments: Sequence[str], first: Callable[[], None] = lambda: None
 ) -> Ended:
-    """`python -m pipeline.STEP ARGUMENTS` in the project's folder `root`, in a fork."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        pid = os.fork()
-        if pid == 0:
-            _child(root, step, arguments, out.fileno(), err.fileno(), seconds, memory)
-        _, status, used = os.wait4(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
+    """`python -m pipeline.STEP ARGUMENTS` in the project's folder `root`, in a fork.
+
+    Args:
+        first: is called in the child before the command.
+    """
+    return started(root, step, arguments, first).ended()
+
+
+def started(
+    root: Path, step: str, arguments: Sequence[str], first: Callable[[], None] = lambda: None,
+    seconds: int = SECONDS,
+) -> Started:  # fmt: skip
+    """The same, without waiting for its end; it is ended after `seconds`."""
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - until `ended`
+    pid = os.fork()
+    if pid == 0:
+        _child(root, step, arguments, out.fileno(), err.fileno(), first, seconds)
+    return Started(step, pid, out, err)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that runs."""
+
+    step: str
+    pid: int
+    out: IO[bytes]
+    err: IO[bytes]
+
+    def ended(self) -> Ended:
+        """Wait until it has."""
+        _, status, used = os.wait4(self.pid, 0)
         said = []
-        for file in (out, err):
-            file.seek(0)
-            said.append(file.read().decode("utf-8", "replace"))
-    return Ended(step, code, *said, used.ru_utime + used.ru_stime)
+        for file in (self.out, self.err):
+            with file:
+                file.seek(0)
+                said.append(file.read().decode("utf-8", "replace"))
+        seconds = used.ru_utime + used.ru_stime
+        return Ended(self.step, os.waitstatus_to_exitcode(status), *said, seconds)
+
+
+def killed_at(module: str, name: str, call: int) -> Callable[[], None]:
+    """For `command`: the child is killed when it has called `module.name` this many times.
+
+    Args:
+        name: of a function, or of a method: `Build.write`.
+    """
+
+    def patch() -> None:
+        *classes, last = name.split(".")
+        owner = functools.reduce(getattr, classes, importlib.import_module(module))
+        real, calls = getattr(owner, last), itertools.count(1)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = real(*args, **kwargs)
+            if next(calls) == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(owner, last, counted)
+
+    return patch
 
 
 def _child(
-    root: Path, step: str, arguments: Sequence[str], out: int, err: int, seconds: int, memory: int
-) -> None:
+    root: Path, step: str, arguments: Sequence[str], out: int, err: int,
+    first: Callable[[], None], seconds: int,
+) -> None:  # fmt: skip
     code = 70
     try:
         os.chdir(root)
@@ -109,9 +163,10 @@ def _child(
         logging.root.handlers.clear()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(seconds)
-        most = _address_space() + memory
+        most = _address_space() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        first()
         sys.argv = [f"pipeline.{step}", *arguments]
         importlib.import_module(f"pipeline.{step}").main(list(arguments), prog_name=step)
         code = 0

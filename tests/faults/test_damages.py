@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import trees
-from tests.faults.children import warm
-from tests.faults.damages import Damage, Row, damages_of, repaired, tried
-from tests.faults.workspace import Workspace
+from tests.faults.children import command, killed_at, warm
+from tests.faults.damages import Damage, Row, damages_of, resumed, tried
+from tests.faults.workspace import Workspace, is_volatile
 
 pytestmark = pytest.mark.faults
 
@@ -42,14 +42,18 @@ COMMANDS = {
     "prepare": ("prepare", ()),
     "extract": ("extract", ()),
     "joint": ("joint", ("--encoder", "vilt")),
+    "repair": ("verify", ("--repair",)),
 }
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "records": ("data/tiny/records/", tuple(COMMANDS)),
     "store": (
         "data/tiny/features.zarr/",
-        ("evaluate", "link", "export", "extract", "graph", "train", "report"),
+        ("evaluate", "link", "repair", "export", "extract", "graph", "train", "report"),
     ),
-    "joint": ("data/tiny/joint.zarr/", ("evaluate vilt", "train vilt", "joint", "report")),
+    "joint": (
+        "data/tiny/joint.zarr/",
+        ("evaluate vilt", "repair", "train vilt", "joint", "report"),
+    ),
     "summary": ("data/tiny/extract/", ("report", "extract", "evaluate")),
     "graph": ("data/tiny/graph/", ("evaluate", "train", "link", "report", "ablate", "graph")),
     "run": ("runs/tiny/melov-s0/", ("evaluate", "link", "report", "train")),
@@ -63,8 +67,9 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Of each output: how its files' paths begin (the first one counts), and who reads them."""
 SLOW = ("graph", "train", "train vilt", "ablate", "report")
-"""Commands that are tried on every EACH-th damage alone of a part that has many files."""
-EACH, MANY = 8, 20
+MANY, EACH = 40, 8
+"""Of an output with more files each damage is tried by one of its readers, in turn; by one of the
+slow ones besides, every so many turns."""
 
 
 def _start(state: str) -> None:
@@ -88,9 +93,9 @@ def _place(base: str) -> Workspace:
         root = Path(base).with_name(f"{Path(base).name}-{os.getpid()}")
         shutil.copytree(base, root)
         place = Workspace(root)
-        for step in ("prepare", "prepare"):  # so that the cache has the keys of these pictures
-            time.sleep(2.1)
-            assert place.run(step, ["--dataset", "tiny"]).code == 0
+        time.sleep(2.1)
+        ended = place.run("prepare", ["--dataset", "tiny"])  # the cache has the keys of these files
+        assert ended.code == 0, ended.stderr
         assert not place.changed()
         _PLACES[base] = Workspace(root)
     return _PLACES[base]
@@ -100,19 +105,26 @@ def _built(base: str) -> dict[str, bytes]:
     return _place(base).built
 
 
-def _more(base: str, steps: Sequence[Sequence[str]]) -> None:
-    """Run more commands in a tree."""
+def _complete(base: str) -> None:
+    """Add what the tree of all outputs lacks: a variant, a seed, and larger chunk files."""
     place = Workspace(Path(base))
-    for step, *arguments in steps:
-        ended = place.run(step, ["--dataset", "tiny", *arguments])
+    params = place.root / "params.yaml"
+    text = params.read_text().replace("[melov, vilt]", "[melov, mimic, vilt]")
+    params.write_text(text.replace("batch_texts: 2", "batch_texts: 4"))
+    steps = [("extract", "--force"), ("joint", *COMMANDS["joint"][1], "--replace"), ("graph",)]
+    for run in (("melov", "0"), ("melov", "1"), ("mimic", "0"), ("vilt", "0")):
+        given = ("--variant", run[0], "--seed", run[1])
+        steps += [("train", *given), ("evaluate", *given)]
+    for name in ("ablate", "report", "link", "export"):
+        steps.append((COMMANDS[name][0], *COMMANDS[name][1]))
+    for step, *given in steps:
+        ended = place.run(step, ["--dataset", "tiny", *given])
         assert ended.code == 0, (step, ended.stderr)
 
 
-def _tried(base: str, damage: Damage, names: Sequence[str], repair: bool) -> list[Row]:
+def _tried(base: str, damage: Damage, names: Sequence[str]) -> list[Row]:
     commands = {n: (COMMANDS[n][0], ["--dataset", "tiny", *COMMANDS[n][1]]) for n in names}
-    place = _place(base)
-    rows = tried(place, damage, commands)
-    return rows + (repaired(place, damage) if repair else [])
+    return tried(_place(base), damage, commands)
 
 
 def paths_of(part: str, built: Iterable[str]) -> list[str]:
@@ -126,8 +138,14 @@ def paths_of(part: str, built: Iterable[str]) -> list[str]:
 
 def commands_for(part: str, number: int, built: Iterable[str]) -> list[str]:
     """The commands that are tried on the damage of this number."""
-    many = len(paths_of(part, built)) > MANY and number % EACH
-    return [name for name in PARTS[part][1] if not (many and name in SLOW)]
+    names = PARTS[part][1]
+    if len(paths_of(part, built)) <= MANY:
+        return list(names)
+    slow = [name for name in names if name in SLOW]
+    quick = [name for name in names if name not in SLOW]
+    turn = number // EACH
+    more = [slow[turn % len(slow)]] if slow and number % EACH == 0 else []
+    return [quick[number % len(quick)], *more]
 
 
 @pytest.fixture(scope="module")
@@ -144,12 +162,7 @@ def whole(workers: Pool) -> str:
     """A project with every output: three runs that are reported, one more, and all else."""
     root = trees.scratch() / "whole"
     trees.copied("exported", root)
-    params = root / "params.yaml"
-    params.write_text(params.read_text().replace("[melov, vilt]", "[melov, mimic, vilt]"))
-    other = ("--variant", "melov", "--seed", "1")
-    steps = [("train", "--variant", "mimic"), ("evaluate", "--variant", "mimic")]
-    steps += [("train", *other), ("evaluate", *other), ("report",)]
-    workers.apply(_more, (str(root), steps))
+    workers.apply(_complete, (str(root),))
     return str(root)
 
 
@@ -176,12 +189,58 @@ def test_damage_is_refused_mended_and_reported(
     part: str, whole: str, workers: Pool, table: list[Row]
 ):
     built = workers.apply(_built, (whole,))
-    repair = part in ("store", "joint")
     tasks = []
     for number, damage in enumerate(damages_of(built, paths_of(part, built), SEED)):
         if number % max(1, round(1 / SHARE)) == 0:
             names = commands_for(part, number, built)
-            tasks.append(workers.apply_async(_tried, (whole, damage, names, repair)))
+            tasks.append(workers.apply_async(_tried, (whole, damage, names)))
+    rows = [row for task in tasks for row in task.get()]
+    table += rows
+    bad = [row for row in rows if not row.good]
+    assert not bad, f"{len(bad)} of {len(rows)}:\n" + "\n".join(map(str, bad[:20]))
+
+
+UNFINISHED = {
+    "extract": ("prepared", ("extract",), ("cache.build", "Build.write", 9)),
+    "train": ("graph", ("train", "--variant", "melov"), ("stages.training.train", "save_state", 1)),
+}
+"""A command that is killed: the tree before it, its call, and in which call of which function."""
+
+
+def _unfinished(base: str, name: str) -> list[str]:
+    """Make the tree `base` one in which the command was killed, and `base`-whole, in which it then
+    ended; returns the files of the unfinished work."""
+    _, (step, *given), (module, function, calls) = UNFINISHED[name]
+    place = Workspace(Path(base))
+    before = set(place.built)
+    ended = place.run(step, ["--dataset", "tiny", *given], killed_at(module, function, calls))
+    assert ended.defect == "SIGKILL", ended.stderr
+    shutil.copytree(base, f"{base}-whole", symlinks=True)
+    found = sorted(Workspace(Path(base)).built.keys() - before)
+    ended = command(Path(f"{base}-whole"), step, ["--dataset", "tiny", *given])
+    assert ended.code == 0, ended.stderr
+    return [path for path in found if not is_volatile(path)]
+
+
+def _resumed(base: str, name: str, damage: Damage) -> list[Row]:
+    step, *given = UNFINISHED[name][1]
+    whole = Workspace(Path(f"{base}-whole")).built
+    return resumed(_place(base), damage, step, ["--dataset", "tiny", *given], whole)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_damaged_unfinished_work_is_done_again(
+    name: str, workers: Pool, tmp_path: Path, table: list[Row]
+):
+    base = trees.copied(UNFINISHED[name][0], tmp_path / name)
+    paths = workers.apply(_unfinished, (str(base), name))
+    assert paths
+    built = workers.apply(_built, (str(base),))
+    tasks = []
+    for number, damage in enumerate(damages_of(built, paths, SEED)):
+        if number % max(1, round(1 / SHARE)) == 0:
+            tasks.append(workers.apply_async(_resumed, (str(base), name, damage)))
     rows = [row for task in tasks for row in task.get()]
     table += rows
     bad = [row for row in rows if not row.good]

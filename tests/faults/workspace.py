@@ -11,9 +11,10 @@ It stays at one path, as the keys of pictures do that are remembered with it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.faults.children import Ended, command
@@ -34,36 +35,26 @@ class Workspace:
         self._built_folders = self._folders()
 
     def now(self) -> dict[str, bytes]:
-        """Every regular file's content, by its path in the project."""
-        found = {}
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                path = os.path.join(folder, name)
-                with open(path, "rb") as file:
-                    found[os.path.relpath(path, self.root)] = file.read()
-        return found
+        """Every file's content, by its path in the project."""
+        return contents(self.root)
 
-    def changed(self, but: Iterable[str] = ()) -> dict[str, str]:
-        """Files that are not as they were built, and what became of them; no volatile ones.
+    def changed(
+        self, wanted: dict[str, bytes] | None = None, but: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """Files that are not as they should be, and what became of them; no volatile ones.
 
         Args:
+            wanted: how they should be; None: as they were built.
             but: paths that are not looked at.
         """
-        now, aside = self.now(), set(but)
-        found = {}
-        for name in sorted(now.keys() | self.built):
-            if name in aside or is_volatile(name):
-                continue
-            if name not in now:
-                found[name] = "gone"
-            elif name not in self.built:
-                found[name] = "new"
-            elif now[name] != self.built[name]:
-                found[name] = "other content"
-        return found
+        found = differences(self.now(), self.built if wanted is None else wanted)
+        return {name: what for name, what in found.items() if name not in set(but)}
 
-    def run(self, step: str, arguments: Sequence[str]) -> Ended:
-        return command(self.root, step, arguments)
+    def run(
+        self, step: str, arguments: Sequence[str], first: Callable[[], None] = lambda: None
+    ) -> Ended:
+        """A command in a fork, as `children.command` says."""
+        return command(self.root, step, arguments, first)
 
     def read(self, name: str) -> bytes | None:
         """A file's content now; None where it is not there."""
@@ -102,6 +93,37 @@ class Workspace:
             for name in names
             if not os.path.islink(os.path.join(folder, name))
         }
+
+
+def differences(now: dict[str, bytes], wanted: dict[str, bytes]) -> dict[str, str]:
+    """What became of files, by name; volatile ones are left out."""
+    found = {}
+    for name in sorted(now.keys() | wanted):
+        if is_volatile(name):
+            continue
+        if name not in now:
+            found[name] = "gone"
+        elif name not in wanted:
+            found[name] = "new"
+        elif now[name] != wanted[name]:
+            found[name] = "other content"
+    return found
+
+
+def digests(root: Path) -> dict[str, bytes]:
+    """A digest of every file below `root`, by its path there."""
+    return {name: hashlib.sha256(content).digest() for name, content in contents(root).items()}
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every regular file below `root`, by its path there; links to folders are not followed."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, root)] = file.read()
+    return found
 
 
 def is_volatile(name: str) -> bool:

@@ -162,7 +162,7 @@ def test_a_kill_before_the_summary_leaves_no_summary_of_the_replaced_store(
     with monkeypatch.context() as patch:
         patch.setattr(extract, "write_summary", killed)
         shorter = ("--set", "extract.max_tokens=9")
-        assert run(*shorter, "--force").exit_code == 1
+        assert run(*shorter, "--force").exit_code == 130
     result = run(*shorter)
     assert "finished already" in result.output
     new = json.loads((project.extract / "summary.json").read_text())
