@@ -67,9 +67,9 @@ class ExtractConfig(Section):
     """Frozen encoders, run once."""
 
     text_encoder: EncoderName = "openai/clip-vit-base-patch32"
-    """A hub name or a local folder: CLIP, or any BERT-like model."""
+    """A hub name or a local folder, of a family that docs/encoders.md lists."""
     image_encoder: EncoderName = "same"
-    """`same` (CLIP), `none` (text only), or a hub name or a local folder of a ViT."""
+    """`same` (CLIP and its like), `none` (text only), or a hub name or a folder of a ViT."""
     revision: EncoderName | None = None
     """Of a hub name; a local folder is its own revision."""
     max_tokens: int = Field(40, ge=4, le=8192)

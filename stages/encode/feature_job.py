@@ -14,7 +14,7 @@ from stages.datasets.records import Records
 from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
 from stages.encode.decode import Loaded, decode_picture, read_picture
 from stages.encode.encoders.encoder import Encoder
-from stages.encode.encoders.families import Checkpoints, open_encoder
+from stages.encode.encoders.families import Checkpoints, family_of, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.job import EncodingJob
 from stages.encode.plan import PicturePlan, TextPlan, plan_pictures, plan_texts, said_of, texts_of
@@ -127,7 +127,7 @@ def feature_job(
             "updating %s: it has %d of %d texts and %d of %d pictures", paths.store,
             reused["texts"], len(texts.ids), reused["pictures"], len(pictures.paths),
         )  # fmt: skip
-    encoder = open_encoder(checkpoints, config, device, dtype)
+    encoder = open_encoder(checkpoints, config, device, dtype, tokenizer)
     shapes = encoder.shapes
     units = units_of("texts", len(texts.ids), config.batch_texts)
     places = TokenPlaces.of(texts.lengths, units, 2 * shapes.d_local)
@@ -155,6 +155,8 @@ def feature_job(
             "dataset": records.dataset,
             "text_encoder": checkpoints.text.name,
             "image_encoder": None if checkpoints.image is None else checkpoints.image.name,
+            "joint_space": checkpoints.image is not None
+            and family_of(checkpoints.text).joint_space,
             "shapes": asdict(shapes),
             "max_tokens": config.max_tokens,
             "texts_at_max_tokens": texts.cut,

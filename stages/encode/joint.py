@@ -12,6 +12,7 @@ from shlex import quote
 from typing import Any
 
 import numpy as np
+import torch
 
 from cache.build import building, recover, sweep
 from cache.fingerprint import Fingerprint
@@ -24,7 +25,7 @@ from stages.encode.arrays import text_specs
 from stages.encode.decode import Loaded, decode_picture, read_picture
 from stages.encode.encoders.checkpoint import Checkpoint, find_checkpoint
 from stages.encode.encoders.encoder import Shapes
-from stages.encode.encoders.vilt import ViltEncoder, require_vilt
+from stages.encode.encoders.vilt import ViltEncoder, open_vilt, require_vilt
 from stages.encode.features import encode_pairs
 from stages.encode.job import EncodingJob
 from stages.encode.plan import GROUPS, PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
@@ -138,7 +139,7 @@ def _extract_joint(
         store.fingerprint.require_equal(asked, paths.joint, f"to rebuild it: {hint}")
         sweep(paths.joint_partial)
         return store, False
-    job = joint_job(paths, config, checkpoint, ViltEncoder(checkpoint, device, DTYPES[dtype]))
+    job = joint_job(paths, config, checkpoint, device, DTYPES[dtype])
     made = False
     with building(paths.joint, paths.joint_partial, asked.digest, asked, job.specs) as build:
         job.run(build, config.decode_threads)
@@ -165,11 +166,20 @@ def joint_fingerprint(
 
 
 def joint_job(
-    paths: DatasetPaths, config: ExtractConfig, checkpoint: Checkpoint, encoder: ViltEncoder
+    paths: DatasetPaths,
+    config: ExtractConfig,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> EncodingJob:
-    """Plan the pairs of a prepared data set."""
+    """Plan the pairs of a prepared data set and open their encoder.
+
+    Raises:
+        MelovError: the encoder or its tokenizer cannot be loaded.
+    """
     records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoint, config.max_tokens)
+    encoder = open_vilt(checkpoint, tokenizer, device, dtype)
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
     plan = plan_pairs(texts, plan_pictures(records, encode=True))
     shapes = Shapes(d_t=encoder.d, d_local=encoder.d, d_image=0, d_patch=0, n_p=0)

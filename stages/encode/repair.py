@@ -26,7 +26,7 @@ from stages.device import DTYPES, resolve_device
 from stages.encode.decode import quiet_pillow
 from stages.encode.encoders.checkpoint import find_checkpoint
 from stages.encode.encoders.families import find_checkpoints
-from stages.encode.encoders.vilt import ViltEncoder, require_vilt
+from stages.encode.encoders.vilt import require_vilt
 from stages.encode.feature_job import feature_job
 from stages.encode.fingerprint import fingerprint_of
 from stages.encode.job import EncodingJob
@@ -174,8 +174,7 @@ def joint_job_again(paths: DatasetPaths, config: ExtractConfig, store: FeatureSt
     require_vilt(checkpoint)
     digest = read_digest(paths.require_records())
     _require(store, joint_fingerprint(digest, checkpoint, config, dtype))
-    encoder = ViltEncoder(checkpoint, resolve_device(config.device), DTYPES[dtype])
-    return joint_job(paths, config, checkpoint, encoder)
+    return joint_job(paths, config, checkpoint, resolve_device(config.device), DTYPES[dtype])
 
 
 def _require(store: FeatureStore, asked: Fingerprint) -> None:

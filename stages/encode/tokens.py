@@ -1,11 +1,14 @@
 """From texts to token ids."""
 
 import re
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
+from cache.strict import short
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError, not_loaded
+from stages.encode.encoders.models import TEXT_MODELS
 
 SEPARATOR = " [SEP] "
 
@@ -36,8 +39,8 @@ class Tokenizer:
 
         checkpoint.require_tokenizer()
         _refuse_own_code(checkpoint)
-        positions = checkpoint.positions
-        if positions is not None and max_tokens > positions:
+        positions, self._vocabulary = _limits(checkpoint)
+        if max_tokens > positions:
             raise CheckpointError(
                 f"{checkpoint.folder}: reads {positions} tokens of a text at most, "
                 f"extract.max_tokens asks for {max_tokens}",
@@ -54,6 +57,7 @@ class Tokenizer:
                 error,
                 "download the folder again, or save its tokenizer there anew",
             ) from None
+        self._folder = checkpoint.folder
         self.max_tokens = max_tokens
         self.pad = self._tokenizer.pad_token_id or 0
 
@@ -77,6 +81,8 @@ class Tokenizer:
                 if len(part) < len(texts[i]) and len(row) < self.max_tokens:
                     left.append(i)
                 found[i] = np.asarray(row, dtype=np.int32)
+                if max(row, default=0) >= self._vocabulary:
+                    raise self._unknown(max(row))
             waiting, characters = left, characters * 8
         return found
 
@@ -89,6 +95,38 @@ class Tokenizer:
             return_attention_mask=False,
         )["input_ids"]
         return ids
+
+    def _unknown(self, token: int) -> CheckpointError:
+        word = self._tokenizer.convert_ids_to_tokens(token)
+        return CheckpointError(
+            f"{self._folder}: its tokenizer makes the token {token} ({short(word)}), its model has "
+            f"{self._vocabulary}",
+            "take tokenizer and weights from one checkpoint",
+        )
+
+
+def _limits(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Tokens of a text that the model has positions for, and the size of its vocabulary.
+
+    What config.json leaves out is the library's default for the kind of model.
+    """
+    from transformers import CONFIG_MAPPING
+
+    none = sys.maxsize
+    if checkpoint.model_type not in CONFIG_MAPPING:  # of a family that the library lacks
+        said = checkpoint.config
+        return said.get("max_position_embeddings") or none, said.get("vocab_size") or none
+    try:
+        kind = CONFIG_MAPPING[checkpoint.model_type]
+        config = kind.from_pretrained(checkpoint.folder, local_files_only=True).get_text_config()
+    except Exception as error:  # what does not fit together raises nothing narrower
+        raise not_loaded(
+            checkpoint.folder, "the configuration", error, "correct config.json"
+        ) from None
+    model = TEXT_MODELS.get(checkpoint.model_type)
+    first = 0 if model is None else model.first(config)
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions - first if positions else none, getattr(config, "vocab_size", None) or none
 
 
 def _refuse_own_code(checkpoint: Checkpoint) -> None:

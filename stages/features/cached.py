@@ -54,10 +54,10 @@ class CachedFeatures:
 
     @property
     def joint_space(self) -> bool:
-        """Whether global texts and pictures are CLIP's, so that a cosine of the two says
-        something."""
-        same_width = self.shapes["d_t"] == self.shapes["d_image"]
-        return "projections/image" in self.store and same_width
+        """Whether global texts and pictures are in one space, as CLIP's are, so that a cosine of
+        the two says something. A store made elsewhere may have CLIP's projections alone."""
+        said = self.store.attributes.get("joint_space", "projections/image" in self.store)
+        return bool(said) and self.shapes["d_t"] == self.shapes["d_image"]
 
     def entities(self, rows: np.ndarray) -> Features:
         """Entities by row of the knowledge base."""

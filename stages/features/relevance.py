@@ -25,8 +25,8 @@ def relevance_cut(cached: CachedFeatures, quantile: float) -> float:
     """
     if not cached.joint_space:
         raise MelovError(
-            f"{cached.store.path}: variant filter compares text and picture in CLIP's joint space, "
-            "and this store's encoder has none",
+            f"{cached.store.path}: variant filter compares text and picture in a joint space, as "
+            "CLIP has it, and this store's encoder has none",
             "use another variant, or extract with a CLIP checkpoint",
         )
     train = _relevance(cached, "train")

@@ -129,9 +129,10 @@ def open_mention_encoder(
         f"link with what made the store (--set extract.KEY=VALUE), or make it again: {hint}",
     )
     needed = checkpoints if images else replace(checkpoints, image=None)
+    tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
     return MentionEncoder(
-        open_encoder(needed, config, resolve_device(config.device), DTYPES[dtype]),
-        Tokenizer(checkpoints.text, config.max_tokens),
+        open_encoder(needed, config, resolve_device(config.device), DTYPES[dtype], tokenizer),
+        tokenizer,
         config,
         {name: open_record_array(store, name, config, hint) for name in arrays},
     )

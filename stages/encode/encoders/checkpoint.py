@@ -36,7 +36,9 @@ def not_loaded(folder: Path, what: str, error: Exception, hint: str) -> Checkpoi
             "checkpoint is never run",
             "take a checkpoint of a model that transformers has itself",
         )
-    first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, ImportError):
+        hint = "pip install 'melov-cache[siglip]': it may need sentencepiece and protobuf"
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
     said = first if " " in first else f"{type(error).__name__} {first}".strip()
     return CheckpointError(f"{folder}: cannot load {what}: {said}", hint)
 
@@ -60,13 +62,6 @@ class Checkpoint:
     @property
     def model_type(self) -> str:
         return str(self.config["model_type"])
-
-    @property
-    def positions(self) -> int | None:
-        """Tokens that the text model has positions for, if its configuration says so."""
-        config = self.config
-        positions = (config.get("text_config") or config).get("max_position_embeddings")
-        return None if positions is None else int(positions)
 
     @cached_property
     def preprocessor(self) -> dict[str, Any]:

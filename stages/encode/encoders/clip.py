@@ -1,4 +1,5 @@
-"""CLIP: global = its own embeddings, local = last hidden states (text and vision)."""
+"""CLIP and Chinese-CLIP: global = their own embeddings, local = last hidden states (text and
+vision)."""
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ class ClipEncoder:
     token the library pools has changed between versions.
     """
 
+    kind = "CLIPModel"
+
     def __init__(
         self,
         checkpoints: Checkpoints,
@@ -29,7 +32,7 @@ class ClipEncoder:
     ) -> None:
         self.device = device
         checkpoint, images = checkpoints.text, checkpoints.image is not None
-        self.model = load_frozen("CLIPModel", checkpoint, device, dtype, fold_quick_gelu)
+        self.model = load_frozen(self.kind, checkpoint, device, dtype, fold_quick_gelu)
         text, vision = self.model.config.text_config, self.model.config.vision_config
         d = self.model.config.projection_dim
         size = side_of(vision.image_size)
@@ -43,10 +46,8 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        local = self.model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
-        end = mask.sum(1) - 1
-        pooled = local[torch.arange(len(ids), device=ids.device), end]
-        return self.model.text_projection(pooled), local
+        local: Tensor = self.model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.model.text_projection(self._whole(local, mask)), local
 
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,3 +66,17 @@ class ClipEncoder:
                 "image_norm_bias": norm.bias,
             }
         return {name: w.detach().float().cpu().numpy() for name, w in found.items()}
+
+    def _whole(self, local: Tensor, mask: Tensor) -> Tensor:
+        """The state that stands for a text, (n, n_t, d_local) -> (n, d_local)."""
+        end = mask.sum(1) - 1
+        return local[torch.arange(len(local), device=local.device), end]
+
+
+class ChineseClipEncoder(ClipEncoder):
+    """A Chinese-CLIP checkpoint: its text tower is a BERT, and [CLS] stands for a text."""
+
+    kind = "ChineseCLIPModel"
+
+    def _whole(self, local: Tensor, mask: Tensor) -> Tensor:
+        return local[:, 0]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from stages.encode.encoders.encoder import Encoder
+    from stages.encode.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ class Family:
         own_images: whether pictures go through the text's own checkpoint, as CLIP's do; else
             through one of their own.
         open: the class, which loads the weights, frozen, in a precision on a device.
+        joint_space: whether global texts and pictures are in one space, so that a cosine of the two
+            says something.
     """
 
     name: str
     accepts: Callable[[str], bool]
     own_images: bool
     open: Callable[[Checkpoints, ExtractConfig, torch.device, torch.dtype], Encoder]
+    joint_space: bool = False
 
 
 FAMILIES: list[Family] = [
@@ -55,6 +59,21 @@ FAMILIES: list[Family] = [
         lambda model_type: model_type == "clip",
         True,
         lazily("stages.encode.encoders.clip:ClipEncoder"),
+        joint_space=True,
+    ),
+    Family(
+        "Chinese-CLIP",
+        lambda model_type: model_type == "chinese_clip",
+        True,
+        lazily("stages.encode.encoders.clip:ChineseClipEncoder"),
+        joint_space=True,
+    ),
+    Family(
+        "SigLIP",
+        lambda model_type: model_type == "siglip",
+        True,
+        lazily("stages.encode.encoders.siglip:SiglipEncoder"),
+        joint_space=True,
     ),
     Family(
         "BERT-like",
@@ -118,11 +137,29 @@ def find_checkpoints(config: ExtractConfig, root: Path = Path()) -> Checkpoints:
 
 
 def open_encoder(
-    checkpoints: Checkpoints, config: ExtractConfig, device: torch.device, dtype: torch.dtype
+    checkpoints: Checkpoints,
+    config: ExtractConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    tokenizer: Tokenizer | None = None,
 ) -> Encoder:
-    """Load the weights, frozen, in `dtype` on `device`.
+    """Load the weights, frozen, in `dtype` on `device`, and look at what they give.
+
+    Args:
+        tokenizer: of the text checkpoint, where it is loaded already.
 
     Raises:
-        CheckpointError: the files do not make the family's model.
+        CheckpointError: the files do not make the family's model, or one of no use; see `probe`.
     """
-    return family_of(checkpoints.text).open(checkpoints, config, device, dtype)
+    from stages.encode.encoders.probe import probe
+    from stages.encode.tokens import Tokenizer
+
+    encoder = family_of(checkpoints.text).open(checkpoints, config, device, dtype)
+    image = None if checkpoints.image is None else checkpoints.image.name
+    probe(
+        encoder,
+        tokenizer or Tokenizer(checkpoints.text, config.max_tokens),
+        checkpoints.text.name,
+        image,
+    )
+    return encoder

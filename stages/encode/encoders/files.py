@@ -17,7 +17,15 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
+TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",  # of sentencepiece, as are the others
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "tokenizer.model",
+)
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 # What decides a text's or a picture's features, and what transformers opens besides (templates of
 # chats); read-me files and other formats do not.

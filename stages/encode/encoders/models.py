@@ -3,8 +3,9 @@
 A name stands here when a test shows that its features are those of the plain library.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoders.rules import side_of
@@ -16,11 +17,16 @@ class TextModel:
 
     Args:
         name: transformers' class.
-        offset: whether a text's positions begin behind the number of the padding token.
+        first: the position of a text's first token, by the configuration: RoBERTa and its kin count
+            from behind the number of the padding token, and have so many positions less.
     """
 
     name: str
-    offset: bool = False
+    first: Callable[[Any], int] = lambda config: 0
+
+
+def _behind_padding(config: Any) -> int:
+    return int(config.pad_token_id) + 1
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,15 @@ class ImageModel:
 TEXT_MODELS: Mapping[str, TextModel] = {
     "albert": TextModel("AlbertModel"),
     "bert": TextModel("BertModel"),
-    "camembert": TextModel("CamembertModel", offset=True),
+    "camembert": TextModel("CamembertModel", _behind_padding),
     "deberta-v2": TextModel("DebertaV2Model"),
     "distilbert": TextModel("DistilBertModel"),
     "electra": TextModel("ElectraModel"),
     "ernie": TextModel("ErnieModel"),
     "modernbert": TextModel("ModernBertModel"),
-    "mpnet": TextModel("MPNetModel", offset=True),
-    "roberta": TextModel("RobertaModel", offset=True),
-    "xlm-roberta": TextModel("XLMRobertaModel", offset=True),
+    "mpnet": TextModel("MPNetModel", lambda config: 2),
+    "roberta": TextModel("RobertaModel", _behind_padding),
+    "xlm-roberta": TextModel("XLMRobertaModel", _behind_padding),
 }
 IMAGE_MODELS: Mapping[str, ImageModel] = {
     "beit": ImageModel("BeitModel", pooled=True),

@@ -28,7 +28,7 @@ class InPlaceSilu(nn.Module):
 def fold_quick_gelu(model: Any, dtype: torch.dtype) -> None:
     """Give every layer of a `CLIPModel` whose activation is quick_gelu the cheaper form.
 
-    Models with another activation are left as they are.
+    Towers with another activation are left as they are, and so are a Chinese-CLIP's texts, a BERT.
 
     Args:
         dtype: the precision that the model will have; the scaled weights are rounded once, to it.
@@ -36,7 +36,7 @@ def fold_quick_gelu(model: Any, dtype: torch.dtype) -> None:
     for tower in (model.text_model, model.vision_model):
         if tower.config.hidden_act != "quick_gelu":
             continue
-        for layer in tower.encoder.layers:
+        for layer in getattr(tower.encoder, "layers", ()):
             mlp = layer.mlp
             for weight, factor in (
                 (mlp.fc1.weight, SLOPE),

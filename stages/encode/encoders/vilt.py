@@ -7,7 +7,9 @@ from torch import Tensor
 from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoders.encoder import Pixels, pixels_of
 from stages.encode.encoders.pretrained import load_frozen
+from stages.encode.encoders.probe import look, probing_ids, probing_squares
 from stages.encode.encoders.rules import side_of
+from stages.encode.tokens import Tokenizer
 
 
 class ViltEncoder:
@@ -44,10 +46,29 @@ class ViltEncoder:
         return joint
 
 
+def open_vilt(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, device: torch.device, dtype: torch.dtype
+) -> ViltEncoder:
+    """Load the weights, and look at what they give.
+
+    Raises:
+        CheckpointError: as of `ViltEncoder`; or what it gives is of no use, see `probe`.
+    """
+    encoder = ViltEncoder(checkpoint, device, dtype)
+    ids, mask = probing_ids(tokenizer, device)
+    squares = probing_squares(encoder.pixels.size, device)
+    look(
+        f"{checkpoint.name}: a text of {ids.shape[1]} tokens with a picture",
+        lambda: [encoder.encode_pairs(ids, mask, squares)],
+        [(2, encoder.d)],
+    )
+    return encoder
+
+
 def require_vilt(checkpoint: Checkpoint) -> None:
     """Raises CheckpointError if the checkpoint is of another model."""
     if checkpoint.model_type != "vilt":
         raise CheckpointError(
-            f"{checkpoint.name}: a {checkpoint.model_type} model, expected a ViLT",
+            f"{checkpoint.name}: a model of type {checkpoint.model_type}, expected vilt",
             "such as --encoder dandelin/vilt-b32-mlm",
         )

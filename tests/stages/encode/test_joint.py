@@ -170,7 +170,7 @@ def test_a_finished_store_is_found_and_another_ones_named(project: DatasetPaths,
 
 
 def test_a_model_that_is_no_vilt_is_refused(project: DatasetPaths, bert: Path):
-    with pytest.raises(CheckpointError, match="a bert model, expected a ViLT"):
+    with pytest.raises(CheckpointError, match="a model of type bert, expected vilt"):
         extract_joint(project, settings(project), str(bert))
 
 

@@ -13,6 +13,7 @@ from stages.encode import tokens
 from stages.encode.encoders.checkpoint import find_checkpoint
 from stages.encode.tokens import Tokenizer
 from tests.support.small_project import TEXTS, build_bert, build_clip
+from tests.support.tiny_encoders import TOKENIZERS
 
 MAX_TOKENS = 12
 WORDS = (
@@ -47,12 +48,14 @@ def tokenizers(tmp_path_factory):
             models.Unigram(), trainers.UnigramTrainer(unk_token="<unk>", **special),
             pre_tokenizers.Metaspace(),
         ),
+        *(make() for name, make in TOKENIZERS.items() if name != "bert"),
     ]  # fmt: skip
 
 
 def reading(tokenizer):
     ours = Tokenizer.__new__(Tokenizer)
     ours._tokenizer, ours.max_tokens, ours.pad = tokenizer, MAX_TOKENS, 0
+    ours._vocabulary = len(tokenizer)
     return ours
 
 

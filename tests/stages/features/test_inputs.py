@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -213,6 +215,7 @@ class Bare(dict):
     """A store without any array."""
 
     path = "features.zarr"
+    attributes: ClassVar = {}
 
 
 @pytest.mark.parametrize("changes", [{"store": Bare()}, {"shapes": {"d_t": 8, "d_image": 16}}])

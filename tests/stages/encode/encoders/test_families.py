@@ -1,0 +1,285 @@
+"""Each family's features are those that the plain library gives, whatever files it is saved in."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
+from stages.encode.encoders.encoder import Encoder, pad_ids
+from stages.encode.encoders.models import IMAGE_MODELS, TEXT_MODELS
+from stages.encode.tokens import Tokenizer
+from tests.support.small_project import build_bert
+from tests.support.tiny_encoders import (
+    BOTH,
+    IMAGES,
+    TEXTS,
+    TOKENIZERS,
+    Tiny,
+    build_image,
+    build_siglip,
+    build_text,
+)
+
+Open = Callable[..., Encoder]
+CPU = torch.device("cpu")
+SENTENCES = ["a cat", "the cat, 42 years old!", "", "long words " * 40, "x"]
+MOST = 40
+"""Tokens: the small models have 42 positions, of which RoBERTa's kin use 40."""
+
+
+def all_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=3e-6, rtol=2e-5)
+
+
+def one_by_one(folder: Path, **padding: Any) -> list[torch.Tensor]:
+    """Ids of each sentence alone, shape: (1, n_t)."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    more = {"truncation": True, "max_length": MOST, "return_tensors": "pt"} | padding
+    return [tokenizer(sentence, **more)["input_ids"] for sentence in SENTENCES]
+
+
+def encoded_texts(encoder: Encoder, folder: Path) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Global features, and each sentence's real tokens, of one ragged batch."""
+    tokenizer = Tokenizer(find_checkpoint(str(folder)), MOST)
+    rows = tokenizer(SENTENCES)
+    assert [len(row) for row in rows].count(MOST) == 1
+    pooled, local = encoder.encode_texts(*pad_ids(rows, tokenizer.pad, CPU))
+    return pooled, [tokens[: len(row)] for tokens, row in zip(local, rows, strict=True)]
+
+
+@torch.inference_mode()
+def check_texts(encoder: Encoder, tiny: Tiny, pooling: str) -> None:
+    pooled, local = encoded_texts(encoder, tiny.folder)
+    for i, ids in enumerate(one_by_one(tiny.folder)):
+        states = tiny.model(input_ids=ids).last_hidden_state[0]
+        all_close(local[i], states)
+        all_close(pooled[i], states[0] if pooling == "cls" else states.mean(0))
+    assert encoder.shapes.d_t == pooled.shape[1]
+
+
+@torch.inference_mode()
+def check_pictures(encoder: Encoder, tiny: Tiny, pooled_by: str) -> None:
+    assert encoder.pixels is not None
+    side = encoder.pixels.size
+    pixels = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(2))
+    pooled, local = encoder.encode_images(pixels)
+    theirs = tiny.model(pixel_values=pixels)
+    states = theirs.last_hidden_state
+    all_close(local, states)
+    all_close(pooled, theirs.pooler_output if pooled_by == "pooler" else states[:, 0])
+    shapes = encoder.shapes
+    assert (shapes.d_image, shapes.n_p, shapes.d_patch) == (pooled.shape[1], *local.shape[1:])
+
+
+# Every family
+
+
+@pytest.mark.parametrize("head", [False, True])
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_encoders_features_are_the_librarys(
+    tmp_path: Path, opened: Open, name: str, head: bool
+):
+    tiny = build_text(name, tmp_path / "text", head)
+    for pooling in ("cls", "mean"):
+        check_texts(opened(tiny.folder, image_encoder="none", text_pooling=pooling), tiny, pooling)
+
+
+@pytest.mark.parametrize("head", [False, True])
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_picture_encoders_features_are_the_librarys(
+    tmp_path: Path, bert: Path, opened: Open, name: str, head: bool
+):
+    tiny = build_image(name, tmp_path / "image", head)
+    by = "pooler" if name in ("beit", "siglip_vision_model") else "cls"
+    check_pictures(opened(bert, image_encoder=str(tiny.folder)), tiny, by)
+
+
+@pytest.mark.parametrize("name", BOTH)
+@torch.inference_mode()
+def test_an_encoder_of_both_gives_the_librarys_embeddings(tmp_path: Path, opened: Open, name: str):
+    tiny = BOTH[name](tmp_path / "both")
+    encoder, model = opened(tiny.folder), tiny.model
+    whole = {"padding": "max_length", "max_length": 42} if name == "SigLIP" else {}
+    pooled, local = encoded_texts(encoder, tiny.folder)
+    for i, ids in enumerate(one_by_one(tiny.folder)):
+        filled = cut_and_filled(tiny.folder, ids, 42) if whole else ids
+        theirs = model.get_text_features(input_ids=filled)
+        all_close(pooled[i], theirs.pooler_output[0])
+        all_close(local[i], model.text_model(input_ids=filled).last_hidden_state[0, : ids.shape[1]])
+    assert encoder.pixels is not None
+    side = encoder.pixels.size
+    pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+    pooled, local = encoder.encode_images(pixels)
+    all_close(pooled, model.get_image_features(pixel_values=pixels).pooler_output)
+    all_close(local, model.vision_model(pixel_values=pixels).last_hidden_state)
+    assert encoder.shapes.n_p == local.shape[1]
+
+
+def cut_and_filled(folder: Path, ids: torch.Tensor, positions: int) -> torch.Tensor:
+    """As SigLIP's texts are given to it: padded to all positions, no mask."""
+    padding = AutoTokenizer.from_pretrained(folder).pad_token_id
+    filled = torch.full((1, positions), padding)
+    filled[:, : ids.shape[1]] = ids
+    return filled
+
+
+@pytest.mark.parametrize("name", ["Chinese-CLIP", "SigLIP", "CLIP ViT-B/32"])
+def test_the_vision_tower_of_an_encoder_of_both_serves_a_text_encoder(
+    tmp_path: Path, bert: Path, opened: Open, name: str
+):
+    tiny = BOTH[name](tmp_path / "both")
+    encoder = opened(bert, image_encoder=str(tiny.folder))
+    tower = Tiny(tiny.folder, tiny.model.vision_model)
+    check_pictures(encoder, tower, "pooler" if name == "SigLIP" else "cls")
+
+
+def test_every_model_that_is_listed_is_tried_here():
+    assert set(TEXTS) == set(TEXT_MODELS) == set(TOKENIZERS)
+    tried = {name.partition(" of ")[0].partition(",")[0] for name in IMAGES}
+    assert tried | {"clip", "chinese_clip", "siglip"} == set(IMAGE_MODELS)
+
+
+# Every layout of files
+
+LAYOUTS = ("sharded", "bin", "sharded bin", "half")
+
+
+def laid_out(tiny: Tiny, layout: str) -> None:
+    """The folder's weights in other files."""
+    folder = tiny.folder
+    if layout == "half":
+        tiny.model.half().save_pretrained(folder)
+        tiny.model.float()
+    if "sharded" in layout:
+        (folder / "model.safetensors").unlink()
+        tiny.model.save_pretrained(folder, max_shard_size="20KB")
+        assert len(list(folder.glob("model-*.safetensors"))) > 1
+    if "bin" in layout:
+        for file in list(folder.glob("model*.safetensors")):
+            other = file.name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
+            torch.save(load_file(file), folder / other)
+            file.unlink()
+        for index in list(folder.glob("model.safetensors.index.json")):
+            said = index.read_text().replace('"model-', '"pytorch_model-')
+            said = said.replace('.safetensors"', '.bin"')
+            (folder / "pytorch_model.bin.index.json").write_text(said)
+            index.unlink()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["albert", "roberta", "mpnet", "deberta-v2"])
+def test_a_text_encoder_is_read_from_every_layout(
+    tmp_path: Path, opened: Open, name: str, layout: str
+):
+    tiny = build_text(name, tmp_path / "text")
+    laid_out(tiny, layout)
+    check_texts(opened(tiny.folder, image_encoder="none", text_pooling="mean"), tiny, "mean")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["beit", "dinov2_with_registers", "siglip_vision_model", "vit"])
+def test_a_picture_encoder_is_read_from_every_layout(
+    tmp_path: Path, bert: Path, opened: Open, name: str, layout: str
+):
+    tiny = build_image(name, tmp_path / "image")
+    laid_out(tiny, layout)
+    by = "pooler" if name in ("beit", "siglip_vision_model") else "cls"
+    check_pictures(opened(bert, image_encoder=str(tiny.folder)), tiny, by)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet"])
+def test_a_tokenizer_of_several_files_gives_the_ids_of_the_single_one(tmp_path: Path, name: str):
+    folder = build_text(name, tmp_path / "text").folder
+    before = Tokenizer(find_checkpoint(str(folder)), MOST)(SENTENCES)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    (folder / "tokenizer.json").unlink()
+    if name == "roberta":
+        (folder / "vocab.json").write_text(json.dumps(tokenizer.get_vocab()))
+        (folder / "merges.txt").write_text("#version: 0.2\n")
+    else:
+        (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    after = Tokenizer(find_checkpoint(str(folder)), MOST)(SENTENCES)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+# SigLIP's own tokenizer
+
+
+@torch.inference_mode()
+def test_a_siglip_with_a_sentencepiece_model_alone_is_read(tmp_path: Path, opened: Open):
+    import sentencepiece
+    from transformers import SiglipTokenizer
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES * 20), model_prefix=str(tmp_path / "spiece"),
+        vocab_size=30, hard_vocab_limit=False, bos_id=-1, unk_id=2, eos_id=1, pad_id=0,
+        minloglevel=2,
+    )  # fmt: skip
+    tokenizer = SiglipTokenizer(str(tmp_path / "spiece.model"))
+    tiny = build_siglip(tmp_path / "siglip", tokenizer)
+    assert not list(tiny.folder.glob("tokenizer.json"))
+    pooled, _ = encoded_texts(opened(tiny.folder), tiny.folder)
+    for i, ids in enumerate(one_by_one(tiny.folder)):
+        filled = cut_and_filled(tiny.folder, ids, 42)
+        all_close(pooled[i], tiny.model.get_text_features(input_ids=filled).pooler_output[0])
+
+
+def test_a_tokenizer_that_needs_what_is_not_installed_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = build_siglip(tmp_path / "siglip").folder
+
+    def lacks(*_: Any, **__: Any) -> None:
+        raise ImportError("\nSiglipTokenizer requires the SentencePiece library but it is not here")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lacks)
+    with pytest.raises(CheckpointError, match="requires the SentencePiece library") as caught:
+        Tokenizer(find_checkpoint(str(folder)), MOST)
+    assert "pip install 'melov-cache[siglip]'" in str(caught.value)
+
+
+# Positions
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_as_many_tokens_as_there_are_positions_are_read_and_no_more(
+    tmp_path: Path, opened: Open, name: str
+):
+    folder = build_text(name, tmp_path / "text").folder
+    most = 40 if name in ("camembert", "mpnet", "roberta", "xlm-roberta") else 42
+    encoder = opened(folder, image_encoder="none", max_tokens=most)
+    (row,) = Tokenizer(find_checkpoint(str(folder)), most)(["long words " * 40])
+    assert len(row) == most
+    encoder.encode_texts(*pad_ids([row], 0, CPU))
+    with pytest.raises(CheckpointError, match=f"reads {most} tokens of a text at most") as caught:
+        opened(folder, image_encoder="none", max_tokens=most + 1)
+    assert caught.value.hint == f"--set extract.max_tokens={most}"
+
+
+def test_positions_that_config_json_leaves_out_are_the_librarys(tmp_path: Path):
+    folder = BOTH["CLIP ViT-B/32"](tmp_path / "clip").folder
+    said = json.loads((folder / "config.json").read_text())
+    assert said["text_config"].pop("max_position_embeddings") == 77
+    (folder / "config.json").write_text(json.dumps(said))
+    Tokenizer(find_checkpoint(str(folder)), 77)
+    with pytest.raises(CheckpointError, match=r"set extract\.max_tokens=77"):
+        Tokenizer(find_checkpoint(str(folder)), 78)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_by_the_token(tmp_path: Path):
+    folder = build_bert(tmp_path / "bert")
+    words = (folder / "vocab.txt").read_text()
+    (folder / "vocab.txt").write_text(words + "zebra\n")
+    tokenizer = Tokenizer(find_checkpoint(str(folder)), MOST)
+    tokenizer(["a cat"])
+    with pytest.raises(CheckpointError, match=r"the token 143 \('zebra'\), its model has 143"):
+        tokenizer(["a cat", "a zebra"])
