@@ -7,6 +7,7 @@ RecursionError or a ValueError where data is hostile. Here each of these is one 
 import json
 import math
 import os
+import reprlib
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,77 +26,72 @@ SHOWN = 60
 
 
 def parse_json(
-    data: str | bytes, where: str, error: Callable[[str], MelovError] = StoreError, *,
-    constants: bool = False, surrogates: bool = False,
-) -> Any:  # fmt: skip
-    """JSON, checked.
+    data: str | bytes, where: str, error: Callable[[str], MelovError] = StoreError
+) -> Any:
+    """JSON, checked; for sources, whose size counts, see `cache/quick_json.py`.
 
     Args:
         where: opens each message: a file, or file:line.
         error: the kind of error to raise.
-        constants: NaN and infinity are numbers too, as pandas writes them.
-        surrogates: texts (never keys) may hold lone surrogates: JSON can spell them, UTF-8 cannot.
 
     Raises:
         MelovError: it is no UTF-8 or no JSON (with line and column), an object has a key twice
             (with both values), it is nested too deeply, or holds a number or text as above.
     """
     text = data if isinstance(data, str) else _decoded(data, where, error)
-    # Only an escape can spell a lone surrogate, or a caller's text that holds one already.
-    doubtful = "\\ud" in text or "\\uD" in text or not _encodes(text)
     try:
-        value = _DECODERS[constants].decode(text)
-        if doubtful:
-            _check_texts(value, surrogates)
-        # With fewer brackets it cannot be that deep: a line of JSON Lines is not walked.
-        if text.count("[") + text.count("{") > MOST_DEPTH:
-            _check_depth(value)
+        value = _DECODER.decode(text)
+        # Only an escape can spell a lone surrogate, or a caller's text that holds one already.
+        if "\\ud" in text or "\\uD" in text or not encodes(text):
+            _check_texts(value)
+        _check_depth(value)
     except json.JSONDecodeError as problem:
         place = f"line {problem.lineno}, column {problem.colno}"
         raise error(f"{where}: not JSON at {place}: {problem.msg}") from None
-    except _RefusedError as problem:
+    except RefusedError as problem:
         raise error(f"{where}: {problem}") from None
     except RecursionError:
         raise error(f"{where}: not usable JSON: nested too deeply") from None
     return value
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Valid JSON that could mean something else than it says."""
 
 
-def _checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its pairs.
+
+    Raises:
+        RefusedError: a key is repeated.
+    """
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise _RefusedError(_repeated(pairs))
+        raise RefusedError(_repeated(pairs))
     return values
 
 
 def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
-        raise _RefusedError(f"an integer of {len(digits)} digits, more than {MOST_DIGITS}")
+        raise RefusedError(f"an integer of {len(digits)} digits, more than {MOST_DIGITS}")
     return int(digits)
 
 
-def _number(digits: str) -> float:
+def finite(digits: str) -> float:
+    """The number; raises RefusedError where it is infinite."""
     value = float(digits)
     if not math.isfinite(value):
-        raise _RefusedError(f"{short(digits)} is beyond any number")
+        raise RefusedError(f"{short(digits)} is beyond any number")
     return value
 
 
 def _constant(name: str) -> float:
-    raise _RefusedError(f"{name} is no JSON")
+    raise RefusedError(f"{name} is no JSON")
 
 
-_DECODERS = {
-    constants: json.JSONDecoder(
-        object_pairs_hook=_checked, parse_int=_integer, parse_float=_number,
-        parse_constant=float if constants else _constant,
-    )
-    for constants in (False, True)
-}  # fmt: skip
-"""Made once: a line of JSON Lines is read in less time than a decoder is made."""
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=checked, parse_int=_integer, parse_float=finite, parse_constant=_constant
+)
 
 
 def read_regular(
@@ -154,9 +150,17 @@ def special(mode: int) -> str:
 
 
 def short(value: Any) -> str:
-    """`value` as a message repeats it: at most SHOWN characters."""
-    text = repr(value[: 2 * SHOWN] if isinstance(value, str) else value)
+    """`value` as a message repeats it: at most SHOWN characters, whatever its depth and size."""
+    text = _BRIEF.repr(value) if isinstance(value, (list, dict)) else repr(_begin(value))
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _begin(value: Any) -> Any:
+    return value[: 2 * SHOWN] if isinstance(value, str) else value
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring = 3, SHOWN, SHOWN, SHOWN
 
 
 def plain(key: str) -> str:
@@ -172,7 +176,8 @@ def _decoded(data: bytes, where: str, error: Callable[[str], MelovError]) -> str
         raise error(f"{where}: not UTF-8: {byte}") from None
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
+    """Whether UTF-8 can hold it: it has no lone surrogate."""
     if text.isascii():
         return True
     try:
@@ -212,19 +217,19 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise _RefusedError(f"nested in more than {MOST_DEPTH} levels")
+    raise RefusedError(f"nested in more than {MOST_DEPTH} levels")
 
 
-def _check_texts(value: Any, surrogates: bool) -> None:
+def _check_texts(value: Any) -> None:
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
             for key in item:
-                if not _encodes(key):
-                    raise _RefusedError(f"key {short(key)} holds a lone surrogate, no text")
+                if not encodes(key):
+                    raise RefusedError(f"key {short(key)} holds a lone surrogate, no text")
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-        elif isinstance(item, str) and not (surrogates or _encodes(item)):
-            raise _RefusedError(f"{short(item)} holds a lone surrogate, no text")
+        elif isinstance(item, str) and not encodes(item):
+            raise RefusedError(f"{short(item)} holds a lone surrogate, no text")

@@ -5,7 +5,6 @@ that what passes it costs seconds and no more memory than a common machine has. 
 the same table, and says what happens beyond a limit. Limits of settings are in their own fields.
 """
 
-from cache.strict import MOST_DEPTH, MOST_DIGITS
 from cache.strict_yaml import MOST_CHARACTERS, MOST_LEVELS, MOST_NODES
 
 FILE_BYTES = 8 * 2**30
@@ -52,7 +51,9 @@ UNPACKED_FREE = 64 * 2**20
 GRID_RUNS = 10_000
 """Runs by seeds of a grid, counted before they are built: a year of trainings of an hour."""
 
-JSON_LEVELS, JSON_DIGITS = MOST_DEPTH, MOST_DIGITS
-"""Of lists and objects in one another, and of an integer: what is deeper or longer is no data."""
+JSON_DIGITS = 4300
+"""Of an integer in a source: Python reads no longer one unless it is told to."""
+JSON_LEVELS = 1000
+"""Of lists and objects in one another, about: Python's own limit, less what calls the reader."""
 YAML_CHARACTERS, YAML_LEVELS, YAML_VALUES = MOST_CHARACTERS, MOST_LEVELS, MOST_NODES
 """Of a parameter file or a grid, with each alias counted as what it stands for."""

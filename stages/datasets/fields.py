@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import strict
+from cache.quick_json import parse_source
 from stages.datasets.records import Findings, RecordsError
 from stages.limits import FILE_BYTES, ID_CHARACTERS, RECORDS
 
@@ -60,6 +61,15 @@ def decode(data: bytes, where: str, first: int = 0) -> str:
     return text
 
 
+def read_json(path: Path) -> Any:
+    """A whole regular file's JSON.
+
+    Raises:
+        RecordsError: as `read_text` and `parse_json` say.
+    """
+    return parse_json(strict.read_regular(path, RecordsError, FILE_BYTES), str(path))
+
+
 def read_text(path: Path) -> str:
     """A whole regular file as text.
 
@@ -69,13 +79,9 @@ def read_text(path: Path) -> str:
     return decode(strict.read_regular(path, RecordsError, FILE_BYTES), str(path))
 
 
-def parse_json(text: str, where: str) -> Any:
-    """JSON as sources write it: NaN is read, and texts may hold lone surrogates.
-
-    Raises:
-        RecordsError: `text` is not JSON (with line and column), or repeats a key in an object.
-    """
-    return strict.parse_json(text, where, RecordsError, constants=True, surrogates=True)
+def parse_json(data: bytes, where: str) -> Any:
+    """JSON as sources write it; raises RecordsError as `decode` and `parse_source` do."""
+    return parse_source(decode(data, where), where, RecordsError, data)
 
 
 def kind_of(value: Any) -> str:
@@ -130,8 +136,10 @@ def require_identifier(text: str, where: str, field: str = "id") -> str:
     """An id, which is never cut: it would be another one.
 
     Raises:
-        RecordsError: it is longer than ID_CHARACTERS.
+        RecordsError: it is longer than ID_CHARACTERS, or holds a lone surrogate.
     """
+    if not strict.encodes(text):
+        raise RecordsError(f"{where}: {field} {strict.short(text)} holds a lone surrogate, no text")
     if len(text) > ID_CHARACTERS:
         raise RecordsError(
             f"{where}: field '{field}' has {len(text):,} characters ({strict.short(text)}), more "

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from cache.quick_json import parse_source
 from cache.strict import open_regular
-from stages.datasets.fields import decode, parse_json, read_text, require_count, require_object
+from stages.datasets.fields import decode, read_text, require_count, require_object
 from stages.datasets.records import RecordsError
 from stages.limits import LINE_BYTES
 
@@ -21,13 +22,13 @@ def json_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
             where = f"{folder}/{file.name}:{number}"
             line = decode(data, where, first)
             first += len(data)
-            if not line.strip():
+            if not line or line.isspace():
                 continue
             if not records and line.lstrip().startswith("["):
                 raise RecordsError(f"{file}: one JSON list, expected one object a line", _jq(file))
             records += 1
             require_count(records, where)
-            yield where, require_object(parse_json(line, where), where)
+            yield where, require_object(parse_source(line, where, RecordsError), where)
 
 
 def bounded_lines(file: IO[bytes], name: str) -> Iterator[bytes]:

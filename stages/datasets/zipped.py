@@ -7,10 +7,10 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cache.strict import open_regular, plain
-from stages.datasets.fields import decode
+from stages.datasets.fields import parse_json
 from stages.datasets.records import RecordsError
 from stages.limits import (
     ARCHIVE_BYTES,
@@ -35,12 +35,12 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def text_in_zip(file: Path) -> str:
-    """The text of the one .json that the archive holds.
+def json_in_zip(file: Path) -> Any:
+    """What the one .json that the archive holds says.
 
     Raises:
         RecordsError: it is no zip file or a damaged one; it holds none, several, or one that is
-            encrypted, packed in an uncommon way, or larger than the limits; the text is not UTF-8.
+            encrypted, packed in an uncommon way, or larger than the limits; or no usable JSON.
     """
     with open_regular(file, RecordsError, ARCHIVE_BYTES) as opened:
         try:
@@ -57,7 +57,7 @@ def text_in_zip(file: Path) -> str:
                     data = _unpacked(packed, member, f"{file}: {plain(member.filename)}")
         except _DAMAGED as error:
             raise RecordsError(f"{file}: not a readable zip file: {error}") from None
-    return decode(data, f"{file}: {plain(member.filename)}")
+    return parse_json(data, f"{file}: {plain(member.filename)}")
 
 
 def _one_json(file: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:

@@ -8,7 +8,6 @@ from typing import Any
 from cache.errors import MelovError, nearest
 from cache.strict import plain
 from stages.datasets.fields import (
-    decode,
     optional_text,
     parse_json,
     require_count,
@@ -54,7 +53,7 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
         if line.strip():
             require_count(len(found) + 1, f"{name}:{number}")
             where = f"{name}:{number}"
-            said = require_object(parse_json(decode(line, where), where), where)
+            said = require_object(parse_json(line, where), where)
             found.append(new_mention(said, where, str(number)))
     return found
 

@@ -215,6 +215,7 @@ def _count_unknown(
     what = "fields that the reader does not know, ignored"
     for name in record:
         if name not in known:
+            require_identifier(name, where, "the field")
             # The nearest name is dear, and a field that is wrong once is wrong in every record.
             near = nearest(name, [*known]) if findings.explains("field-ignored") else ""
             findings.add("field-ignored", what, f"{where}: '{plain(name)}'{near}")

@@ -14,8 +14,7 @@ from typing import Any, Literal
 from cache.strict import plain, short
 from stages.datasets.fields import (
     kind_of,
-    parse_json,
-    read_text,
+    read_json,
     require,
     require_count,
     require_identifier,
@@ -26,7 +25,7 @@ from stages.datasets.pictures import KeyCache, PictureTable
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
-from stages.datasets.zipped import text_in_zip
+from stages.datasets.zipped import json_in_zip
 from stages.paths import project_path
 
 PARALLEL = ("mentions", "entities", "answer")
@@ -52,7 +51,7 @@ def read_melbench(
     file = find_file(path)
     where = str(file)
     is_zip = file.suffix.lower() == ".zip"
-    records = parse_json(text_in_zip(file) if is_zip else read_text(file), where)
+    records = json_in_zip(file) if is_zip else read_json(file)
     if not isinstance(records, dict):
         raise RecordsError(f"{where}: expected an object keyed by id, found {kind_of(records)}")
     require_count(len(records), where)

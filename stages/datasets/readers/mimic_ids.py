@@ -10,8 +10,7 @@ from typing import Any
 from cache.strict import short
 from stages.datasets.fields import (
     kind_of,
-    parse_json,
-    read_text,
+    read_json,
     require,
     require_count,
     require_identifier,
@@ -29,7 +28,7 @@ def list_of(path: Path, what: str) -> list[Any]:
     Raises:
         RecordsError: it is missing, not JSON, or holds something else.
     """
-    records = parse_json(read_text(path), str(path))
+    records = read_json(path)
     if not isinstance(records, list):
         raise RecordsError(f"{path}: expected a list of {what}, found {kind_of(records)}")
     require_count(len(records), str(path))
@@ -66,7 +65,7 @@ def read_qids(path: Path, n: int) -> dict[str, int]:
     Raises:
         RecordsError: no object of QID to integer, a QID twice, or an id outside 0..n-1.
     """
-    rows = parse_json(read_text(path), str(path))
+    rows = read_json(path)
     if not isinstance(rows, dict):
         raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(rows)}")
     require_count(len(rows), str(path))
