@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
@@ -45,8 +45,14 @@ class Result:
     wrong: str
 
     @property
+    def is_full(self) -> bool:
+        return self.fault.mode in FULL
+
+    @property
     def row(self) -> tuple[str, ...]:
         where = f"{self.fault.at} of {self.of}"
+        if self.fault.then:
+            where += f", then {self.fault.then}"
         result = self.wrong or "held"
         return self.case, self.fault.mode, where, self.point, str(self.status), self.left, result
 
@@ -113,7 +119,10 @@ class Bench:
             ended = forks.run(root, *case.command)
             if ended.status:
                 raise AssertionError(f"{case.name} fails undisturbed:\n{ended.output}")
-            return Straight(before, everything(root), ended)
+            after = everything(root)
+            if not differences(before, after):
+                raise AssertionError(f"{case.name} changes nothing, so its trials tell nothing")
+            return Straight(before, after, ended)
         finally:
             self._idle.put(forks)
             shutil.rmtree(root)
@@ -127,6 +136,9 @@ class Bench:
             point = ended.mutations[fault.at - 1] if reached else "past the end"
             left, wrong = self._left(case, straight, root, forks)
             wrong = [*([wrong] if wrong else []), *_odd_end(fault, ended, root, straight)]
+            if fault.then:
+                forks.run(root, *case.command, Fault("kill", fault.then))
+                wrong += filter(None, [self._left(case, straight, root, forks)[1]])
             again = forks.run(root, *case.command)
             if again.status:
                 wrong.append(f"run again it ends with {again.status}: {again.output[-500:]}")
@@ -184,7 +196,8 @@ def _tells_full(output: str) -> bool:
 
 def killed_at(straight: Straight, most: int, chance: random.Random) -> list[Fault]:
     """Up to `most` faults: at the first and the last mutation, at renames and removals first, then
-    at any; of the writes some are cut in half."""
+    at any; of the writes some are cut in half. Every fifth run is killed once more when it is
+    run again, mostly amid what it does to what the first kill left."""
     mutations = straight.ended.mutations
     last = len(mutations)
     faults = [Fault(mode, at) for at in dict.fromkeys((1, last)) for mode in ("kill", "half")]
@@ -195,7 +208,9 @@ def killed_at(straight: Straight, most: int, chance: random.Random) -> list[Faul
     rest += [Fault("half", at) for at, m in enumerate(mutations, 1) if m.what in ("write", "copy")]
     rest += [Fault(mode, at) for at in range(1, last + 1, 4) for mode in ("interrupt", "terminate")]
     chance.shuffle(rest)
-    return list(dict.fromkeys([*faults, *rest]))[:most]
+    found = list(dict.fromkeys([*faults, *rest]))[:most]
+    found[::5] = [replace(fault, then=chance.randint(1, 30)) for fault in found[::5]]
+    return found
 
 
 def full_at(straight: Straight, most: int, chance: random.Random) -> list[Fault]:

@@ -63,7 +63,7 @@ CASES = {
         Case("ablate", "evaluated", "ablate"),
         Case("ablate again", "ablated", "ablate", ("--set", "train.learning_rate=0.02")),
         Case("report", "ablated", "report"),
-        Case("report again", "reported", "report", ("--set", "report.cases=1")),
+        Case("report again", "reported of another", "report"),
         Case("link", "reported", "link"),
         Case("link again", "linked by another", "link"),
         Case("export", "extracted", "export"),
@@ -102,8 +102,10 @@ def _evaluated_by_another(root: Path, run: Callable[..., Ended]) -> None:
     shutil.rmtree(root / "runs-of-another")
 
 
-def _linked_by_another(root: Path, run: Callable[..., Ended]) -> None:
+def _of_another(root: Path, run: Callable[..., Ended]) -> None:
+    """The run is another one since it was reported or indexed."""
     run(root, "train", "--set", "train.learning_rate=0.02")
+    run(root, "evaluate")
 
 
 def _exported_from_another(root: Path, run: Callable[..., Ended]) -> None:
@@ -134,7 +136,8 @@ SCENES: dict[str, tuple[str, Callable[[Path, Callable[..., Ended]], None]]] = {
     "changed": ("prepared", _changed),
     "to update": ("extracted", _to_update),
     "evaluated by another": ("trained", _evaluated_by_another),
-    "linked by another": ("linked", _linked_by_another),
+    "reported of another": ("reported", _of_another),
+    "linked by another": ("linked", _of_another),
     "exported from another": ("extracted", _exported_from_another),
     "without a store": ("extracted", _without_a_store),
     "damaged": ("extracted", _damaged),

@@ -12,48 +12,55 @@ from tests.faults.trees import ROOT, scratch
 TABLE = ROOT / ".faults" / "kills.csv"
 
 
+class Table:
+    """Results of all trials, for .faults/kills.csv and a summary."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(HEADER)
+            writer.writerows(result.row for result in self.results)
+
+    def summary(self) -> list[str]:
+        """A line a command: trials, how many held, and what the disturbed run left."""
+        heads = ("killed", "full", "held", "older", "newer", "completed")
+        lines = [f"{'':<20}" + "".join(f"{head:>11}" for head in heads)]
+        names = dict.fromkeys(result.case for result in self.results)
+        for name in [*names, None]:
+            own = [result for result in self.results if name in (None, result.case)]
+            full = sum(result.is_full for result in own)
+            counts = [len(own) - full, full, sum(not result.wrong for result in own)]
+            counts += [sum(r.left == kind for r in own) for kind in ("older", "newer")]
+            counts.append(sum(result.left.startswith("newer,") for result in own))
+            lines.append(f"{name or 'all':<20}" + "".join(f"{count:>11}" for count in counts))
+        return lines
+
+
+TABLE_KEY = pytest.StashKey[Table]()
+
+
 @pytest.fixture(scope="session")
 def bench() -> Iterator[Bench]:
     with Bench(scratch()) as bench:
         yield bench
 
 
-class Table:
-    """Results of all trials, for .faults/kills.csv and a summary."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.results: list[Result] = []
-
-    def add(self, result: Result) -> None:
-        self.results.append(result)
-
-    def write(self) -> None:
-        self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(HEADER)
-            writer.writerows(result.row for result in self.results)
-
-    def summary(self) -> str:
-        """A line a command: trials, held, and what the disturbed run left."""
-        lines = [f"{'':<20}{'trials':>8}{'held':>8}{'older':>8}{'newer':>8}{'completed':>11}"]
-        for name in dict.fromkeys(result.case for result in self.results):
-            own = [result for result in self.results if result.case == name]
-            counts = [len(own), sum(not r.wrong for r in own)]
-            counts += [sum(r.left == kind for r in own) for kind in ("older", "newer")]
-            completed = sum(r.left.startswith("newer,") for r in own)
-            numbers = "".join(f"{count:>8}" for count in counts)
-            lines.append(f"{name:<20}{numbers}{completed:>11}")
-        held = sum(not result.wrong for result in self.results)
-        return "\n".join([*lines, f"{len(self.results)} trials, {held} held: {self.path}"])
-
-
 @pytest.fixture(scope="session")
-def table(pytestconfig: pytest.Config) -> Iterator[Table]:
-    table = Table(TABLE)
-    yield table
-    if table.results:
-        table.write()
-        reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-        reporter.write(f"\n\n{table.summary()}\n")
+def table(pytestconfig: pytest.Config) -> Table:
+    return pytestconfig.stash.setdefault(TABLE_KEY, Table())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    table = config.stash.get(TABLE_KEY, None)
+    if table is not None and table.results:
+        table.write(TABLE)
+        terminalreporter.section("kills and full disks: what the disturbed command left, in trials")
+        for line in table.summary():
+            terminalreporter.line(line)
+        terminalreporter.line(f"each trial: {TABLE}")

@@ -40,10 +40,12 @@ class Fault:
 
     mode: `kill` before it, `half` after half of a write; `interrupt` and `terminate` send SIGINT
         and SIGTERM; from it on the disk is `full`, so after a `short` write, or has no `inodes`.
+    then: where the same command, run again, is killed as well; 0 if it is not.
     """
 
     mode: str
     at: int
+    then: int = 0
 
 
 NONE = Fault("count", 0)
@@ -199,6 +201,7 @@ def _run(asked: dict[str, Any], library: ctypes.CDLL) -> None:
         sys.argv = [f"{asked['module']}", *asked["arguments"]]
         library.shim_arm(asked["root"].encode(), asked["mode"], ctypes.c_long(asked["at"]), log)
         main(asked["arguments"])
+        status = 0
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:

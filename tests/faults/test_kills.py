@@ -34,7 +34,7 @@ def test_nothing_is_lost_and_the_command_run_again_is_right(
     faults = choose(straights[name], most, random.Random(f"{SEED} {name} {kind}"))
     wrong = []
     for result in bench.trials(CASES[name], faults):
-        table.add(result)
+        table.results.append(result)
         if result.wrong:
             wrong.append(" | ".join(result.row))
     assert not wrong, f"{len(wrong)} of {len(faults)}:\n" + "\n".join(wrong[:10])
