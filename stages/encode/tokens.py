@@ -16,6 +16,7 @@ _FIRST = 64
 """Characters a token that are read at first: more than ten times those of common text."""
 _BATCH = 1024
 """Texts that the tokenizer holds in its own form at once."""
+_SAVE = "download the folder again, or save its tokenizer there anew"
 _WORD_END = re.compile(r"\w(?=[ \n\t])")
 
 
@@ -51,12 +52,7 @@ class Tokenizer:
                 checkpoint.folder, trust_remote_code=False, local_files_only=True
             )
         except Exception as error:  # a damaged tokenizer.json raises nothing narrower
-            raise not_loaded(
-                checkpoint.folder,
-                "the tokenizer",
-                error,
-                "download the folder again, or save its tokenizer there anew",
-            ) from None
+            raise not_loaded(checkpoint.folder, "the tokenizer", error, _SAVE) from None
         self._folder = checkpoint.folder
         self.max_tokens = max_tokens
         self.pad = self._tokenizer.pad_token_id or 0
@@ -87,13 +83,16 @@ class Tokenizer:
         return found
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self._tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_tokens,
-            padding=False,
-            return_attention_mask=False,
-        )["input_ids"]
+        try:
+            ids: list[list[int]] = self._tokenizer(
+                texts,
+                truncation=True,
+                max_length=self.max_tokens,
+                padding=False,
+                return_attention_mask=False,
+            )["input_ids"]
+        except Exception as error:  # one that lacks its own unknown token raises nothing narrower
+            raise not_loaded(self._folder, "the ids of a text", error, _SAVE) from None
         return ids
 
     def _unknown(self, token: int) -> CheckpointError:

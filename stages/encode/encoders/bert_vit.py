@@ -10,6 +10,7 @@ from stages.encode.encoders.encoder import Pixels, Shapes, pixels_of
 from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.models import TEXT_MODELS, image_model
 from stages.encode.encoders.pretrained import load_frozen
+from stages.encode.encoders.probe import attempted
 from stages.encode.encoders.rules import side_of
 
 _OLD_FLAGS = {
@@ -84,8 +85,13 @@ class BertVitEncoder:
         self.image = load_frozen(model.name, checkpoints.image, device, dtype, read=read)
         vit = self.image.config
         self.pixels = pixels_of(checkpoints.image, side_of(vit.image_size))
-        probe = torch.zeros(1, 3, self.pixels.size, self.pixels.size, device=device)
-        n_p = self._states(probe)[1].shape[1]  # some have more special tokens than CLS, some none
+        size = self.pixels.size
+        # Some have more special tokens than CLS, some none.
+        _, local = attempted(
+            f"{checkpoints.image.name}: a picture of {size} pixels",
+            lambda: self._states(torch.zeros(1, 3, size, size, device=device)),
+        )
+        n_p = local.shape[1]
         self.shapes = Shapes(d_t, d_t, vit.hidden_size, vit.hidden_size, n_p)
 
     @torch.inference_mode()

@@ -65,13 +65,7 @@ def look(what: str, forward: Callable[[], Sequence[Tensor]], shapes: list[tuple[
     Raises:
         CheckpointError: they are not as the module says.
     """
-    try:
-        first, again = forward(), forward()
-    except MemoryError:
-        raise
-    except Exception as error:  # a model whose parts do not fit together raises anything
-        said = (str(error).splitlines() or [""])[0]
-        raise _unfit(f"{what} cannot be encoded: {type(error).__name__}: {said}") from None
+    first, again = (attempted(what, forward) for _ in range(2))
     found = [tuple(part.shape) for part in first]
     if found != shapes:
         raise _unfit(f"{what} gives features of shapes {found}, expected {shapes}")
@@ -84,6 +78,21 @@ def look(what: str, forward: Callable[[], Sequence[Tensor]], shapes: list[tuple[
         raise _unfit(f"{what} gives other features each time")
     if _same(first[0][0], first[0][1]):
         raise _unfit(f"{what} gives the global feature of any other, so it stands for nothing")
+
+
+def attempted(what: str, forward: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
+    """What `forward` gives.
+
+    Raises:
+        CheckpointError: it raises.
+    """
+    try:
+        return forward()
+    except MemoryError:
+        raise
+    except Exception as error:  # a model whose parts do not fit together raises anything
+        said = (str(error).splitlines() or [""])[0]
+        raise _unfit(f"{what} cannot be encoded: {type(error).__name__}: {said}") from None
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

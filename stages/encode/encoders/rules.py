@@ -120,6 +120,7 @@ CONFIG: Mapping[str, Rule] = {
     **dict.fromkeys(("attention_dropout", "drop_path_rate"), _SHARE),
     **dict.fromkeys(("hidden_act", "activation", "hidden_activation"), TEXT),
     **dict.fromkeys(("is_decoder", "add_cross_attention"), one_of(False)),
+    "return_dict": one_of(True),
     # transformers 5 has no other, and takes a checkpoint that needs one all the same.
     "position_embedding_type": one_of("absolute"),
     **dict.fromkeys(("dtype", "torch_dtype"), one_of("float32", "float16", "bfloat16", "float64")),

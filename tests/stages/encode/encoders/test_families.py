@@ -247,6 +247,15 @@ def test_a_tokenizer_that_needs_what_is_not_installed_says_what_to_install(
     assert "pip install 'melov-cache[siglip]'" in str(caught.value)
 
 
+def test_a_tokenizer_that_lacks_its_own_unknown_token_is_one_error(tmp_path: Path):
+    folder = build_siglip(tmp_path / "siglip").folder
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(said | {"unk_token": "<other>"}))
+    tokenizer = Tokenizer(find_checkpoint(str(folder)), MOST)
+    with pytest.raises(CheckpointError, match="cannot load the ids of a text: Unk token"):
+        tokenizer(["\u4eac"])
+
+
 # Positions
 
 

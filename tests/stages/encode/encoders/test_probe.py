@@ -65,7 +65,7 @@ def test_the_longest_text_is_encoded_beside_a_short_one(open_fake: Callable[[Fin
     assert encoder.seen == [(2, 30), (2, 30)]
 
 
-def ended(*_: Any) -> Any:
+def ended(*_: Any, **__: Any) -> Any:
     raise IndexError("index out of range in self\nand more")
 
 
@@ -93,6 +93,14 @@ def test_what_cannot_be_features_is_one_error(
     assert said in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.hint
+
+
+def test_a_vit_that_fails_at_a_picture_is_one_error(
+    bert: Path, vit: Path, opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("transformers.ViTModel.forward", ended)
+    with pytest.raises(CheckpointError, match="a picture of 24 pixels cannot be encoded: Index"):
+        opened(bert, image_encoder=str(vit))
 
 
 def test_a_vilt_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -39,6 +39,7 @@ PIXELS = "preprocessor_config.json"
         ("config.json", "vision_config__image_size", [32, 24], "the side of a square, from 1"),
         ("config.json", "vision_config__patch_size", 0, "the side of a square, from 1"),
         ("config.json", "vision_config__num_channels", 4, "3"),
+        ("config.json", "return_dict", False, "True"),
         ("config.json", "dtype", "int8", "'float32' or 'float16'"),
         ("config.json", "position_embedding_type", "relative_key", "'absolute'"),
         ("config.json", "transformers_weights", "other.safetensors", "no such key"),
