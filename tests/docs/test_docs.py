@@ -170,7 +170,7 @@ def test_names_of_code_in_sentences_are_defined():
     """`CamelCase` and `CONSTANTS`, or a variable of the environment."""
     nodes = [
         node
-        for folder in ("cache", "stages", "pipeline", "benchmarks")
+        for folder in ("cache", "stages", "pipeline", "benchmarks", "tests/faults")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     ]
