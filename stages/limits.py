@@ -42,7 +42,7 @@ ARCHIVE_MEMBERS = 1000
 """Of a zip file, of which one is read; the list of all is held in memory."""
 UNPACKED_BYTES = 4 * 2**30
 """Of the JSON in a zip file: a hundred times MELBench's largest."""
-UNPACKED_RATIO = 200
+UNPACKED_RATIO = 100
 """Unpacked bytes by packed ones, from UNPACKED_FREE on: text shrinks to a tenth, a bomb to a
 thousandth."""
 UNPACKED_FREE = 64 * 2**20
