@@ -16,7 +16,7 @@ from stages.datasets.decoding.picture import PictureError, read_bytes
 from stages.device import DTYPES, resolve_device
 from stages.encode.decode import Loaded, decode_picture, quiet_pillow
 from stages.encode.encoders.encoder import Encoder, Pixels
-from stages.encode.encoders.families import find_checkpoints, open_encoder
+from stages.encode.encoders.families import family_of, find_checkpoints
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.fingerprint import fingerprint_of
 from stages.encode.record_arrays.registry import RecordArray, open_record_array
@@ -129,10 +129,11 @@ def open_mention_encoder(
         f"link with what made the store (--set extract.KEY=VALUE), or make it again: {hint}",
     )
     needed = checkpoints if images else replace(checkpoints, image=None)
-    tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
+    # The files are those that made the store, so extraction has looked at what comes of them.
+    load = family_of(checkpoints.text).open
     return MentionEncoder(
-        open_encoder(needed, config, resolve_device(config.device), DTYPES[dtype], tokenizer),
-        tokenizer,
+        load(needed, config, resolve_device(config.device), DTYPES[dtype]),
+        Tokenizer(checkpoints.text, config.max_tokens),
         config,
         {name: open_record_array(store, name, config, hint) for name in arrays},
     )

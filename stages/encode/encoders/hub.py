@@ -22,7 +22,7 @@ def snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*"]
+    patterns = ["*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/*"]
     try:
         with suppress(LocalEntryNotFoundError):
             cached = Path(snapshot_download(name, revision=revision, local_files_only=True))

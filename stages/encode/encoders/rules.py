@@ -65,16 +65,16 @@ def side(most: int) -> Rule:
 
 
 def named_sides(most: int) -> Rule:
-    """Of an image processor: a side, two, or sides by name; which it takes is up to it."""
+    """Of an image processor: a square's side, once or twice, or sides by name (`shortest_edge`)."""
     each = whole(1, most)
-    return Rule(
-        f"sides from 1 to {most:,}",
-        lambda x: (
-            each.holds(x)
-            or (_is_pair(x) and all(map(each.holds, x)))
-            or (isinstance(x, dict) and all(v is None or each.holds(v) for v in x.values()))
-        ),
-    )  # fmt: skip
+
+    def holds(x: Any) -> bool:
+        found = list(x.values()) if isinstance(x, dict) else x if isinstance(x, list) else [x]
+        square = not isinstance(x, dict) or x.get("height") == x.get("width")
+        alike = not isinstance(x, list) or (_is_pair(x) and x[0] == x[1])
+        return square and alike and all(v is None or each.holds(v) for v in found)
+
+    return Rule(f"sides of a square, from 1 to {most:,}", holds)
 
 
 def refused(why: str) -> Rule:
