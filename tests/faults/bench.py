@@ -20,10 +20,11 @@ from typing import Self
 
 from tests.faults.cases import Case, Straight, differences, everything, mixed, scene
 from tests.faults.forks import Ended, Fault, Forks, compiled
+from tests.faults.power import cut
 from tests.faults.trees import call
 
 WORKERS = 2
-SIGNALS = {"kill": -9, "half": -9, "terminate": -15}
+SIGNALS = {"kill": -9, "half": -9, "terminate": -15, "power": -9}
 FULL = ("full", "short", "inodes")
 
 
@@ -134,6 +135,8 @@ class Bench:
             ended = forks.run(root, *case.command, fault)
             reached = len(ended.mutations) >= fault.at
             point = ended.mutations[fault.at - 1] if reached else "past the end"
+            if fault.mode == "power":
+                cut(root, ended.trace[:-1], random.Random(fault.at))  # without the last, not done
             left, wrong = self._left(case, straight, root, forks)
             wrong = [*([wrong] if wrong else []), *_odd_end(fault, ended, root, straight)]
             if fault.then:
@@ -206,7 +209,8 @@ def killed_at(straight: Straight, most: int, chance: random.Random) -> list[Faul
     faults += [Fault("kill", at) for at in decisive[: most // 3]]
     rest = [Fault("kill", at) for at in range(1, last + 1)]
     rest += [Fault("half", at) for at, m in enumerate(mutations, 1) if m.what in ("write", "copy")]
-    rest += [Fault(mode, at) for at in range(1, last + 1, 4) for mode in ("interrupt", "terminate")]
+    signals = ("interrupt", "terminate", "power", "power")
+    rest += [Fault(mode, at + i) for at in range(1, last - 2, 4) for i, mode in enumerate(signals)]
     chance.shuffle(rest)
     found = list(dict.fromkeys([*faults, *rest]))[:most]
     found[::5] = [replace(fault, then=chance.randint(1, 30)) for fault in found[::5]]

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -39,7 +40,8 @@ class Fault:
     """What happens at the mutation of this number, the first being 1.
 
     mode: `kill` before it, `half` after half of a write; `interrupt` and `terminate` send SIGINT
-        and SIGTERM; from it on the disk is `full`, so after a `short` write, or has no `inodes`.
+        and SIGTERM; from it on the disk is `full`, so after a `short` write, or has no `inodes`;
+        `power` is cut before it (power.py).
     then: where the same command, run again, is killed as well; 0 if it is not.
     """
 
@@ -53,7 +55,8 @@ NONE = Fault("count", 0)
 
 @dataclass(frozen=True)
 class Mutation:
-    """kind: `-` needs no space, `+` needs some, `*` creates a file or a folder."""
+    """kind: `-` needs no space, `+` needs some, `*` creates a file or a folder; `.` is no mutation,
+    but tells what was synced, or what the next rename moves."""
 
     kind: str
     what: str
@@ -65,12 +68,18 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Ended:
-    """status: the exit code, or minus the signal's number, as of `subprocess`."""
+    """status: the exit code, or minus the signal's number, as of `subprocess`.
+    trace: mutations, and what is told besides.
+    """
 
     status: int
     output: str
-    mutations: list[Mutation]
+    trace: list[Mutation]
     seconds: float
+
+    @cached_property
+    def mutations(self) -> list[Mutation]:
+        return [mutation for mutation in self.trace if mutation.kind != "."]
 
 
 def compiled(folder: Path) -> Path:
@@ -122,7 +131,7 @@ class Forks:
         """
         asked = {
             "root": str(root.resolve()), "module": module, "arguments": list(arguments),
-            "mode": MODES.index(fault.mode), "at": fault.at,
+            "mode": MODES.index("kill" if fault.mode == "power" else fault.mode), "at": fault.at,
             "log": str(self._log), "output": str(self._output),
         }  # fmt: skip
         self._process.stdin.write(json.dumps(asked) + "\n")
@@ -135,8 +144,8 @@ class Forks:
         if said["status"] is None:
             raise TimeoutError(f"{module} {arguments}: {LONGEST} seconds\n{output}")
         lines = self._log.read_text(errors="backslashreplace").splitlines()
-        mutations = [Mutation(*line.split(" ", 2)) for line in lines]
-        return Ended(said["status"], output, mutations, said["seconds"])
+        trace = [Mutation(*line.split(" ", 2)) for line in lines]
+        return Ended(said["status"], output, trace, said["seconds"])
 
 
 def serve() -> None:

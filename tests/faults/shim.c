@@ -2,7 +2,8 @@
 
    Loaded by LD_PRELOAD; `shim_arm` begins to count in the process that calls it, and in no fork of
    it. A mutation is what changes names or bytes: creating and emptying a file, writes, renames,
-   links, removals, folders, sizes. What changes nothing is none: opening an old file, fsync, chmod.
+   links, removals, folders, sizes. What changes nothing is none: opening an old file, chmod. A line
+   of the log tells each; lines with a dot tell besides what is synced, and what a rename moves.
 
    Not seen: writes through a memory map, system calls that a library makes without libc, and bytes
    that libc's own buffers (FILE) write on fclose; fwrite itself is seen. */
@@ -88,23 +89,42 @@ static void end(int signal)
     for (;;) pause();
 }
 
+/* Whether the armed process means a file below the folder; then `found` is its path in there. */
+static const char *inside(int handle, const char *path, char *found, size_t size)
+{
+    int kept = errno;
+    if (!armed()) return NULL;
+    int known = resolve(handle, path, found, size);
+    errno = kept;
+    if (!known || strncmp(found, folder, folder_length)) return NULL;
+    if (found[folder_length] == 0) return found + folder_length;
+    return found[folder_length] == '/' ? found + folder_length + 1 : NULL;
+}
+
+static void tell(char kind, const char *what, const char *path)
+{
+    char line[2 * PATH_MAX + 64];
+    int kept = errno, length = snprintf(line, sizeof line, "%c %s %s\n", kind, what, path);
+    if (syscall(SYS_write, log_handle, line, length) < 0) abort();
+    errno = kept;
+}
+
+static void note(const char *what, int handle, const char *path)
+{
+    char where[2 * PATH_MAX];
+    const char *inner = inside(handle, path, where, sizeof where);
+    if (inner) tell('.', what, inner);
+}
+
 /* What becomes of a mutation; `divisible` says whether half of it can be done. */
 static enum verdict mutation(const char *what, int handle, const char *path, enum kind kind,
                              int divisible)
 {
-    char where[2 * PATH_MAX], line[2 * PATH_MAX + 64];
-    if (!armed()) return PASS;
-    int kept = errno;
-    if (!resolve(handle, path, where, sizeof where) || strncmp(where, folder, folder_length)
-        || (where[folder_length] != '/' && where[folder_length] != 0)) {
-        errno = kept;
-        return PASS;
-    }
+    char where[2 * PATH_MAX];
+    const char *inner = inside(handle, path, where, sizeof where);
+    if (!inner) return PASS;
     long number = atomic_fetch_add(&seen, 1) + 1;
-    int length = snprintf(line, sizeof line, "%c %s %s\n", "-+*"[kind], what,
-                          where + folder_length + (where[folder_length] == '/'));
-    if (syscall(SYS_write, log_handle, line, length) < 0) abort();
-    errno = kept;
+    tell("-+*"[kind], what, inner);
     if (mode == COUNT || number < at) return PASS;
     switch (mode) {
     case KILL:
@@ -397,7 +417,8 @@ static int parent(int handle, const char *path)
 #define CHANGED(name, parameters, values, h, p, what) \
     WHOLE(name, parameters, values, there(h, p), h, p, what, CHANGES)
 #define MOVED(name, parameters, values, f, from, t, to) \
-    WHOLE(name, parameters, values, there(f, from), t, to, "rename", CHANGES)
+    WHOLE(name, parameters, values, there(f, from) && (note("from", f, from), 1), t, to, "rename", \
+          CHANGES)
 
 WHOLE(ftruncate, (int h, off_t size), (h, size), 1, h, NULL, "size", CHANGES)
 WHOLE(ftruncate64, (int h, off64_t size), (h, size), 1, h, NULL, "size", CHANGES)
@@ -418,3 +439,14 @@ MADE(symlink, (const char *text, const char *p), (text, p), AT_FDCWD, p, "link")
 MADE(symlinkat, (const char *text, int h, const char *p), (text, h, p), h, p, "link")
 MADE(mkdir, (const char *p, mode_t how), (p, how), AT_FDCWD, p, "mkdir")
 MADE(mkdirat, (int h, const char *p, mode_t how), (h, p, how), h, p, "mkdir")
+
+#define SYNC(name) \
+    int name(int handle) \
+    { \
+        REAL(name); \
+        int done = real(handle); \
+        if (!done) note("sync", handle, NULL); \
+        return done; \
+    }
+SYNC(fsync)
+SYNC(fdatasync)

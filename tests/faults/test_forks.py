@@ -1,5 +1,6 @@
 """The shim sees what writes, and ends it where it is told."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.forks import Fault, Forks, Mutation, compiled
+from tests.faults.power import cut, unsynced
 from tests.faults.writes import MUTATIONS
 
 pytestmark = pytest.mark.faults
@@ -52,6 +54,22 @@ def test_the_process_ends_before_a_write_or_amid_it(forks: Forks, root: Path):
         shutil.rmtree(root / "a")
     ended = forks.run(root, WRITES, ["outside"], Fault("terminate", at))
     assert ended.status == -15
+
+
+def test_a_power_cut_takes_what_was_not_synced(forks: Forks, root: Path):
+    arguments = [str(root.parent / "outside")]
+    whole = forks.run(root, WRITES, arguments)
+    assert unsynced(whole.trace) == {"a/array", "a/parquet"}  # and not a/text
+    shutil.rmtree(root / "a")
+    last = len(whole.mutations)
+    ended = forks.run(root, WRITES, arguments, Fault("power", last))
+    assert ended.status == -9
+    assert unsynced(ended.trace[:-1]) == {"a/array", "a/moved", "a/parquet"}
+    cut(root, ended.trace[:-1], random.Random(0))
+    assert (root / "a/text").read_text() == "word word "
+    for name in ("array", "moved", "parquet"):
+        path = root / "a" / name
+        assert not path.exists() or not any(path.read_bytes())
 
 
 def test_an_interrupt_comes_to_python(forks: Forks, root: Path):

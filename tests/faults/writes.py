@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
         for _ in range(2):
             file.write("word ")
             file.flush()
+        os.fsync(file.fileno())
     Path("a/text").open("r+").close()
     np.arange(8).tofile("a/array")
     handle = os.open("a/array", os.O_RDWR)
