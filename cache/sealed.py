@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cache.errors import DamagedError
+from cache.errors import DamagedError, MelovError
 from cache.files import atomic_path, complete
 
 FILES, SEAL = "files", "seal"
@@ -74,14 +74,15 @@ class Sealed:
 
         Raises:
             DamagedError: the file is missing or another one; or the index does not name it.
+            MelovError: another process has replaced both meanwhile.
         """
         path = self.path.parent / name
         try:
             data = path.read_bytes()
         except OSError as error:
-            _damaged(path, error.strerror or str(error), self.hint)
+            self._refuse(path, error.strerror or str(error))
         if self._said(name) != digest_of(data):
-            _damaged(path, f"its bytes are not those that {self.path.name} tells of", self.hint)
+            self._refuse(path, f"its bytes are not those that {self.path.name} tells of")
         return data
 
     def require(self, name: str) -> None:
@@ -90,9 +91,17 @@ class Sealed:
         try:
             found = digest(path)
         except OSError as error:
-            _damaged(path, error.strerror or str(error), self.hint)
+            self._refuse(path, error.strerror or str(error))
         if self._said(name) != found:
-            _damaged(path, f"its bytes are not those that {self.path.name} tells of", self.hint)
+            self._refuse(path, f"its bytes are not those that {self.path.name} tells of")
+
+    def _refuse(self, path: Path, what: str) -> NoReturn:
+        """A file that does not fit: of a newer replacement, whose index came after, or damaged."""
+        with suppress(OSError, DamagedError):
+            if Sealed.read(self.path).seal != self.seal:
+                again = "run the same command again"
+                raise MelovError(f"{path}: replaced while it was read", again)
+        _damaged(path, what, self.hint)
 
     def _said(self, name: str) -> str:
         if name not in self.files:

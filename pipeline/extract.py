@@ -70,7 +70,8 @@ def summarised(paths: DatasetPaths) -> dict[str, Any]:
     with suppress(DamagedError):
         summary = read_summary(paths.extract, store, "")
     if summary is None:
-        summary = write_summary(paths.extract, store, Records.load(paths.records))
+        records = Records.load(paths.records, store.fingerprint.fields["records"])
+        summary = write_summary(paths.extract, store, records)
     return summary
 
 

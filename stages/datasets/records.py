@@ -18,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ class Records:
         """The folder that picture paths are relative to; `root` is the project's."""
         return root / self.image_root
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of everything that an encoder or a gold rank depends on (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
@@ -193,32 +194,33 @@ class Records:
         }
 
     @classmethod
-    def load(cls, folder: Path) -> Records:
+    def load(cls, folder: Path, expect: str | None = None) -> Records:
         """Read a folder that `save` wrote.
 
+        Args:
+            expect: the digest that they must have; None takes any.
+
         Raises:
-            RecordsError: there are no records, or some of another layout.
+            RecordsError: there are no records, some of another layout, or others than expected.
             DamagedError: a file is not the one that was written.
         """
         sealed = _sealed(folder)
-        tables = {
-            name: _table(sealed, name, schema)
-            for name, schema in (("entities", ENTITY_SCHEMA), ("pictures", PICTURE_SCHEMA))
-        }
         index = sealed.content
+        if expect not in (None, index["digest"]):
+            held = f"holds records {index['digest']}, expected {expect}: prepared again meanwhile"
+            raise RecordsError(f"{folder}: {held}", "run the same command again")
         findings = tuple(
             Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
         )
-        return cls(
-            index["dataset"],
-            index["source"],
-            index["image_root"],
-            index["text_field"],
-            tables["entities"],
-            {s: _table(sealed, f"mentions-{s}", MENTION_SCHEMA) for s in SPLITS},
-            tables["pictures"],
-            findings,
+        records = cls(
+            **{key: index[key] for key in ("dataset", "source", "image_root", "text_field")},
+            entities=_table(sealed, "entities", ENTITY_SCHEMA),
+            mentions={s: _table(sealed, f"mentions-{s}", MENTION_SCHEMA) for s in SPLITS},
+            pictures=_table(sealed, "pictures", PICTURE_SCHEMA),
+            findings=findings,
         )
+        records.__dict__["digest"] = index["digest"]  # sealed too; hashing tables takes a while
+        return records
 
 
 def read_digest(folder: Path) -> str:
@@ -240,8 +242,7 @@ def _sealed(folder: Path) -> Sealed:
 
 
 def _table(sealed: Sealed, name: str, schema: pa.Schema) -> pa.Table:
-    table = pq.read_table(pa.BufferReader(sealed.bytes_of(f"{name}.parquet")))
-    return table.cast(schema)
+    return pq.read_table(pa.BufferReader(sealed.bytes_of(f"{name}.parquet"))).cast(schema)
 
 
 def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

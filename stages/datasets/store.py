@@ -22,14 +22,17 @@ def recover_store(paths: DatasetPaths) -> None:
     recover(paths.load_partial, paths.store)
 
 
-def open_store(paths: DatasetPaths) -> FeatureStore:
+def open_store(paths: DatasetPaths, records: str | None = None) -> FeatureStore:
     """The data set's finished store, made from the records that are there now.
+
+    Args:
+        records: the digest of those that were read already, which the store must be made from.
 
     Raises:
         MelovError: the data set has no records.
         StoreError: no store, an unfinished or damaged one, or one made from other records.
     """
-    records = read_digest(paths.require_records())
+    records = records or read_digest(paths.require_records())
     again = f"python -m pipeline.extract --dataset {paths.dataset}"
     recover_store(paths)
     if not paths.store.exists():
@@ -45,8 +48,11 @@ def open_store(paths: DatasetPaths) -> FeatureStore:
     return store
 
 
-def open_joint(paths: DatasetPaths) -> FeatureStore:
+def open_joint(paths: DatasetPaths, records: str | None = None) -> FeatureStore:
     """The finished store of joint vectors, made from the records that are there now.
+
+    Args:
+        records: as of `open_store`.
 
     Raises:
         StoreError: there is none, or it was made from other records.
@@ -61,7 +67,7 @@ def open_joint(paths: DatasetPaths) -> FeatureStore:
     recover(paths.joint_partial, paths.joint)
     store = FeatureStore.open(paths.joint, hint=paths.repair)
     store.require_files()
-    records = read_digest(paths.require_records())
+    records = records or read_digest(paths.require_records())
     if store.fingerprint.fields.get("records") != records:
         raise StoreError(f"{paths.joint}: made from other records", f"{again} --replace")
     return store

@@ -17,7 +17,7 @@ from cache.locks import working
 from stages.config import ExtractConfig
 from stages.datasets.decoding.changed import ChangedPictureError
 from stages.datasets.pictures import KeyCache
-from stages.datasets.records import read_digest
+from stages.datasets.records import Records, read_digest
 from stages.datasets.store import recover_store
 from stages.encode.encoders.families import Checkpoints, find_checkpoints
 from stages.encode.fingerprint import fingerprint_of
@@ -101,7 +101,8 @@ def _extract(
         keep_freed_memory()
     dtype = resolve_dtype(older.asked.fields["dtype"], device)
     asked = Fingerprint({**older.asked.fields, "dtype": dtype})
-    job = feature_job(paths, config, checkpoints, device, DTYPES[dtype], older.store)
+    records = Records.load(paths.records, asked.fields["records"])
+    job = feature_job(paths, records, config, checkpoints, device, DTYPES[dtype], older.store)
     planned = {"seconds_planning": round(time.perf_counter() - begun, 3)}
 
     # Reused rows have other last bits, so units of another mixture must not get in.

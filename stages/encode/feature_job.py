@@ -96,6 +96,7 @@ def covered_by(unit: WorkUnit, places: TokenPlaces) -> dict[str, tuple[int, int]
 
 def feature_job(
     paths: DatasetPaths,
+    records: Records,
     config: ExtractConfig,
     checkpoints: Checkpoints,
     device: torch.device,
@@ -105,13 +106,13 @@ def feature_job(
     """Plan the extraction of a prepared data set and open its encoder.
 
     Args:
+        records: of the data set; the store's fingerprint is to tell of the same ones.
         older: a store of the same encoder and settings, whose rows are copied where they are
             wanted.
 
     Raises:
         MelovError: the encoder or its tokenizer cannot be loaded.
     """
-    records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoints.text, config.max_tokens)
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
     pictures = plan_pictures(records, encode=checkpoints.image is not None)

@@ -139,7 +139,8 @@ def _extract_joint(
         store.fingerprint.require_equal(asked, paths.joint, f"to rebuild it: {hint}")
         sweep(paths.joint_partial)
         return store, False
-    job = joint_job(paths, config, checkpoint, device, DTYPES[dtype])
+    records = Records.load(paths.records, digest)
+    job = joint_job(paths, records, config, checkpoint, device, DTYPES[dtype])
     made = False
     with building(paths.joint, paths.joint_partial, asked.digest, asked, job.specs) as build:
         job.run(build, config.decode_threads)
@@ -167,6 +168,7 @@ def joint_fingerprint(
 
 def joint_job(
     paths: DatasetPaths,
+    records: Records,
     config: ExtractConfig,
     checkpoint: Checkpoint,
     device: torch.device,
@@ -177,7 +179,6 @@ def joint_job(
     Raises:
         MelovError: the encoder or its tokenizer cannot be loaded.
     """
-    records = Records.load(paths.records)
     tokenizer = Tokenizer(checkpoint, config.max_tokens)
     encoder = open_vilt(checkpoint, tokenizer, device, dtype)
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)

@@ -21,7 +21,7 @@ from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
-from stages.datasets.records import read_digest
+from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device
 from stages.encode.decode import quiet_pillow
 from stages.encode.encoders.checkpoint import find_checkpoint
@@ -164,7 +164,8 @@ def feature_job_again(
     digest = read_digest(paths.require_records())
     _require(store, fingerprint_of(digest, checkpoints, config, dtype))
     device = resolve_device(config.device)
-    return feature_job(paths, config, checkpoints, device, DTYPES[dtype], None)
+    records = Records.load(paths.records, digest)
+    return feature_job(paths, records, config, checkpoints, device, DTYPES[dtype], None)
 
 
 def joint_job_again(paths: DatasetPaths, config: ExtractConfig, store: FeatureStore) -> EncodingJob:
@@ -174,7 +175,8 @@ def joint_job_again(paths: DatasetPaths, config: ExtractConfig, store: FeatureSt
     require_vilt(checkpoint)
     digest = read_digest(paths.require_records())
     _require(store, joint_fingerprint(digest, checkpoint, config, dtype))
-    return joint_job(paths, config, checkpoint, resolve_device(config.device), DTYPES[dtype])
+    records, device = Records.load(paths.records, digest), resolve_device(config.device)
+    return joint_job(paths, records, config, checkpoint, device, DTYPES[dtype])
 
 
 def _require(store: FeatureStore, asked: Fingerprint) -> None:

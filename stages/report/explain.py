@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from stages.config import EvaluateConfig
+from stages.datasets.records import Records
 from stages.device import heads_device
 from stages.features.data import LinkingData
 from stages.graph.neighbors import Neighbor, nearest
@@ -46,13 +47,18 @@ class Explained:
 class Explainer:
     """A data set opened once, and its runs as they are asked for.
 
+    Args:
+        records: of the data set, where they have been read already.
+
     Raises:
         MelovError: no store or graph, or parts that do not belong together.
     """
 
-    def __init__(self, paths: DatasetPaths, config: EvaluateConfig) -> None:
+    def __init__(
+        self, paths: DatasetPaths, config: EvaluateConfig, records: Records | None = None
+    ) -> None:
         self.paths, self.config = paths, config
-        self.dataset = Dataset.open(paths)
+        self.dataset = Dataset.open(paths, records)
         self._runs: dict[tuple[str, int], tuple[Heads[Any, Any], LinkingData]] = {}
 
     @torch.inference_mode()

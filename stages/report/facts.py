@@ -80,7 +80,7 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
     if not paths.extract.exists():
         return None
     command = f"python -m pipeline.extract --dataset {paths.dataset}"
-    store = open_store(paths) if paths.store.exists() else None
+    store = open_store(paths, records.digest) if paths.store.exists() else None
     summary = read_summary(paths.extract, store, command)
     if summary is None:
         path = paths.extract / SUMMARY

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from cache.errors import DamagedError, MelovError
 from cache.sealed import Sealed
-from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.report.results import Results, Run, read_history, undeclared
 from stages.runs.folder import MADE_FROM, TABLES, RunFolder
@@ -42,17 +41,19 @@ class Grids:
     left_out: dict[str, str]
 
 
-def load_grids(paths: DatasetPaths) -> Grids:
+def load_grids(paths: DatasetPaths, digest: str) -> Grids:
     """Every grid of the data set, by name.
 
     Left out is one without its table, made from other records than the present ones, or evaluated
     before a metric was declared.
 
+    Args:
+        digest: of the present records.
+
     Raises:
         MelovError: a file of a grid is missing or damaged.
     """
     finished, left_out = [], {}
-    digest = read_digest(paths.records)
     for folder in sorted(p for p in _folder(paths).glob("*") if p.is_dir()):
         again = _command(paths, folder.name)
         if not (folder / TABLES).exists():

@@ -39,7 +39,7 @@ def look_inside(
         problem = f"there is no feature store (data/{paths.dataset}/{paths.store.name})"
     else:
         try:
-            exif = open_store(paths).fingerprint.fields.get("exif") or exif
+            exif = open_store(paths, records.digest).fingerprint.fields.get("exif") or exif
             fusion, explain = _open(paths, results, records, config)
         except (MelovError, OSError) as error:
             problem = _why_not(error)
@@ -56,7 +56,7 @@ def _open(
 ) -> tuple[FusionFacts | None, Explain]:
     from stages.report.explain import Explainer  # torch takes seconds to load
 
-    explainer, seed = Explainer(paths, config), results.seeds[0]
+    explainer, seed = Explainer(paths, config, records), results.seeds[0]
     for variant in results.variants:
         weights = explainer.fusion(variant, seed)
         if weights is not None:

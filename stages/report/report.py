@@ -48,7 +48,7 @@ def write_report(
         records,
         graph_facts(paths, taus),
         picture_facts(paths, records),
-        load_grids(paths),
+        load_grids(paths, records.digest),
         insight,
     )
     contents = {

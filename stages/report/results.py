@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import MelovError
-from stages.datasets.records import Records, read_digest
+from stages.datasets.records import Records
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import Metric, deciding, shown
@@ -151,7 +151,7 @@ def load_results(
             + (", for each of them" if len(missing) > 1 else ""),
         )
     seeds_by = {v: same_settings({s: folders[v, s] for s in seeds}) for v in there}
-    digest, mentions = read_digest(paths.records), records.mentions["test"].num_rows
+    digest, mentions = records.digest, records.mentions["test"].num_rows
     runs = {
         run: _load_run(folder, VARIANTS[run[0]].trained, digest, mentions)
         for run, folder in folders.items()

@@ -62,15 +62,18 @@ class Dataset:
     """Digest of the settings of the graph that lies on the disk."""
 
     @classmethod
-    def open(cls, paths: DatasetPaths) -> Self:
+    def open(cls, paths: DatasetPaths, records: Records | None = None) -> Self:
         """Open records, store and graph, and check that they belong together.
+
+        Args:
+            records: those of the data set, where they have been read already.
 
         Raises:
             MelovError: not prepared; a store or a graph that is missing or was made from something
                 else.
         """
-        records = Records.load(paths.require_records())
-        store = open_store(paths)
+        records = records or Records.load(paths.require_records())
+        store = open_store(paths, records.digest)
         graph = load_graph(paths.graph, provenance_of(store))
         digest = graph.config.digest
         return cls(paths, records, store, graph.config, {}, {digest: graph}, digest)
@@ -96,7 +99,7 @@ class Dataset:
         Raises:
             StoreError: there is none of these records.
         """
-        return open_joint(self.paths)
+        return open_joint(self.paths, self.records.digest)
 
     def features(
         self, variant: str, reads: Collection[str], device: torch.device

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.errors import DamagedError
+from cache.errors import DamagedError, MelovError
+from cache.files import replacing_files
 from cache.sealed import Sealed, write_sealed
 
 CONTENT = {
@@ -105,3 +106,15 @@ def test_a_file_that_the_index_does_not_name_is_refused(index: Path, tmp_path: P
 def test_its_own_keys_are_reserved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="own keys"):
         write_sealed(tmp_path / "i.json", {"seal": "x"})
+
+
+def test_what_was_replaced_while_it_was_read_is_no_damage(index: Path) -> None:
+    older = Sealed.read(index)
+    with replacing_files(index.parent, last=index.name) as scratch:
+        (scratch / "rows.bin").write_bytes(b"newer")
+        write_sealed(scratch / index.name, {}, [scratch / "rows.bin"], atomic=False)
+    for reading in (older.bytes_of, older.require):
+        with pytest.raises(MelovError, match=r"rows\.bin: replaced while it was read") as found:
+            reading("rows.bin")
+        assert not isinstance(found.value, DamagedError)
+    assert Sealed.read(index).bytes_of("rows.bin") == b"newer"

@@ -16,10 +16,12 @@ import importlib
 import itertools
 import logging
 import os
+import random
 import resource
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from typing import IO, Any
 
 SECONDS = 60
 """That a command may take; it is ended by SIGALRM then."""
+MEETING = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "fcntl.flock")
+"""Events of Python's audit at which `jitter` pauses."""
 MEMORY = 4 * 2**30
 """Bytes of address space that a command may add."""
 
@@ -147,6 +151,22 @@ def killed_at(module: str, name: str, call: int) -> Callable[[], None]:
         setattr(owner, last, counted)
 
     return patch
+
+
+def jitter(seed: object) -> Callable[[], None]:
+    """For `command`: the child pauses at some of the calls by which processes meet, seeded, so that
+    two at once take turns that they seldom take by themselves."""
+
+    def pause() -> None:
+        chance = random.Random(repr(seed))
+
+        def hook(event: str, _: tuple[Any, ...]) -> None:
+            if event in MEETING and chance.random() < 0.1:
+                time.sleep(0.1 * chance.random() ** 3)
+
+        sys.addaudithook(hook)
+
+    return pause
 
 
 def _child(

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
 
-from tests.faults.children import Ended, command, started
+from tests.faults.children import Ended, command, jitter, started
 from tests.faults.trees import DATASET, EXPORTED, STATES, call
 from tests.faults.workspace import differences, digests, is_volatile
 
@@ -150,9 +150,9 @@ class Pairs:
         return place
 
     def _at_once(self, place: Path, trial: Trial) -> list[Row]:
-        one = started(place, *called(trial.one), seconds=SECONDS)
+        one = started(place, *called(trial.one), jitter((trial, 1)), SECONDS)
         time.sleep(trial.later * self._solo(trial.one))
-        other = started(place, *called(trial.other), seconds=SECONDS)
+        other = started(place, *called(trial.other), jitter((trial, 2)), SECONDS)
         ended = {f"1: {trial.one}": one.ended(), f"2: {trial.other}": other.ended()}
         return [Row(trial, name, *_judged(end)) for name, end in ended.items()]
 

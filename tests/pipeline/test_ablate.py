@@ -19,6 +19,7 @@ from pipeline.train import main as train
 from stages import config as config_module
 from stages.ablation import run as ablation
 from stages.config import load_params
+from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.report.grids import load_grids
 from stages.runs import dataset as datasets
@@ -44,6 +45,12 @@ TABLES = ("table.csv", "table.md", "table.parquet", "runs.parquet")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return tiny_world(tmp_path_factory.getbasetemp())
+
+
+def of(root):
+    """The data set's paths, and the digest of its records."""
+    paths = DatasetPaths("tiny", root)
+    return paths, read_digest(paths.records)
 
 
 def write_grid(root, name, more=""):
@@ -172,7 +179,7 @@ def test_a_finished_grid_that_is_worked_on_again_is_no_longer_called_finished(
 
     monkeypatch.setattr(ablation, "execute", killed_after_one)
     assert run(root, "again").exit_code == 1
-    grids = load_grids(DatasetPaths("tiny", root))
+    grids = load_grids(*of(root))
     assert grids.left_out["again"] == "has runs that were made again since its tables"
 
 
@@ -255,12 +262,12 @@ def test_what_a_grids_run_lacks_is_made_again_by_the_command_that_the_report_nam
     lost = folder / name if name == "tables.json" else folder / "mimic-s0" / name
     before = {path.name: path.read_bytes() for path in lost.parent.iterdir() if path.is_file()}
     lost.unlink()
-    paths = DatasetPaths("tiny", root)
     with contextlib.suppress(MelovError):  # a file that the report does not read is not missed
-        assert load_grids(paths).finished or "straight" in load_grids(paths).left_out
+        found = load_grids(*of(root))
+        assert found.finished or "straight" in found.left_out
     result = run(root, "straight")
     assert result.exit_code == 0, result.output
-    found = load_grids(paths)
+    found = load_grids(*of(root))
     assert [grid.name for grid in found.finished] == ["straight"]
     assert found.left_out == {}
     for file in FILES if lost.parent != folder else ():

@@ -181,11 +181,11 @@ def test_a_run_of_other_records_is_refused(paths):
     records = Records.load(paths.records)
     test = records.mentions["test"]
     more = replace(records, mentions={**records.mentions, "test": pa.concat_tables([test, test])})
+    with pytest.raises(MelovError, match="trained on other records"):
+        load_results(paths, ("melov",), (0,), more)
+    more.__dict__["digest"] = records.digest
     with pytest.raises(MelovError, match="the records hold 12"):
         load_results(paths, ("melov",), (0,), more)
-    more.save(paths.records)
-    with pytest.raises(MelovError, match="trained on other records"):
-        load_results(paths, ("melov",), (0,), records)
 
 
 def test_seeds_of_other_settings_are_never_averaged(tmp_path):
