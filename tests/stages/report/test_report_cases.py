@@ -133,7 +133,7 @@ def test_cases_show_pictures_as_the_store_was_made(tmp_path, monkeypatch, exif):
         Image.new("RGB", (400, 100)).save(records.image_folder(tmp_path) / path, "JPEG", exif=tag)
     paths.store.mkdir()
     store = SimpleNamespace(fingerprint=Fingerprint({"exif": exif}))
-    monkeypatch.setattr(insight, "open_store", lambda paths: store)
+    monkeypatch.setattr(insight, "open_store", lambda *_: store)
     monkeypatch.setattr(insight, "_open", lambda *_: (None, None))
     results = load_results(paths, ("melov", "mimic"), (0, 1), records)
     cases = insight.look_inside(paths, results, records, 3, EvaluateConfig()).cases

@@ -1,6 +1,7 @@
 """`pipeline.verify`: every changed byte is found, and a store is repaired byte by byte."""
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,17 @@ def test_what_vouches_for_the_others_is_missed_when_it_is_gone(paths: DatasetPat
     assert "extract/summary.json: No such file" in said
     assert "records/records.json: No such file" in said
     assert "python -m pipeline.prepare --dataset tiny" in said
+
+
+def test_a_flipped_bit_of_an_index_is_found_and_named(paths: DatasetPaths):
+    piece = Path("indexes/tiny/melov-s0/00000000.zarr")
+    shutil.copytree(paths.store, piece)  # a piece is a store like any other
+    assert "index of melov-s0       whole" in run("verify")
+    for name in ("zarr.json", "texts/zarr.json", "texts/global/c.1.0", "images/ok/c.0"):
+        whole = (piece / name).read_bytes()
+        flip(piece / name, 8 * len(whole) // 2)
+        assert f"{piece / name}: " in damaged(), name
+        (piece / name).write_bytes(whole)
 
 
 class TestRuns:
