@@ -156,7 +156,7 @@ def require_named(error: MelovError, begins: str) -> None:
 
 
 @pytest.mark.parametrize("source", READERS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_mutated_source_is_one_error_or_read_in_full(source, data):
     write, read, entities, mentions = READERS[source]
@@ -188,7 +188,7 @@ def test_a_mutated_source_is_one_error_or_read_in_full(source, data):
         assert loaded.findings == records.findings
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(mutations(), min_size=1, max_size=2))
 def test_mutated_new_mentions_are_one_error_or_read_in_full(changes):
     data = lines_of([{k: m[k] for k in ("mention", "sentence", "image", "id")} for m in MENTIONS])
