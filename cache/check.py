@@ -121,13 +121,13 @@ def _has_more(found: bytes) -> bool:
 
 
 def _foreign_files(store: FeatureStore) -> Iterator[Damage]:
-    root = Path(store.path)
+    assert store.folder is not None
     known = set(expected_nodes(store))
     for spec in store.specs.values():
         known |= {spec.key(number) for number in range(spec.n_chunks)}
-    for path in sorted(root.rglob("*")):
-        if not path.is_dir() and path.relative_to(root).as_posix() not in known:
-            yield Damage(path, "no file of this store")
+    for name in store.folder.names():
+        if name not in known:
+            yield Damage(Path(store.path) / name, "no file of this store")
 
 
 def _require_file(store: FeatureStore, spec: ArraySpec, number: int) -> None:

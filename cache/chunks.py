@@ -63,6 +63,15 @@ class OpenFolder:
     def size(self, name: str) -> int:
         return os.stat(name, dir_fd=self.handle).st_size
 
+    def names(self) -> list[str]:
+        """Every file by its path in the folder, sorted."""
+        found = [
+            os.path.normpath(os.path.join(folder, name))
+            for folder, _, names, _ in os.fwalk(".", dir_fd=self.handle)
+            for name in names
+        ]
+        return sorted(found)
+
     def mapped(self, name: str, size: int) -> np.ndarray:
         """A file's bytes, uint8, shape: (size,), read as they are used."""
         handle = os.open(name, os.O_RDONLY, dir_fd=self.handle)

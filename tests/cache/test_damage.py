@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 from cache.build import building
+from cache.check import damages
 from cache.errors import StoreError
 from cache.layout import ArraySpec
 from cache.metadata import node_texts
@@ -77,6 +78,14 @@ def test_a_store_held_open_is_one_store_while_it_is_replaced(store: Path, tmp_pa
     gc.collect()
     build(partial, store)
     assert list(partial.iterdir()) == []
+
+
+def test_a_whole_store_is_whole_while_it_is_replaced(store: Path, tmp_path: Path):
+    held = FeatureStore.open(store)
+    build(tmp_path / "work", store, chunk_rows=7)  # of more files than the one that is held
+    assert list(damages(held)) == list(damages(FeatureStore.open(store))) == []
+    (store / "foreign").touch()
+    assert [damage.path for damage in damages(FeatureStore.open(store))] == [store / "foreign"]
 
 
 def test_a_store_that_is_removed_while_it_is_held_says_so(store: Path):

@@ -236,7 +236,8 @@ def _judged(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
         return "same", ""
     if len(re.findall(r"^error: ", ended.stderr, re.MULTILINE)) != 1:
         return "no single message", text
-    if not any(name in ended.stderr for path in damage.files for name in _names_of(path)):
+    told = ended.stdout + ended.stderr if ended.step == "verify" else ended.stderr
+    if not any(name in told for path in damage.files for name in _names_of(path)):
         return "names nothing", text
     if not advised(ended):
         return "advises nothing", text

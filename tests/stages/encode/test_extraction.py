@@ -17,6 +17,7 @@ from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
 from stages.datasets.store import read_summary
+from stages.encode import extract as extraction
 from stages.encode import feature_job, job
 from stages.encode.decode import PictureError, decode, normalised
 from stages.encode.encoders.encoder import Encoder, pad_ids
@@ -463,3 +464,23 @@ def test_units_of_another_batch_size_are_not_mixed_in(
     extract(project, config_of(project, "extract.batch_texts=3"))
     assert texts == len(FeatureStore.open(project.store)["texts/global"])
     assert not half.exists()
+
+
+def test_records_that_are_prepared_again_at_the_start_end_in_no_store_of_other_ones(
+    project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
+    """Its fingerprint would tell of the older records."""
+    config = load_params(project.root / "params.yaml", "tiny").extract
+    find = extraction.find_older
+
+    def prepared_meanwhile(*arguments: Any) -> Any:
+        prepare_again(project, lambda rows: [{**rows[0], "text": "another"}, *rows[1:]])
+        return find(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "find_older", prepared_meanwhile)
+        with pytest.raises(MelovError, match="prepared again meanwhile"):
+            extract(project, config)
+    assert not project.store.exists()
+    made = FeatureStore.open(extract(project, config).store)
+    assert made.fingerprint.fields["records"] == Records.load(project.records).digest

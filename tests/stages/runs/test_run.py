@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
+from stages.datasets.records import Records
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.source import GraphSource
@@ -127,6 +128,14 @@ def test_a_run_that_was_trained_on_something_else_names_the_field(saved, field):
     assert str(caught.value).count("stored") == 1
     assert "pipeline.train" in caught.value.hint
     run.require(dataset)
+
+
+def test_records_that_were_read_before_the_store_was_replaced_are_refused(saved):
+    records = Records.load(saved[0].records)
+    assert Dataset.open(saved[0], records).records is records
+    fewer = replace(records, entities=records.entities.slice(1))
+    with pytest.raises(MelovError, match=f"made from records {records.digest}, but"):
+        Dataset.open(saved[0], fewer)
 
 
 def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):

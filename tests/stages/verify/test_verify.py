@@ -180,6 +180,25 @@ def test_a_flipped_bit_of_an_index_is_found_and_named(paths: DatasetPaths):
         (piece / name).write_bytes(whole)
 
 
+def test_who_meets_damage_of_a_store_names_the_repair_which_mends_it(paths: DatasetPaths):
+    whole = tree(paths.store)
+    for name, steps in {
+        "texts/global/c.0.0": ("graph", "export"),
+        "texts/offsets/zarr.json": ("export",),
+        "images/local/c.1.0.0": ("extract", "graph", "export"),  # cut: seen without being read
+        "zarr.json": ("extract", "graph", "export"),
+    }.items():
+        data = (paths.store / name).read_bytes()
+        (paths.store / name).write_bytes(data[:-3] if name.startswith("images") else data[::-1])
+        for step in steps:
+            result = call(step, *(("--output", "tiny.h5") if step == "export" else ()))
+            assert result.exit_code == 1, (name, step)
+            assert "features.zarr" in result.stderr
+            assert "python -m pipeline.verify --dataset tiny --repair" in result.stderr, step
+        run("verify", "--repair")
+        assert tree(paths.store) == whole
+
+
 class TestRuns:
     """Made-up ones: no weights that work, but files that vouch for each other."""
 
