@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cache.checksum import crc32
-from cache.errors import DamagedStoreError, StoreError
+from cache.errors import DamagedStoreError, StoreError, reason
 from cache.layout import ArraySpec
 from cache.locks import hold
 
@@ -203,5 +203,6 @@ class ZarrChunks:
         try:
             read = self._array.oindex[(rows,)]
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise DamagedStoreError(f"{self._where}: damaged: {error}", self._hint) from error
+            said = f"{self._where}: damaged: {reason(error)}"
+            raise DamagedStoreError(said, self._hint) from error
         return np.ascontiguousarray(read, np.dtype(self.spec.dtype))

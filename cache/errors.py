@@ -10,6 +10,10 @@ LONGEST_NAME = 100
 """Characters of a name that may be a misspelt one: the search takes the square of its length."""
 
 
+_LONGEST = 200
+"""Characters of a library's words in a message: some repeat what they were given, all of it."""
+
+
 class MelovError(Exception):
     """What came, what was expected and the command that mends it.
 
@@ -37,6 +41,12 @@ class StoreError(MelovError):
 
 class DamagedStoreError(StoreError, DamagedError):
     """A file of a store is not the one that was written."""
+
+
+def reason(error: BaseException) -> str:
+    """What an exception of a library says, as a message repeats it: its first line, cut."""
+    first = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+    return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 3]}..."
 
 
 def nearest(name: str, known: list[str]) -> str:

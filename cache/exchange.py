@@ -1,20 +1,23 @@
 """A store as one HDF5 file, and back: the same groups and arrays, the ledger as an attribute.
 
-The file begins with a block of 512 bytes that HDF5 leaves to its users. There stands the length and
-the CRC-32 of all that follows, so that no damaged byte reaches the HDF5 library.
+The file begins with a block that HDF5 leaves to its users. There stand the length and the CRC-32 of
+all that follows, then the ledger once more, and where in the file the rows of each array lie. So
+`load_hdf5` needs no HDF5 library, which may hang or crash on a file that somebody made up.
 """
 
 import errno
 import fcntl
 import json
+import math
 import os
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from cache.build import Build, building, discard, recover
 from cache.check import ledger_text
@@ -23,12 +26,13 @@ from cache.errors import StoreError
 from cache.files import atomic_path
 from cache.fingerprint import Fingerprint
 from cache.hdf5_file import HDF5File
-from cache.layout import CHUNK_BYTES, LEDGER_KEY, ArraySpec
+from cache.layout import CHUNK_BYTES, LEDGER_KEY
 from cache.metadata import arrays_field, checked_ledger, specs_from
 from cache.reader import FeatureStore, Progress
+from cache.strict import parse_json
 
 BLOCK = 512
-"""Bytes before the HDF5 superblock; the least that the format allows."""
+"""Bytes of the block's first part; the block itself is a power of two of bytes."""
 _READ_BYTES = 8 * 2**20
 _AGAIN = (
     "export it again (python -m pipeline.export --dataset NAME --output FILE.h5), or copy it again"
@@ -61,19 +65,26 @@ def export_hdf5(
         atomic_path(h5_path) as temporary,
         HDF5File(temporary, "w+") as raw,
     ):
-        with h5py.File(raw, "w", userblock_size=BLOCK) as file:
-            file.attrs[LEDGER_KEY] = ledger_text(store)
+        text = ledger_text(store)
+        # No place in a file takes more digits than this one.
+        block = 2 ** math.ceil(math.log2(BLOCK + len(_index(text, dict.fromkeys(store, 2**62)))))
+        places: dict[str, int] = {}
+        with h5py.File(raw, "w", userblock_size=block) as file:
+            file.attrs[LEDGER_KEY] = text
             for name in store:
                 rows = store[name]
                 dataset = file.create_dataset(name, rows.shape, rows.dtype)
-                for lo, block in store.blocks(name):
-                    if block.size:
-                        dataset[lo : lo + len(block)] = block
+                for lo, part in store.blocks(name):
+                    if part.size:
+                        dataset[lo : lo + len(part)] = part
                     raw.require()
-                    done += block.nbytes
+                    done += part.nbytes
                     if progress is not None:
                         progress(done, total)
+                places[name] = dataset.id.get_offset() or 0  # None: nothing is stored
         raw.require()
+        raw.seek(BLOCK)
+        raw.write(_index(text, places))
         seal = _seal(raw)
         raw.seek(0)
         raw.write(seal)
@@ -98,18 +109,17 @@ def load_hdf5(
         StoreError: the file is missing, in use, no exported store or damaged; the disk is full.
     """
     h5_path, target = Path(h5_path), Path(target)
-    with _whole(h5_path) as file:
-        ledger = _ledger(file, h5_path)
+    with _whole(h5_path) as raw:
+        ledger, places = _read_index(raw, h5_path)
         specs = specs_from(ledger["arrays"])
         fingerprint = Fingerprint(ledger["fingerprint"])
         accept(fingerprint)
-        datasets = {name: _dataset(file, spec, h5_path) for name, spec in specs.items()}
         partial = target.parent / ".partial-load"
         # By the checksums, too: another file of the same fingerprint may differ in last bits.
         name = f"load-{Fingerprint(ledger).digest}"
         try:
             with building(target, partial, name, fingerprint, list(specs.values())) as build:
-                units = _copy(datasets, build, progress)
+                units = _copy(raw, places, build, progress)
                 crcs = build.checksums(units)
                 if arrays_field(specs.values(), crcs) != ledger["arrays"]:
                     raise StoreError(f"{h5_path}: rows differ from their checksums", _AGAIN)
@@ -128,8 +138,8 @@ def is_loaded(h5_path: Path, target: Path) -> bool:
     Raises:
         StoreError: as `load_hdf5` does, about the file.
     """
-    with _whole(Path(h5_path)) as file:
-        said = _ledger(file, Path(h5_path))
+    with _whole(Path(h5_path)) as raw:
+        said, _ = _read_index(raw, Path(h5_path))
     try:
         store = FeatureStore.open(target)
         store.verify()
@@ -140,7 +150,9 @@ def is_loaded(h5_path: Path, target: Path) -> bool:
     return here == (said["fingerprint"], crcs, said["attributes"])
 
 
-def _copy(datasets: dict[str, Any], build: Build, progress: Progress | None) -> list[str]:
+def _copy(
+    raw: Any, places: Mapping[str, int], build: Build, progress: Progress | None
+) -> list[str]:
     """Write every block as a unit; returns the units' names."""
     units: list[str] = []
     done, total = 0, sum(spec.shape[0] * spec.row_bytes for spec in build.specs.values())
@@ -150,7 +162,10 @@ def _copy(datasets: dict[str, Any], build: Build, progress: Progress | None) -> 
             hi = min(lo + chunks * spec.chunk_rows, spec.shape[0])
             units.append(f"{name}:{lo}")
             if not build.done(units[-1]):
-                build.write(units[-1], [(name, lo, datasets[name][lo:hi])])
+                raw.seek(places[name] + lo * spec.row_bytes)
+                data = raw.read((hi - lo) * spec.row_bytes)
+                rows = np.frombuffer(data, np.dtype(spec.dtype).newbyteorder("<"))
+                build.write(units[-1], [(name, lo, rows.reshape(hi - lo, *spec.shape[1:]))])
             done += (hi - lo) * spec.row_bytes
             if progress is not None:
                 progress(done, total)
@@ -163,6 +178,13 @@ def require_whole(h5_path: Path) -> None:
     Raises:
         StoreError: it is missing, in use, not one that `export_hdf5` wrote, or damaged.
     """
+    with _whole(h5_path):
+        pass
+
+
+@contextmanager
+def _whole(h5_path: Path) -> Iterator[Any]:
+    """The opened file, whose bytes are those that were written."""
     if not h5_path.exists():
         raise StoreError(f"{h5_path}: no such file")
     if not h5_path.is_file():
@@ -185,15 +207,7 @@ def require_whole(h5_path: Path) -> None:
             )
         if said != _seal(raw):
             raise StoreError(f"{h5_path}: damaged: its CRC-32 or its length differs", _AGAIN)
-
-
-def _whole(h5_path: Path) -> h5py.File:
-    """The opened file, whose bytes are those that were written."""
-    require_whole(h5_path)
-    try:
-        return h5py.File(h5_path, "r")
-    except OSError as error:
-        raise StoreError(f"{h5_path}: not a readable HDF5 file: {error}", _AGAIN) from error
+        yield raw
 
 
 def _seal(raw: Any) -> bytes:
@@ -210,21 +224,22 @@ def _seal_text(size: int, crc: int) -> bytes:
     return said.encode().ljust(BLOCK, b"\0")
 
 
-def _ledger(file: h5py.File, h5_path: Path) -> dict[str, Any]:
-    try:
-        attributes = json.loads(file.attrs[LEDGER_KEY])["attributes"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise StoreError(
-            f"{h5_path}: no exported feature store: no readable attribute '{LEDGER_KEY}'"
-        ) from error
-    return checked_ledger(attributes, h5_path, _AGAIN)
+def _index(text: str, places: Mapping[str, int]) -> bytes:
+    """The block's second part: the ledger as in the store's `zarr.json`, and where the first row
+    of each array lies in the file."""
+    return json.dumps({"store": json.loads(text), "places": dict(places)}).encode() + b"\n"
 
 
-def _dataset(file: h5py.File, spec: ArraySpec, h5_path: Path) -> h5py.Dataset:
-    """An array of the file, which is no link and holds what the ledger tells."""
-    with suppress(KeyError, TypeError, ValueError, OSError, RuntimeError, AttributeError):
-        if isinstance(file.get(spec.name, getlink=True), h5py.HardLink):
-            dataset = file[spec.name]
-            if (dataset.shape, dataset.dtype.name) == (spec.shape, spec.dtype):
-                return dataset
-    raise StoreError(f"{h5_path}: {spec.name} is damaged or missing", _AGAIN)
+def _read_index(raw: Any, h5_path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The ledger, and the places of all arrays, each within the file."""
+    raw.seek(BLOCK)
+    said = parse_json(raw.readline(), f"{h5_path}: no exported feature store")
+    store = said.get("store") if isinstance(said, dict) else None
+    attributes = store.get("attributes") if isinstance(store, dict) else None
+    ledger = checked_ledger(attributes, h5_path, _AGAIN)
+    places, size = said.get("places"), os.fstat(raw.fileno()).st_size
+    for name, spec in specs_from(ledger["arrays"]).items():
+        at = places.get(name) if isinstance(places, dict) else None
+        if type(at) is not int or not 0 <= at <= size - spec.shape[0] * spec.row_bytes:
+            raise StoreError(f"{h5_path}: {name} is damaged or missing", _AGAIN)
+    return ledger, places

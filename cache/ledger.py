@@ -4,7 +4,6 @@ A process appends to a file of its own, so that no lock is needed, on whatever s
 the union of the files.
 """
 
-import json
 import logging
 import os
 import secrets
@@ -17,7 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cache.errors import MelovError
 from cache.fingerprint import canonical
+from cache.strict import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +102,11 @@ class Ledger:
             if crc != b"%08x" % zlib.crc32(said):
                 logger.warning("%s: a line is torn; its unit will be written again", path)
                 continue
-            raw = json.loads(said)
-            parts = [
-                Part(name, start, rows, tuple(crcs)) for name, start, rows, crcs in raw["parts"]
-            ]
-            yield Entry(raw["unit"], tuple(parts), raw["note"])
+            entry = _entry(said)
+            if entry is None:
+                logger.warning("%s: a line tells of no unit; it is passed over", path)
+            else:
+                yield entry
 
     def _take(self, new: Entry) -> None:
         """Of two writers that disagree (two machines differ in last bits) the disk is right."""
@@ -114,6 +115,20 @@ class Ledger:
             self._entries[new.unit] = new
         elif not self._intact(known):
             del self._entries[new.unit]
+
+
+def _entry(said: bytes) -> Entry | None:
+    """What a line with a right checksum tells; None where no `append` wrote it."""
+    try:
+        raw = parse_json(said, "a line")
+        parts = [Part(name, start, rows, tuple(crcs)) for name, start, rows, crcs in raw["parts"]]
+        entry = Entry(raw["unit"], tuple(parts), raw["note"])
+    except (MelovError, ValueError, TypeError, KeyError):
+        return None
+    numbers = [number for part in parts for number in (part.start, part.rows, *part.crc32)]
+    names = [entry.unit, *(part.array for part in parts)]
+    fits = all(type(n) is int and n >= 0 for n in numbers) and all(type(n) is str for n in names)
+    return entry if fits else None
 
 
 @lru_cache(maxsize=1)

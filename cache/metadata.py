@@ -5,19 +5,23 @@ of zarr, and a reader that finds these very bytes knows how an array lies on the
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from cache.errors import DamagedStoreError, StoreError
+from cache.errors import DamagedStoreError, StoreError, reason
 from cache.fingerprint import canonical
-from cache.layout import LAYOUT_VERSION, LEDGER_KEY, ArraySpec
+from cache.layout import LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
 from cache.sealed import SEAL, digest_of
 
 NODE = "zarr.json"
 """The metadata file of an array or a group, in its folder."""
+_MOST_ROWS, _MOST_CHUNK = 2**40, 2**31
+"""Rows of an array, and bytes of a chunk file, which is 64 MiB unless a single row is larger."""
+_DTYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 
 
 def array_text(spec: ArraySpec) -> str:
@@ -81,11 +85,30 @@ def arrays_field(specs: Iterable[ArraySpec], crcs: Mapping[str, list[int]]) -> d
 
 
 def specs_from(arrays: Mapping[str, Any]) -> dict[str, ArraySpec]:
-    """The arrays that a field `arrays` tells of, by name."""
+    """The arrays that a checked field `arrays` tells of, by name."""
     return {
         name: ArraySpec(name, tuple(said["shape"]), said["dtype"], said["chunk_rows"])
         for name, said in arrays.items()
     }
+
+
+def _check_arrays(arrays: Any) -> None:
+    """Raises ValueError, TypeError, KeyError or OverflowError where no `arrays_field` wrote it: a
+    right seal says who wrote it last, not that it can be read."""
+    for name, said in arrays.items():
+        shape, chunk_rows, crcs = said["shape"], said["chunk_rows"], said["crc32"]
+        if not all(type(size) is int for size in (*shape, chunk_rows)):
+            raise ValueError(f"{name}: a size that is no integer")
+        if not _DTYPES.fullmatch(said["dtype"]):
+            raise ValueError(f"{name}: a dtype that is not stored")
+        spec = ArraySpec(name, tuple(shape), said["dtype"], chunk_rows)
+        if chunk_rows != spec.chunk_rows or spec.chunk_bytes > _MOST_CHUNK:
+            raise ValueError(f"{name}: no such chunk files")
+        if spec.shape[0] > _MOST_ROWS or len(crcs) != spec.n_chunks:
+            raise ValueError(f"{name}: not as many checksums as chunk files")
+        if not all(isinstance(crc, str) for crc in crcs):
+            raise ValueError(f"{name}: a checksum that is no text")
+    check_names(specs_from(arrays).values())
 
 
 def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str, Any]:
@@ -111,6 +134,13 @@ def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str
         raise DamagedStoreError(said, hint)
     if content.get("finished") is not True:
         raise StoreError(f"{where}: half built: its writing was interrupted", hint)
+    try:
+        _check_arrays(content["arrays"])
+        if not isinstance(content["fingerprint"], dict) or "attributes" not in content:
+            raise ValueError("no fingerprint, or no attributes")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        said = f"{where}: damaged: the attribute '{LEDGER_KEY}' tells of no store: {reason(error)}"
+        raise DamagedStoreError(said, hint) from None
     return content
 
 

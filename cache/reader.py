@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cache.chunks import Chunks, MappedChunks, OpenFolder, ZarrChunks
-from cache.errors import DamagedStoreError, StoreError, nearest
+from cache.errors import DamagedStoreError, StoreError, nearest, reason
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.metadata import NODE, array_text, checked_ledger, specs_from
@@ -86,7 +86,8 @@ class FeatureStore:
             else:
                 attributes = _zarr_group(path).attrs.asdict()
         except _UNREADABLE as error:
-            raise DamagedStoreError(f"{path}: not a Zarr v3 group: {error}", hint) from error
+            said = f"{path}: not a Zarr v3 group: {reason(error)}"
+            raise DamagedStoreError(said, hint) from error
         ledger = checked_ledger(attributes, path, hint)
         arrays = ledger["arrays"]
         store = cls(
@@ -117,12 +118,12 @@ class FeatureStore:
         """One array.
 
         Raises:
-            KeyError: the store has no such array.
-            StoreError: its metadata is missing or damaged.
+            StoreError: the store has no such array, or its metadata is missing or damaged.
         """
         if name not in self._arrays:
             if name not in self:
-                raise KeyError(f"{self.path}: no array '{name}'{nearest(name, self.names())}")
+                what = f"{self.path}: no array '{name}'{nearest(name, self.names())}"
+                raise StoreError(what, self.hint)
             self._arrays[name] = RowArray(self._chunks(name))
         return self._arrays[name]
 
@@ -178,7 +179,8 @@ class FeatureStore:
         except _UNREADABLE as error:
             if self.folder is not None:
                 self.folder.require_there()
-            raise DamagedStoreError(f"{self.path}: {name}: {error}", self.hint) from error
+            said = f"{self.path}: {name}: {reason(error)}"
+            raise DamagedStoreError(said, self.hint) from error
         return ZarrChunks(array, spec, crcs, self.folder, self.hint)
 
     @cached_property

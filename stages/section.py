@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from cache.errors import MelovError, nearest
+from cache.errors import DamagedError, MelovError, nearest
+from cache.sealed import Sealed
 from cache.strict import read_regular, short
 from cache.strict_yaml import MOST_CHARACTERS, parse_yaml
 
@@ -117,6 +118,20 @@ def validated(model: type[Checked], values: Any, where: str) -> Checked:
     except ValidationError as error:
         lines = [_explain(model, where, item) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from None
+
+
+def checked(model: type[Checked], sealed: Sealed) -> Checked:
+    """The content of a sealed file as a section: a right seal says who wrote it last, no more.
+
+    Raises:
+        DamagedError: a key is missing or unknown, a value has another type or range; the first
+            such is named.
+    """
+    try:
+        return model.model_validate(sealed.content, strict=True)  # a text is no number
+    except ValidationError as error:
+        first = _explain(model, f"{sealed.path}: damaged", error.errors()[0])
+        raise DamagedError(first, sealed.hint) from None
 
 
 def _explain(model: type[BaseModel], where: str, item: Any) -> str:

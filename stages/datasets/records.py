@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from cache.errors import MelovError
 from cache.files import replacing_files
 from cache.sealed import Sealed, write_sealed
+from stages.datasets.record_files import read_index, read_tables
 from stages.paths import SPLITS
 from stages.shown import one_line
 
@@ -202,30 +203,36 @@ class Records:
 
         Raises:
             RecordsError: there are no records, some of another layout, or others than expected.
-            DamagedError: a file is not the one that was written.
+            DamagedError: a file is not the one that was written, or holds no records.
         """
         sealed = _sealed(folder)
-        index = sealed.content
-        if expect not in (None, index["digest"]):
-            held = f"holds records {index['digest']}, expected {expect}: prepared again meanwhile"
+        index = read_index(sealed)
+        if expect not in (None, index.digest):
+            held = f"holds records {index.digest}, expected {expect}: prepared again meanwhile"
             raise RecordsError(f"{folder}: {held}", "run the same command again")
-        findings = tuple(
-            Finding(**{**item, "examples": tuple(item["examples"])}) for item in index["findings"]
-        )
+        schemas = {"entities": ENTITY_SCHEMA, "pictures": PICTURE_SCHEMA}
+        schemas |= {f"mentions-{split}": MENTION_SCHEMA for split in SPLITS}
+        tables = read_tables(sealed, index, schemas)
         records = cls(
-            **{key: index[key] for key in ("dataset", "source", "image_root", "text_field")},
-            entities=_table(sealed, "entities", ENTITY_SCHEMA),
-            mentions={s: _table(sealed, f"mentions-{s}", MENTION_SCHEMA) for s in SPLITS},
-            pictures=_table(sealed, "pictures", PICTURE_SCHEMA),
-            findings=findings,
+            **{
+                key: getattr(index, key)
+                for key in ("dataset", "source", "image_root", "text_field")
+            },
+            entities=tables["entities"],
+            mentions={split: tables[f"mentions-{split}"] for split in SPLITS},
+            pictures=tables["pictures"],
+            findings=tuple(
+                Finding(**{**item.model_dump(), "examples": tuple(item.examples)})
+                for item in index.findings
+            ),
         )
-        records.__dict__["digest"] = index["digest"]  # sealed too; hashing tables takes a while
+        records.__dict__["digest"] = index.digest  # sealed too; hashing tables takes a while
         return records
 
 
 def read_digest(folder: Path) -> str:
     """The digest alone, without reading the tables; raises as `Records.load` does."""
-    return str(_sealed(folder).content["digest"])
+    return str(_sealed(folder).content.get("digest"))
 
 
 def _sealed(folder: Path) -> Sealed:
@@ -239,10 +246,6 @@ def _sealed(folder: Path) -> Sealed:
     if layout != LAYOUT:
         raise RecordsError(f"{folder}: records of layout {layout}, expected {LAYOUT}", again)
     return sealed
-
-
-def _table(sealed: Sealed, name: str, schema: pa.Schema) -> pa.Table:
-    return pq.read_table(pa.BufferReader(sealed.bytes_of(f"{name}.parquet"))).cast(schema)
 
 
 def table_from_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

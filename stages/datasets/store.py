@@ -1,7 +1,9 @@
 """A data set's stores for the steps that read them, checked against its records."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from cache.build import recover
 from cache.errors import StoreError
@@ -9,9 +11,28 @@ from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
+from stages.section import Section, checked
 
 SUMMARY, FAILED, LEDGER = "summary.json", "failed_pictures.csv", "store.json"
 """What extraction writes beside the store (stages/encode/summary.py)."""
+GroupName = Literal["entities", "mentions/train", "mentions/valid", "mentions/test"]
+
+
+class PictureCounts(Section):
+    """`pictures` of the summary."""
+
+    distinct: int
+    failed: int
+    failed_by_reason: dict[str, int]
+
+
+class SummaryCounts(Section):
+    """What reports read of the summary; it has more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    pictures: PictureCounts
+    without_picture: dict[GroupName, int]
 
 
 def recover_store(paths: DatasetPaths) -> None:
@@ -82,7 +103,7 @@ def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[st
     """The summary of this very store (of any, if None is given); None where there is none.
 
     Raises:
-        DamagedError: a file is not the one that was written.
+        DamagedError: a file is not the one that was written, or lacks a count.
     """
     try:
         sealed = Sealed.read(folder / SUMMARY, hint)
@@ -91,4 +112,7 @@ def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[st
     sealed.require(FAILED)
     sealed.require(LEDGER)
     fits = store is None or sealed.content.get("store") == store.identity
-    return sealed.content if fits else None
+    if not fits:
+        return None
+    checked(SummaryCounts, sealed)
+    return sealed.content

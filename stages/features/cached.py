@@ -3,13 +3,13 @@
 from collections.abc import Collection
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from cache.errors import MelovError
+from cache.errors import DamagedStoreError, MelovError
 from cache.reader import FeatureStore
 from stages.features.features import Features
+from stages.features.stored import record_array, rows_of, shapes_of
 from stages.paths import SPLITS
 
 ENCODED = frozenset({"tokens", "pictures", "patches"})
@@ -29,6 +29,7 @@ class CachedFeatures:
 
     Raises:
         MelovError: the store lacks something that is read.
+        DamagedStoreError: a row that is no row, or arrays that do not fit each other.
     """
 
     def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
@@ -40,10 +41,19 @@ class CachedFeatures:
                 "train on text alone (--set train.units=[text]), use a baseline of text alone, "
                 "or extract with an image encoder",
             )
-        self.shapes: dict[str, int] = store.attributes["shapes"]
+        self.shapes = shapes_of(store)
         self.tokens = store.ragged("texts/local", "texts/offsets")
-        self.text_rows = {g: whole(store, f"{g}/text") for g in _groups()}
-        self.image_rows = {g: whole(store, f"{g}/image") for g in _groups()}
+        self.text_rows = {g: rows_of(store, f"{g}/text", "texts/global") for g in _groups()}
+        self.image_rows = {g: rows_of(store, f"{g}/image", "images/global", -1) for g in _groups()}
+        if len(self.tokens) != len(store["texts/global"]):
+            raise DamagedStoreError(
+                f"{store.path}: texts/offsets is damaged: unequal columns", store.hint
+            )
+        for group, rows in self.text_rows.items():
+            if len(rows) != len(self.image_rows[group]):
+                raise DamagedStoreError(
+                    f"{store.path}: {group} is damaged: unequal columns", store.hint
+                )
         self.arrays = {
             name: {g: record_array(store, name, g) for g in _groups()}
             for name in sorted(self.reads - ENCODED)
@@ -115,27 +125,3 @@ class CachedFeatures:
 
 def _groups() -> list[str]:
     return ["entities", *(f"mentions/{split}" for split in SPLITS)]
-
-
-def whole(store: FeatureStore, name: str) -> np.ndarray:
-    """A copy of one array."""
-    return np.array(store[name].slice(0, len(store[name])))
-
-
-def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | np.ndarray:
-    """An array with a row a record of `group`, CSR or dense, float32 (records, k).
-
-    Raises:
-        MelovError: the store was extracted without it.
-    """
-    if f"{name}/{group}" in store:
-        return whole(store, f"{name}/{group}")
-    if f"{name}/{group}/indptr" not in store:
-        raise MelovError(
-            f"{store.path}: holds no array '{name}', and the heads read it",
-            f"python -m pipeline.extract --dataset {store.attributes['dataset']} --force",
-        )
-    parts = [whole(store, f"{name}/{group}/{part}") for part in ("data", "indices", "indptr")]
-    known = store.attributes.get("record_arrays", {})  # a store of an earlier version has none
-    columns = known[name] if name in known else len(store[f"{name}/idf"])
-    return sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))

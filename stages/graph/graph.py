@@ -5,8 +5,6 @@
 """
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,22 +16,22 @@ import scipy.sparse as sp
 
 from cache.files import replacing_files
 from cache.fingerprint import canonical
-from cache.sealed import Sealed, write_sealed
+from cache.sealed import write_sealed
 from stages.config import GraphConfig
 from stages.graph.build import build_rows
 from stages.graph.cells import CellIndex, load_faiss
 from stages.graph.distances import GraphError, check_features, mean_distance, seeded_rows
+from stages.graph.files import INDEX, LAYOUT, load_matrix, read_graph_index
 from stages.graph.probes import tuned_index
 from stages.graph.similarity import Metric, lengths, make_metric
 from stages.paths import SPLITS
 
-LAYOUT = 2
-INDEX = "graph.json"
 BANDWIDTH_SAMPLE = 20_000
 """Seeded training mentions over whose pairs the approximate backend takes the mean distance: all
 pairs would cost the n² products that it avoids."""
 RESULT_FREE = {"block_rows"}
 """Parameters that change no entry; graph.json leaves them out."""
+_NO_STATS = {"layout", "config", "provenance"}
 
 
 @dataclass(frozen=True)
@@ -191,24 +189,6 @@ def split_stats(matrix: sp.csr_array) -> dict[str, Any]:
     }
 
 
-def read_graph_index(folder: Path) -> Sealed:
-    """graph.json: the statistics, `config` and `provenance`.
-
-    Raises:
-        GraphError: no complete graph, or one of another layout.
-        DamagedError: it is not as it was written.
-    """
-    hint = f"python -m pipeline.graph --dataset {folder.resolve().parent.name}"
-    try:
-        sealed = Sealed.read(folder / INDEX, hint)
-    except OSError as error:
-        raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
-    layout = sealed.content.get("layout")
-    if layout != LAYOUT:
-        raise GraphError(f"{folder}: graph layout {layout}, expected {LAYOUT}", hint)
-    return sealed
-
-
 def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
     """Read a folder that `Graph.save` wrote.
 
@@ -216,35 +196,19 @@ def load_graph(folder: Path, expect: Mapping[str, Any] | None = None) -> Graph:
         expect: fields of `provenance` and the values that they must have; None accepts any graph.
 
     Raises:
-        GraphError: no complete graph, another layout, or other provenance (names the fields that
-            differ).
+        GraphError: no complete graph, another layout, other provenance (names the fields that
+            differ), or a file that holds no such matrix.
         DamagedError: a file is not the one that was written.
     """
-    sealed = read_graph_index(Path(folder))
-    content = dict(sealed.content)
-    provenance, config = content.pop("provenance"), content.pop("config")
-    del content["layout"]
+    sealed, index = read_graph_index(Path(folder))
+    stats = {key: value for key, value in sealed.content.items() if key not in _NO_STATS}
     differing = [
-        f"{field}: graph {provenance.get(field, 'nothing')}, now {value}"
+        f"{field}: graph {index.provenance.get(field, 'nothing')}, now {value}"
         for field, value in (expect or {}).items()
-        if provenance.get(field) != value
+        if index.provenance.get(field) != value
     ]
     if differing:
         lines = "".join(f"\n  {line}" for line in differing)
         raise GraphError(f"{folder}: the graph was made from something else:{lines}", sealed.hint)
-    matrices = {split: load_matrix(sealed, f"{split}.npz") for split in SPLITS}
-    return Graph(**matrices, config=GraphConfig(**config), stats=content)
-
-
-def load_matrix(sealed: Sealed, name: str) -> sp.csr_array:
-    """A matrix that graph.json vouches for; raises as `load_graph` does."""
-    data = sealed.bytes_of(name)
-    try:
-        matrix = sp.csr_array(sp.load_npz(io.BytesIO(data)))
-        matrix.check_format()
-        if not np.isfinite(matrix.data).all():
-            raise ValueError("similarities that are no finite numbers")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        path = sealed.path.parent / name
-        raise GraphError(f"{path}: no readable matrix: {error}", sealed.hint) from None
-    return matrix
+    matrices = {split: load_matrix(sealed, index, split) for split in SPLITS}
+    return Graph(**matrices, config=index.config, stats=stats)

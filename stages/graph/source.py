@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.reader import FeatureStore
+from stages.features.stored import rows_of, whole
 from stages.paths import SPLITS
 
 
@@ -23,11 +24,10 @@ class GraphSource:
 
     @classmethod
     def of(cls, store: FeatureStore) -> GraphSource:
-        """Gathered from an open store."""
+        """Gathered from an open store; raises StoreError as `rows_of` does."""
         features, pictures = {}, {}
         for split in SPLITS:
-            text, image = store[f"mentions/{split}/text"], store[f"mentions/{split}/image"]
-            rows = text.slice(0, len(text))
+            rows = rows_of(store, f"mentions/{split}/text", "texts/global")
             features[split] = store["texts/global"].gather(rows).astype(np.float32)
-            pictures[split] = image.slice(0, len(image))
+            pictures[split] = whole(store, f"mentions/{split}/image")
         return cls(features, pictures)

@@ -57,7 +57,11 @@ class Side:
         return dict(_arrays(self))
 
     def from_arrays(self, arrays: Mapping[str, Rows]) -> Self:
-        """A side like this one (its optional fields, its matrices' widths) over other items."""
+        """A side like this one (its optional fields, its matrices' widths) over other items.
+
+        Raises:
+            ValueError: indices of a matrix lead out of it.
+        """
         return replace(self, **{name: _like(part, arrays, name) for name, part in _parts(self)})
 
 
@@ -93,7 +97,9 @@ def _like(part: Any, arrays: Mapping[str, Rows], path: str) -> Any:
     assert isinstance(indices, Ragged)
     assert isinstance(data, Ragged)
     parts = (data.values.cpu().numpy(), indices.values.cpu().numpy(), data.offsets.cpu().numpy())
-    return sp.csr_array(parts, shape=(len(data), part.shape[1]))
+    matrix = sp.csr_array(parts, shape=(len(data), part.shape[1]))
+    matrix.check_format()  # before anything follows the indices
+    return matrix
 
 
 def _take(part: Any, rows: Tensor) -> Any:

@@ -23,12 +23,13 @@ import torch
 from torch import Tensor
 
 from cache.build import building, recover
-from cache.errors import StoreError
+from cache.errors import DamagedStoreError, StoreError, reason
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.locks import locked
 from cache.reader import FeatureStore
-from stages.features.cached import CachedFeatures, whole
+from stages.features.cached import CachedFeatures
+from stages.features.stored import whole
 from stages.features.views import Views
 from stages.heads.heads import Heads
 from stages.heads.side import Ragged, Rows, Side
@@ -91,7 +92,7 @@ class EntityIndex(Generic[E]):
             for lo, target in zip(range(0, len(views), step), targets, strict=True):
                 rows = views.rows[lo : lo + step]
                 asked = Fingerprint({**made_from, "block": size, "views": [lo, lo + len(rows)]})
-                piece = _found(target, asked)
+                piece = _found(target, asked, like)
                 if piece is None:
                     _write(target, asked, _sides(model, cached, rows, size))
                     piece = FeatureStore.open(target, asked)
@@ -123,24 +124,47 @@ class EntityIndex(Generic[E]):
                 found[name] = Ragged(values, torch.from_numpy(bounds - bounds[0]).to(self.device))
             else:
                 found[name] = self._tensor(piece, name, lo, hi)
-        return self.like.from_arrays(found)
+        try:
+            return self.like.from_arrays(found)
+        except ValueError as error:  # a matrix whose indices lead out of it
+            again = f"remove {piece.path} and run the same command again"
+            raise DamagedStoreError(f"{piece.path}: damaged: {reason(error)}", again) from None
 
     def _tensor(self, piece: FeatureStore, name: str, lo: int, hi: int) -> Tensor:
         # Copied: torch would warn of a tensor over memory that cannot be written.
         return torch.from_numpy(np.array(piece[name].slice(lo, hi))).to(self.device)
 
 
-def _found(target: Path, asked: Fingerprint) -> FeatureStore | None:
+def _found(target: Path, asked: Fingerprint, like: Side) -> FeatureStore | None:
     """The finished piece at `target`, made from what is asked; None if there is no such."""
     recover(work_of(target), target)
     try:
         piece = FeatureStore.open(target, asked)
+        _require_side(piece, like)
         piece.verify()  # all of it will be read anyway, and what was compared once is not again
     except StoreError as error:
         if target.exists():
             log.info("%s\n  it is made again", error.message)
         return None
     return piece
+
+
+def _require_side(piece: FeatureStore, like: Side) -> None:
+    """Raises StoreError unless the piece's arrays make a side of its views."""
+    lo, hi = piece.fingerprint.fields["views"]
+    for name, rows in like.to_arrays().items():
+        values, shape = name, (hi - lo,)
+        if isinstance(rows, Ragged):
+            values = f"{name}/{VALUES}"
+            offsets = whole(piece, f"{name}/{OFFSETS}")
+            shape = (len(piece[values]),)
+            ends = len(offsets) == hi - lo + 1 and (offsets[0], offsets[-1]) == (0, shape[0])
+            if offsets.dtype != np.int64 or not ends or (np.diff(offsets) < 0).any():
+                raise StoreError(f"{piece.path}: {name}/{OFFSETS} are none")
+            rows = rows.values
+        expected = shape + tuple(rows.shape[1:]), rows.cpu().numpy().dtype
+        if (piece[values].shape, piece[values].dtype) != expected:
+            raise StoreError(f"{piece.path}: {values} is not of the shape and type of this side")
 
 
 def _sides(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cache.errors import MelovError
 from stages.features.cached import CachedFeatures
 from stages.features.views import Views
 from stages.heads.heads import Heads
@@ -15,6 +16,8 @@ from stages.heads.matcher import Scores
 from stages.progress import progress
 from stages.ranking.blocks import entity_blocks
 from stages.ranking.entity_index import EntityIndex
+
+_NOT_FINITE = "train the run again with a lower train.learning_rate, or remove its index"
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,14 @@ def top_entities(
     with progress(len(views), "entities", "rank") as bar:
         for start, entities in blocks:
             for i, side in enumerate(sides):
-                best[i] = _merged(best[i], model.matcher.pairs(side, entities), start, k)
+                found = model.matcher.pairs(side, entities)
+                if not torch.isfinite(found.total).all():
+                    raise MelovError("a score is not finite", _NOT_FINITE)
+                best[i] = _merged(best[i], found, start, k)
             bar.update(min(size, len(views) - start))
     members = np.argsort(views.of_entity, kind="stable")
     firsts = np.concatenate([[0], np.cumsum(views.counts)])
-    found = []
+    named = []
     for block in best:
         assert block is not None
         scores, columns = block.scores.cpu().numpy(), block.views.cpu().numpy()
@@ -59,8 +65,8 @@ def top_entities(
                 )
                 for entity in members[firsts[view] : firsts[view + 1]][:k]
             ]
-            found.append(sorted(candidates, key=lambda c: (-c.score, c.entity))[:k])
-    return found
+            named.append(sorted(candidates, key=lambda c: (-c.score, c.entity))[:k])
+    return named
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 from cache.errors import MelovError
 from stages.datasets.records import Records
 from stages.datasets.store import SUMMARY, open_store, read_summary
-from stages.graph.graph import load_matrix, read_graph_index
+from stages.graph.files import load_matrix, read_graph_index
 from stages.paths import SPLITS, DatasetPaths
 from stages.report.drawing import Drawing
 from stages.report.histograms import draw_degrees, draw_similarities
@@ -49,14 +49,13 @@ def graph_facts(paths: DatasetPaths, taus: dict[str, float]) -> GraphFacts | Non
     """
     if not paths.graph.exists():
         return None
-    sealed = read_graph_index(paths.graph)
-    content = sealed.content
-    lines = [(words, _number(content[key])) for key, words in GRAPH_LINES.items() if key in content]
+    sealed, index = read_graph_index(paths.graph)
+    lines = [(words, _number(getattr(index, key))) for key, words in GRAPH_LINES.items()]
     splits = [
-        (split, found["mentions"], found["without_neighbour"], found["mean_neighbours"])
-        for split, found in content["splits"].items()
+        (split, found.mentions, found.without_neighbour, found.mean_neighbours)
+        for split, found in index.splits.items()
     ]
-    train = load_matrix(sealed, "train.npz")
+    train = load_matrix(sealed, index, "train")
     return GraphFacts(lines, splits, [draw_degrees(train), draw_similarities(train, taus)])
 
 

@@ -1,18 +1,22 @@
 """Grids of ablations, read back from `ablations/<dataset>/<grid>/`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cache.errors import DamagedError, MelovError
 from cache.sealed import Sealed
 from stages.paths import DatasetPaths
-from stages.report.results import Results, Run, read_history, undeclared
+from stages.report.results import Results, Run, undeclared
+from stages.report.run_files import (
+    made_from,
+    read_config,
+    read_grid_rows,
+    read_history,
+    read_metrics,
+)
 from stages.runs.folder import MADE_FROM, TABLES, RunFolder
 
 
@@ -64,12 +68,12 @@ def load_grids(paths: DatasetPaths, digest: str) -> Grids:
             left_out[folder.name] = f"has not finished ({done} runs so far)"
             continue
         index = Sealed.read(folder / TABLES, again)
-        made_from = index.content[MADE_FROM]
-        if any(_made_from(RunFolder(folder / run, again)) != made_from[run] for run in made_from):
+        origins = made_from(index)
+        if any(_made_from(RunFolder(folder / run, again)) != origins[run] for run in origins):
             left_out[folder.name] = "has runs that were made again since its tables"
             continue
         grid = _load(paths, folder, index)
-        found = {run["provenance"]["records"] for run in grid.base.values()}
+        found = {run["provenance"].get("records") for run in grid.base.values()}
         if found != {digest}:
             left_out[folder.name] = "was made from other records than the present ones"
             continue
@@ -106,14 +110,14 @@ def _made_from(run: RunFolder) -> Any:
 
 def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
     again = _command(paths, folder.name)
-    rows = _rows(index.bytes_of("runs.parquet"))
+    rows = read_grid_rows(index, "runs.parquet")
     names = tuple(dict.fromkeys(row["run"] for row in rows))
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
     runs, base = {}, {}
     for row in rows:
         run = RunFolder(folder / f"{row['run']}-s{row['seed']}", again)
-        config, metrics = run.read_config(), read_metrics(run, again)
-        history = read_history(config.bytes_of(run.history.name))
+        config, metrics = read_config(run), read_metrics(run, again).content
+        history = read_history(config, run.history.name)
         runs[row["run"], row["seed"]] = Run(metrics, history, np.zeros(0))
         base[row["run"]] = dict(config.content)
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
@@ -123,19 +127,6 @@ def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
         folder.name,
         Results(paths.dataset, complete, seeds, runs),
         {row["run"]: row["variant"] for row in rows},
-        {row["run"]: json.loads(row["settings"]) for row in rows},
+        {row["run"]: row["settings"] for row in rows},
         base,
     )
-
-
-def read_metrics(run: RunFolder, again: str) -> dict[str, Any]:
-    """The metrics of a grid's run; a missing file names the command, too."""
-    try:
-        return run.read_metrics().content
-    except FileNotFoundError:
-        raise MelovError(f"{run.metrics}: no such file", again) from None
-
-
-def _rows(content: bytes) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
-    return rows

@@ -12,6 +12,7 @@ from typing import Any
 from cache.errors import DamagedError, MelovError
 from cache.fingerprint import Fingerprint
 from stages.paths import DatasetPaths
+from stages.report.run_files import read_config, read_metrics
 from stages.runs.folder import RunFolder
 
 SHOWN = 4
@@ -68,14 +69,14 @@ def _other(
 ) -> OtherRun:
     variant = path.name.rpartition("-s")[0]
     try:
-        config = folder.read_config().content
-        if config["provenance"]["records"] != records:
+        config = read_config(folder).content
+        if config["provenance"].get("records") != records:
             return OtherRun(path.name, "trained on other records than the present ones")
-        metrics = folder.read_metrics().content["test"]
+        if not folder.metrics.exists():
+            return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
+        metrics = read_metrics(folder, folder.evaluation).content["test"]
     except DamagedError as error:
         raise DamagedError(error.message, f"{error.hint}, or remove {path}") from None
-    except FileNotFoundError:
-        return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
     except MelovError as error:
         return OtherRun(path.name, error.message.removeprefix(f"{path}").lstrip("/: "))
     if variant not in averaged:

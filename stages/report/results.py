@@ -1,11 +1,7 @@
 """The runs of one data set, read back from their files: metrics, course of training, ranks."""
 
-import csv
-import io
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +13,7 @@ from stages.paths import DatasetPaths
 from stages.ranking.metrics import Metric, deciding, shown
 from stages.report.others import OtherRun, other_runs, same_settings
 from stages.report.rate import Rate
+from stages.report.run_files import read_config, read_history, read_metrics, read_ranks
 from stages.runs.folder import RunFolder
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
@@ -157,6 +154,7 @@ def load_results(
         for run, folder in folders.items()
         if run[0] in there and run[1] in seeds_by[run[0]]
     }
+    _require_alike(runs, folders)
     averaged = {run: folders[run] for run in runs}
     others = other_runs(paths, averaged, digest)
     return Results(paths.dataset, there, seeds, runs, left_out, records.test_bed, seeds_by, others)
@@ -164,18 +162,15 @@ def load_results(
 
 def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: int) -> Run:
     train, evaluate = folder.command, folder.evaluation
-    config = folder.read_config()
-    if config.content["provenance"]["records"] != records_digest:
+    config = read_config(folder)
+    if config.content["provenance"].get("records") != records_digest:
         raise MelovError(f"{folder.path}: trained on other records than the present ones", train)
-    history = read_history(config.bytes_of(folder.history.name))
+    history = read_history(config, folder.history.name)
     if not history and trained:
         raise MelovError(f"{folder.history}: no epoch", train)
-    try:
-        metrics = folder.read_metrics()
-    except FileNotFoundError:
-        raise MelovError(f"{folder.metrics}: no such file", evaluate) from None
-    ranks = _test_ranks(metrics.bytes_of(folder.ranks.name))
+    metrics = read_metrics(folder, evaluate)
     content = metrics.content
+    ranks = read_ranks(metrics, folder.ranks.name, content["test"]["entities"])
     if not len(ranks) == content["test"]["mentions"] == mentions:
         raise MelovError(
             f"{folder.path}: {len(ranks)} ranks and metrics of {content['test']['mentions']} "
@@ -187,33 +182,25 @@ def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: i
     return Run(content, history, ranks)
 
 
+def _require_alike(
+    runs: Mapping[tuple[str, int], Run], folders: Mapping[tuple[str, int], RunFolder]
+) -> None:
+    """Runs of the same records have the same parts, of as many mentions."""
+    first, *others = (
+        (run, {part: m["mentions"] for part, m in read.metrics.items() if part.startswith("test")})
+        for run, read in runs.items()
+    )
+    for run, parts in others:
+        if parts != first[1]:
+            raise MelovError(
+                f"{folders[run].metrics}: other parts of the mentions than in "
+                f"{folders[first[0]].metrics}",
+                folders[run].evaluation,
+            )
+
+
 def undeclared(metrics: dict[str, Any]) -> str:
     """Which metrics of tables a run's metrics.json lacks, as words; empty where it has all."""
-    missing = [metric.title for metric in shown() if metric.key not in metrics["test"]]
+    parts = [said for part, said in metrics.items() if part.split("_")[0] == "test"]
+    missing = [m.title for m in shown() if any(m.key not in said for said in parts)]
     return f"was written without {', '.join(missing)}" if missing else ""
-
-
-def read(path: Path, reader: Callable[[Path], Any], command: str) -> Any:
-    """What `reader` finds in a file.
-
-    Raises:
-        MelovError: no such file, or a damaged one; `command` is the one that makes it.
-    """
-    try:
-        return reader(path)
-    except FileNotFoundError:
-        raise MelovError(f"{path}: no such file", command) from None
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise MelovError(f"{path}: not readable: {error}", command) from None
-
-
-def read_history(content: bytes) -> list[dict[str, float]]:
-    """The rows of a history.csv."""
-    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
-    return [{name: float(value) for name, value in row.items()} for row in rows]
-
-
-def _test_ranks(content: bytes) -> np.ndarray:
-    with np.load(io.BytesIO(content)) as arrays:
-        ranks: np.ndarray = arrays["test"]
-    return ranks

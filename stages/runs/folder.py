@@ -112,7 +112,8 @@ class RunFolder:
                 f"{self.metrics}: missing beside {self.ranks.name}", f"run {self.evaluation}"
             )
         sealed = Sealed.read(self.metrics, f"run {self.evaluation}")
-        if sealed.content.get(MADE_FROM, {}).get("run") != self.read_config().seal:
+        made_from = sealed.content.get(MADE_FROM)
+        if not isinstance(made_from, dict) or made_from.get("run") != self.read_config().seal:
             raise MelovError(
                 f"{self.metrics}: of other weights than {self.weights.name} beside it",
                 f"run {self.evaluation}",

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cache.errors import reason
 from cache.files import atomic_path
 from stages.config import TrainConfig
 from stages.heads.settings import HeadsConfig
@@ -33,6 +35,22 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     cuda_rng: Tensor | None = None
+
+    def check(self) -> None:
+        """Raises ValueError where a field is not what `train` keeps in it."""
+        numbers = [self.epoch, self.best_epoch, *(row["epoch"] for row in self.history)]
+        if not all(type(number) is int for number in numbers) or self.epoch < 0:
+            raise ValueError("epochs that are no numbers")
+        if [row["epoch"] for row in self.history] != list(range(1, self.epoch + 1)):
+            raise ValueError("a history of other epochs")
+        values = [self.best_mrr, *(value for row in self.history for value in row.values())]
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError("numbers that are not finite")
+        if self.best.keys() != (self.model.keys() if self.epoch else set()):
+            raise ValueError("weights of another model")
+        for name, weight in self.best.items():
+            if weight.shape != self.model[name].shape or not torch.isfinite(weight).all():
+                raise ValueError(f"{name}: not the best epoch's weights")
 
 
 def run_digest(
@@ -64,10 +82,17 @@ def load_state(folder: Path) -> State | None:
         log.warning("%s: damaged; training starts over", path)
         return None
     try:
-        return State(**torch.load(io.BytesIO(data), weights_only=True, map_location="cpu"))
-    except TypeError as error:
-        log.warning("%s: of another version (%s); training starts over", path, error)
+        state = State(**torch.load(io.BytesIO(data), weights_only=True, map_location="cpu"))
+        state.check()
+    except Exception as error:  # of another version: torch raises nothing narrower
+        log.warning("%s: of another version (%s); training starts over", path, reason(error))
         return None
+    return state
+
+
+def forget_state(folder: Path) -> None:
+    """Remove what `load_state` would read."""
+    (folder / "state.pt").unlink(missing_ok=True)
 
 
 def _checksum(data: bytes) -> bytes:

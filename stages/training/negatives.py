@@ -7,7 +7,8 @@ import torch
 
 from cache.errors import MelovError
 from cache.reader import FeatureStore
-from stages.features.cached import CachedFeatures, record_array
+from stages.features.cached import CachedFeatures
+from stages.features.stored import record_array
 from stages.features.views import Views
 
 POOL = 16

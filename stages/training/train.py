@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cache.errors import MelovError
+from cache.errors import MelovError, reason
 from stages.allocator import keep_freed_memory
 from stages.config import EvaluateConfig, TrainConfig
 from stages.features.data import LinkingData
@@ -20,7 +20,7 @@ from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.ranking.metrics import deciding, validated
 from stages.ranking.rank import rank_gold
-from stages.training.checkpoint import State, load_state, run_digest, save_state
+from stages.training.checkpoint import State, forget_state, load_state, run_digest, save_state
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
 from stages.training.step import Batch, load_batch, train_step
@@ -71,12 +71,17 @@ def train(
     if state is None:
         state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
     else:
+        try:
+            model.load_state_dict(state.model)
+            optimizer.load_state_dict(state.optimizer)
+            torch.set_rng_state(state.rng)
+            if state.cuda_rng is not None and device.type == "cuda":
+                torch.cuda.set_rng_state(state.cuda_rng, device)
+        except Exception as error:  # of another version: torch raises nothing narrower
+            log.warning("%s: does not fit (%s); training starts over", folder, reason(error))
+            forget_state(folder)
+            return train(data, heads, config, evaluate, seed, work, on_epoch)
         log.info("resuming after epoch %d", state.epoch)
-        model.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-        torch.set_rng_state(state.rng)
-        if state.cuda_rng is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(state.cuda_rng, device)
 
     near = (
         nearest_wrong(data.cached, data.views, data.gold["train"])

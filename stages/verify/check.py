@@ -17,7 +17,7 @@ from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY, recover_store
-from stages.graph.graph import INDEX as GRAPH_INDEX
+from stages.graph.files import INDEX as GRAPH_INDEX
 from stages.paths import REPORT, DatasetPaths
 from stages.problems import Problem
 from stages.progress import byte_progress

@@ -23,7 +23,7 @@ def named_by(store: FeatureStore, damage: Damage, paths: DatasetPaths) -> str:
         if kind not in ("texts", "images") or hi <= lo:
             return ""
         first = _first_record(store, kind.removesuffix("s"), lo, hi, Records.load(paths.records))
-    except (MelovError, KeyError):  # what would tell it is damaged or gone itself
+    except MelovError:  # what would tell it is damaged or gone itself
         return ""
     return f" (of {kind} {lo:,} to {hi:,}{first})"
 

@@ -156,7 +156,7 @@ def test_a_store_says_what_it_holds(stores: dict[str, FeatureStore]):
     assert store["wide"].shape == (11, 1100)
     assert len(store["wide"]) == 11
     assert store.nbytes() == sum(array.nbytes for array in ARRAYS.values())
-    with pytest.raises(KeyError, match="did you mean 'texts/global'"):
+    with pytest.raises(StoreError, match="did you mean 'texts/global'"):
         store["text/global"]
 
 

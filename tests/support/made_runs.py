@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from PIL import Image
 
-from cache.sealed import Sealed, write_sealed
+from cache.sealed import Sealed, digest_of, write_sealed
 from stages.ablation.grid import GridRun
 from stages.ablation.run import Outcome
 from stages.ablation.table import write_tables
@@ -92,7 +92,10 @@ def make_records(
             "test": table_from_rows(test, MENTION_SCHEMA),
         },
         table_from_rows(
-            [{"path": n, "key": n, "bytes": 1, "status": "ok"} for n in list(place)[:3]]
+            [
+                {"path": n, "key": digest_of(n.encode()), "bytes": 1, "status": "ok"}
+                for n in list(place)[:3]
+            ]
             if pictures
             else [],
             PICTURE_SCHEMA,
@@ -104,7 +107,9 @@ def make_records(
     train = sp.csr_array(
         [[1, 0.8, 0, 0], [0.8, 1, 0.4, 0], [0, 0.4, 1, 0], [0, 0, 0, 1]], dtype=np.float32
     )
-    sp.save_npz(folder / "graph" / "train.npz", train)
+    sp.save_npz(folder / "graph" / "train.npz", train, compressed=False)
+    of_test = {"mentions": 6, "entries": 8, "without_neighbour": 2, "mean_neighbours": 1.25}
+    of_train = {"mentions": 4, "entries": 8, "without_neighbour": 1, "mean_neighbours": 1.5}
     write_sealed(
         folder / "graph" / "graph.json",
         {
@@ -112,9 +117,20 @@ def make_records(
             "n": 4,
             "edges": 3,
             "mean_degree": 1.5,
+            "max_degree": 2,
+            "isolated": 1,
+            "backend": "exact",
             "metric": "kernel",
+            "mean_distance": 9.0,
+            "bandwidth_sample": 4,
             "bandwidth": 2.25,
-            "splits": {"test": {"mentions": 6, "without_neighbour": 2, "mean_neighbours": 1.25}},
+            "dot_scale": 1.0,
+            "floor": 0.05,
+            "max_neighbors": 32,
+            "setting": "inductive",
+            "splits": {"train": of_train, "test": of_test},
+            "config": GraphConfig().model_dump(mode="json"),
+            "provenance": {},
         },
         beside=[folder / "graph" / "train.npz"],
     )

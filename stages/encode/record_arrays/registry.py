@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import scipy.sparse as sp
 
-from cache.errors import StoreError
+from cache.errors import DamagedStoreError, StoreError, reason
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.encode.record_arrays.lexical import Lexical
@@ -94,7 +94,7 @@ def open_record_array(
         hint: the command that makes the store again, for the message.
 
     Raises:
-        StoreError: the store was made without it.
+        StoreError: the store was made without it, or what it holds is none.
     """
     parts = [array.removeprefix(f"{name}/") for array in store if array.startswith(f"{name}/")]
     if not parts:
@@ -102,4 +102,7 @@ def open_record_array(
     state = {part: store[f"{name}/{part}"] for part in parts if "/" not in part}
     state.pop("entities", None)  # rows, where they are dense
     whole = {key: rows.slice(0, len(rows)) for key, rows in state.items()}
-    return RECORD_ARRAYS[name].from_state(whole, config)
+    try:
+        return RECORD_ARRAYS[name].from_state(whole, config)
+    except (ValueError, KeyError) as error:
+        raise DamagedStoreError(f"{store.path}: {name} is damaged: {reason(error)}", hint) from None

@@ -40,4 +40,12 @@ class Terms:
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, np.ndarray]) -> Terms:
-        return cls(tuple(json.loads(arrays["terms"].tobytes().decode())), arrays["idf"])
+        """Raises ValueError or KeyError where `state` gave no such arrays."""
+        names, idf = json.loads(arrays["terms"].tobytes().decode()), arrays["idf"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("no list of terms")
+        if idf.shape != (len(set(names)),) or len(set(names)) != len(names):
+            raise ValueError(f"{len(names):,} terms, frequencies of shape {idf.shape}")
+        if not np.isfinite(idf).all():
+            raise ValueError("frequencies that are not finite")
+        return cls(tuple(names), idf)

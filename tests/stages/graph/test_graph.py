@@ -15,6 +15,7 @@ from stages.graph.plots import plot_graph, sample_similarities
 from stages.graph.similarity import make_metric
 from stages.paths import SPLITS
 from tests.support.graphs import assert_same_bits, plain_mutual, plain_rows
+from tests.support.resealed import reseal
 
 SIZES = {"train": 80, "valid": 20, "test": 30}
 MADE_FROM = {"store": "1f2e", "records": "90ab"}
@@ -165,6 +166,48 @@ def test_a_damaged_folder_names_the_command_that_mends_it(features, pictures, tm
         write_sealed(folder / "graph.json", {"layout": 0})
     with pytest.raises(MelovError, match=r"python -m pipeline\.graph --dataset tiny"):
         load_graph(folder)
+
+
+MATRICES = {
+    "indices out of the matrix": lambda a: a.update(indices=a["indices"] + 1000),
+    "negative indices": lambda a: a.update(indices=a["indices"] - 1000),
+    "rows that go back": lambda a: a.update(indptr=a["indptr"][::-1].copy()),
+    "rows past the end": lambda a: a.update(indptr=a["indptr"] * 1000),
+    "no weights": lambda a: a.pop("data"),
+    "weights that are no numbers": lambda a: a.update(data=a["data"] * np.nan),
+    "weights of another type": lambda a: a.update(data=a["data"].astype("f8")),
+    "another shape": lambda a: a.update(shape=a["shape"] * 2),
+    "another format": lambda a: a.update(format=np.array(b"csc")),
+}
+
+
+@pytest.mark.parametrize("change", MATRICES)
+def test_a_matrix_that_is_none_is_refused_under_a_right_checksum(
+    features, pictures, tmp_path, change
+):
+    build_graph(features, pictures, GraphConfig()).save(tmp_path, MADE_FROM)
+    path = tmp_path / "test.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    MATRICES[change](arrays)
+    np.savez(path, **arrays)
+    reseal(tmp_path / "graph.json")
+    with pytest.raises(GraphError, match=r"test\.npz: no readable matrix"):
+        load_graph(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"splits": {}}, {"n": 81}, {"n": "many"}, {"splits": 1}, {"provenance": []},
+        {"config": {"floor": 2}}, {"bandwidth": None}, {"unknown": 1},
+    ],
+)  # fmt: skip
+def test_an_index_that_tells_of_no_graph_is_refused(features, pictures, tmp_path, change):
+    build_graph(features, pictures, GraphConfig()).save(tmp_path, MADE_FROM)
+    reseal(tmp_path / "graph.json", lambda content: {**content, **change})
+    with pytest.raises(MelovError, match=r"graph\.json: damaged|no readable matrix"):
+        load_graph(tmp_path)
 
 
 def test_an_interrupted_save_keeps_the_older_graph(features, pictures, tmp_path, monkeypatch):

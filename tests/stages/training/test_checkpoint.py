@@ -1,5 +1,6 @@
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,9 +18,9 @@ def state():
     model(torch.randn(3, 5)).sum().backward()
     optimizer.step()
     weights = copy.deepcopy(model.state_dict())
-    row = {"epoch": 1, "loss": 0.1 + 0.2}
+    rows = [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 0.1}]
     rng = torch.get_rng_state()
-    return State(2, weights, optimizer.state_dict(), rng, 0.5, 1, weights, [row])
+    return State(2, weights, optimizer.state_dict(), rng, 0.5, 1, weights, rows)
 
 
 def test_a_state_comes_back_to_the_bit(state, tmp_path):
@@ -69,6 +70,19 @@ def test_a_state_of_another_version_is_reported(state, tmp_path, caplog, monkeyp
         save_state(tmp_path, state)
     assert load_state(tmp_path) is None
     assert "of another version" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epoch", "2"), ("epoch", 3), ("history", [{"epoch": 1}, {}]), ("best_mrr", float("nan")),
+        ("best", {}), ("best", {"weight": None, "bias": None}), ("history", None),
+    ],
+)  # fmt: skip
+def test_a_state_that_no_training_left_is_passed_over(state, tmp_path, caplog, field, value):
+    save_state(tmp_path, replace(state, **{field: value}))
+    assert load_state(tmp_path) is None
+    assert "training starts over" in caplog.text
 
 
 HEADS = HeadsConfig(variant="melov", units=("text",), d_t=8, d_local=8, joint_space=False)

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from cache.errors import MelovError
-from stages.features.cached import CachedFeatures, record_array
+from stages.features.cached import CachedFeatures
+from stages.features.stored import record_array
 from stages.features.views import distinct_views
 from stages.training import negatives
 from stages.training.negatives import POOL, nearest_wrong

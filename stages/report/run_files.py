@@ -1,0 +1,168 @@
+"""The files of runs and grids, read back as tables and figures need them.
+
+A right checksum says who wrote a file last: a number that no run can have is an error here, not a
+strange row in a table.
+"""
+
+import csv
+import io
+import math
+import re
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cache.errors import DamagedError, MelovError, reason
+from cache.npz import read_npz
+from cache.sealed import Sealed
+from cache.strict import parse_json
+from stages.ranking.metrics import METRICS, validated
+from stages.runs.folder import MADE_FROM, RunFolder
+
+LARGEST = 1e15
+"""A mean rank of more entities than that is none; NaN and infinity are none either."""
+RUN_NAME = re.compile(r"[^/\0]+")
+"""Of a grid's run: it names a folder."""
+GRID_SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("variant", pa.string()),
+        ("seed", pa.int64()),
+        ("settings", pa.string()),
+    ]
+)
+"""The columns of runs.parquet that a report reads."""
+
+
+def read_config(folder: RunFolder) -> Sealed:
+    """`config.json`; raises as `RunFolder.read_config` does, and DamagedError where it does not say
+    what the run was made from."""
+    sealed = folder.read_config()
+    for key in ("provenance", "train"):
+        if not isinstance(sealed.content.get(key), dict):
+            _damaged(sealed, f"no '{key}'")
+    return sealed
+
+
+def read_metrics(folder: RunFolder, evaluate: str) -> Sealed:
+    """`metrics.json`, each part with its counts and numbers within their ranges.
+
+    Args:
+        evaluate: the command that writes it, for messages.
+
+    Raises:
+        MelovError: there is none, or as `RunFolder.read_metrics` raises.
+        DamagedError: it holds no metrics.
+    """
+    try:
+        sealed = folder.read_metrics()
+    except FileNotFoundError:
+        raise MelovError(f"{folder.metrics}: no such file", evaluate) from None
+    content = sealed.content
+    parts = {p: said for p, said in content.items() if p.split("_")[0] in ("test", "valid")}
+    for part, said in {"test": None, "valid": None, **parts}.items():
+        if not isinstance(said, dict):
+            _damaged(sealed, f"no part '{part}'")
+        for name in ("mentions", "entities"):
+            if type(said.get(name)) is not int or said[name] < 0:
+                _damaged(sealed, f"{part}.{name} is no count")
+        for key in METRICS.keys() & said.keys():
+            low, high = METRICS[key].range
+            value = said[key]
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                _damaged(sealed, f"{part}.{key} is no number")
+            if said["mentions"] and not low <= value <= high:
+                _damaged(sealed, f"{part}.{key} is {value:g}, out of its range")
+    if not isinstance(content.get("graph", {}), dict):
+        _damaged(sealed, "graph holds no settings")
+    return sealed
+
+
+def read_history(sealed: Sealed, name: str) -> list[dict[str, float]]:
+    """The rows of a history.csv that a run's config.json vouches for, an epoch each.
+
+    Raises:
+        DamagedError: it is another file, or no such table of numbers.
+    """
+    needed = {"epoch", "loss", "loss_e", "loss_g", *(f"valid_{m.key}" for m in validated())}
+    content = sealed.bytes_of(name)
+    try:
+        text = io.StringIO(content.decode("utf-8"), newline="")
+        header, *rows = list(csv.reader(text, strict=True))
+        if not needed <= set(header) or len(set(header)) != len(header):
+            raise ValueError(f"columns {', '.join(header)}")
+        history = [
+            {column: _finite(cell) for column, cell in zip(header, row, strict=True)}
+            for row in rows
+        ]
+        if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
+            raise ValueError("the epochs do not count from 1")
+    except (ValueError, csv.Error) as error:
+        path = sealed.path.parent / name
+        raise DamagedError(f"{path}: damaged: {reason(error)}", sealed.hint) from None
+    return history
+
+
+def read_ranks(sealed: Sealed, name: str, entities: int) -> np.ndarray:
+    """The test mentions' ranks that metrics.json vouches for, float32 (mentions,).
+
+    Raises:
+        DamagedError: it is another file, or holds no ranks of 1 to `entities`.
+    """
+    where = f"{sealed.path.parent / name}"
+    arrays = read_npz(sealed.bytes_of(name), where, lambda said: DamagedError(said, sealed.hint))
+    ranks = arrays.get("test", np.zeros(0))
+    if ranks.dtype.kind != "f" or ranks.ndim != 1:
+        raise DamagedError(f"{where}: damaged: no column of ranks", sealed.hint)
+    if not ((ranks >= 1) & (ranks <= entities)).all():
+        raise DamagedError(f"{where}: damaged: ranks out of 1 to {entities:,}", sealed.hint)
+    return ranks
+
+
+def read_grid_rows(index: Sealed, name: str) -> list[dict[str, Any]]:
+    """The rows of a grid's runs.parquet: run, variant, seed and settings, these as a mapping.
+
+    Raises:
+        DamagedError: it is another file, or no such table.
+    """
+    where = f"{index.path.parent / name}"
+
+    def error(said: str) -> MelovError:
+        return DamagedError(f"{said}: damaged", index.hint)
+
+    try:
+        table = pq.read_table(pa.BufferReader(index.bytes_of(name)))
+        table = table.select(GRID_SCHEMA.names).cast(GRID_SCHEMA)
+        table.validate(full=True)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        for row in rows:
+            if None in row.values() or not RUN_NAME.fullmatch(row["run"]):
+                raise ValueError("a row without a run")
+    except (pa.ArrowException, OSError, ValueError, KeyError) as problem:
+        raise DamagedError(f"{where}: damaged: {reason(problem)}", index.hint) from None
+    for row in rows:
+        row["settings"] = parse_json(row["settings"], where, error)
+        if not isinstance(row["settings"], dict):
+            raise error(f"{where}: settings that are no mapping")
+    return rows
+
+
+def made_from(index: Sealed) -> dict[str, Any]:
+    """What a grid's tables say of each run's origin; raises DamagedError where they do not."""
+    said = index.content.get(MADE_FROM)
+    if not isinstance(said, dict):
+        _damaged(index, f"{MADE_FROM} holds no runs")
+    return said
+
+
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell} is no finite number")
+    return value
+
+
+def _damaged(sealed: Sealed, what: str) -> NoReturn:
+    raise DamagedError(f"{sealed.path}: damaged: {what}", sealed.hint)
