@@ -17,7 +17,15 @@ from stages.heads.settings import HeadsSettings, VariantName
 from stages.heads.variants import VARIANTS
 from stages.limits import GRID_RUNS, PATH_CHARACTERS, RECORDS
 from stages.paths import dataset_name
-from stages.section import ConfigError, Section, Seed, assign, mapping_at, read_mapping, validated
+from stages.section import (
+    ConfigError,
+    Section,
+    Seed,
+    assign_all,
+    mapping_at,
+    read_mapping,
+    validated,
+)
 
 
 class DemoConfig(Section):
@@ -241,19 +249,8 @@ def load_params(
     for section, values in (overrides.get(dataset or "") or {}).items():
         mapping_at(raw.get(section), f"{path}: {section}")
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
-    _set_once(assignments)
-    for assignment in assignments:
-        assign(raw, assignment)
+    assign_all(raw, assignments)
     params = validated(Params, raw, str(path))
     for name in params.datasets:
         dataset_name(name)
     return params
-
-
-def _set_once(assignments: tuple[str, ...]) -> None:
-    first: dict[str, str] = {}
-    for assignment in assignments:
-        key = assignment.partition("=")[0].strip()
-        if key in first:
-            raise ConfigError(f"--set {first[key]} and --set {assignment}: one key twice")
-        first[key] = assignment

@@ -1,7 +1,7 @@
 """Sections of the parameters: frozen, typed, checked, with errors that help."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -74,6 +74,21 @@ def mapping_at(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{place}: expected a mapping, found {type(value).__name__}")
     return value
+
+
+def assign_all(raw: dict[str, Any], assignments: Sequence[str]) -> None:
+    """Each of `--set`'s assignments, as `assign` does.
+
+    Raises:
+        ConfigError: as `assign` does; two are of one key.
+    """
+    first: dict[str, str] = {}
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if key in first:
+            raise ConfigError(f"--set {first[key]} and --set {assignment}: one key twice")
+        first[key] = assignment
+        assign(raw, assignment)
 
 
 def assign(raw: dict[str, Any], assignment: str) -> None:

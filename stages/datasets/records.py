@@ -214,10 +214,7 @@ class Records:
         schemas |= {f"mentions-{split}": MENTION_SCHEMA for split in SPLITS}
         tables = read_tables(sealed, index, schemas)
         records = cls(
-            **{
-                key: getattr(index, key)
-                for key in ("dataset", "source", "image_root", "text_field")
-            },
+            **index.model_dump(include={"dataset", "source", "image_root", "text_field"}),
             entities=tables["entities"],
             mentions={split: tables[f"mentions-{split}"] for split in SPLITS},
             pictures=tables["pictures"],

@@ -72,7 +72,7 @@ def _other(
         config = read_config(folder).content
         if config["provenance"].get("records") != records:
             return OtherRun(path.name, "trained on other records than the present ones")
-        if not folder.metrics.exists():
+        if not folder.is_evaluated:
             return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
         metrics = read_metrics(folder, folder.evaluation).content["test"]
     except DamagedError as error:

@@ -36,13 +36,26 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def end_soon(process: subprocess.Popen[str]) -> threading.Event:
+    """Set as the process is ended."""
+    told = threading.Event()
+
+    def tell() -> None:
+        told.set()
+        end(process)
+
+    threading.Timer(0.3, tell).start()
+    return told
+
+
 def test_a_second_process_waits_and_says_who_works(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = holder(tmp_path / "a.lock")
-    threading.Timer(0.3, end, [process]).start()
+    killed = end_soon(process)
     with caplog.at_level(logging.WARNING), working(tmp_path / "a.lock", "trains"):
-        assert process.poll() is not None  # killed, and only then did we get it
+        assert killed.is_set()
+    process.wait(60)
     assert f"process {process.pid} on " in caplog.text
     assert "works on it (extracts); waiting" in caplog.text
 
@@ -77,9 +90,10 @@ def test_another_setting_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_who_works_alone_waits_for_those_who_work_together(tmp_path: Path) -> None:
     process = holder(tmp_path / "a.lock", "same")
-    threading.Timer(0.3, end, [process]).start()
+    killed = end_soon(process)
     with working(tmp_path / "a.lock", "loads"):
-        assert process.poll() is not None
+        assert killed.is_set()
+    process.wait(60)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"{}"])

@@ -5,6 +5,7 @@ import pytest
 
 from cache.errors import MelovError
 from cache.sealed import Sealed
+from stages.datasets.records import read_digest
 from stages.report.grids import load_grids
 from stages.report.results import load_results
 from stages.runs.folder import MADE_FROM
@@ -117,4 +118,4 @@ def test_a_damaged_file_of_a_grid_is_named_and_no_grid_is_left_out_for_it(tmp_pa
         pq.write_table(table.set_column(place, name, pa.array([value] * len(table))), grid / file)
         reseal(grid / "tables.json")
     with pytest.raises(MelovError, match=file):
-        load_grids(paths)
+        load_grids(paths, read_digest(paths.records))
