@@ -69,12 +69,12 @@ def echo(text: str, err: bool = False, nl: bool = True) -> None:
 
 
 def log_to_stderr() -> None:
-    """Log lines of the project, and Python's warnings, by the rules of `echo`."""
+    """Log lines of the project, and other libraries' warnings, by the rules of `echo`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("httpx", "matplotlib", "fontTools", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for ours in ("cache", "stages", "pipeline"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 class _Plain(logging.Formatter):

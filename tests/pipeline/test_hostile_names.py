@@ -126,7 +126,8 @@ def test_nothing_that_is_shown_or_written_does_more_than_say(project):
 def test_a_log_line_and_a_json_line_are_spelled_out(capsys, monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
     log_to_stderr()
-    logging.getLogger("stages.x").warning("%s: odd", "\x1b[31m\u202e")
+    logging.getLogger("stages.x").info("%s: odd", "\x1b[31m\u202e")
+    logging.getLogger("torch").info("statistics")
     assert capsys.readouterr().err == "\\x1b[31m\\u202e: odd\n"
     for name in HOSTILE:
         for ascii in (False, True):
