@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 
+from stages.encode.decode import normalised
 from stages.encode.encoders.checkpoint import CheckpointError, find_checkpoint
-from stages.encode.encoders.encoder import Encoder, pad_ids
-from stages.encode.encoders.models import IMAGE_MODELS, TEXT_MODELS
+from stages.encode.encoders.encoder import Encoder, pad_ids, pixels_of
+from stages.encode.encoders.models import IMAGE_MODELS, TEXT_MODELS, picture_side
 from stages.encode.tokens import Tokenizer
-from tests.support.small_project import build_bert
+from tests.support.small_project import build_bert, random_picture
 from tests.support.tiny_encoders import (
     BOTH,
     IMAGES,
+    NORMALISATION,
     TEXTS,
     TOKENIZERS,
     Tiny,
@@ -138,6 +140,32 @@ def test_the_vision_tower_of_an_encoder_of_both_serves_a_text_encoder(
     encoder = opened(bert, image_encoder=str(tiny.folder))
     tower = Tiny(tiny.folder, tiny.model.vision_model)
     check_pictures(encoder, tower, "pooler" if name == "SigLIP" else "cls")
+
+
+@pytest.mark.parametrize("name", ["dinov2", "dinov2_with_registers"])
+def test_a_dinov2_takes_the_preprocessors_size(tmp_path: Path, bert: Path, opened: Open, name: str):
+    tiny = build_image(name, tmp_path / "image")
+    sizes = {"size": {"shortest_edge": 56}, "crop_size": {"height": 48, "width": 48}}
+    for said, side in (({}, 32), (sizes, 48), (sizes | {"do_center_crop": False}, 56)):
+        (tiny.folder / "preprocessor_config.json").write_text(json.dumps(NORMALISATION | said))
+        encoder = opened(bert, image_encoder=str(tiny.folder))
+        assert encoder.pixels is not None
+        assert encoder.pixels.size == side
+        check_pictures(encoder, tiny, "cls")
+        found = find_checkpoint(str(tiny.folder))
+        assert picture_side(found) == side  # what the fingerprint has
+
+
+@pytest.mark.parametrize("said", [{}, {"do_normalize": False}, {"image_std": [0.5, 0.25, 0.125]}])
+def test_pixels_are_the_librarys_image_processors(tmp_path: Path, said: dict[str, Any]):
+    folder = build_image("vit", tmp_path / "vit").folder
+    more = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(NORMALISATION | more | said))
+    picture = random_picture(0, 32, 32)
+    theirs = AutoImageProcessor.from_pretrained(folder)(picture, return_tensors="pt")
+    pixels = pixels_of(find_checkpoint(str(folder)), 32)
+    ours = normalised(np.array(picture)[None], pixels, CPU)
+    torch.testing.assert_close(ours, theirs["pixel_values"], atol=2e-6, rtol=1e-5)
 
 
 def test_every_model_that_is_listed_is_tried_here():
