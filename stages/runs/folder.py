@@ -94,7 +94,9 @@ class RunFolder:
         except OSError:
             raise MelovError(f"{self.path}: no trained run", again) from None
         if self.named is not None:
-            held = sealed.content["heads"]["variant"], sealed.content["seed"]
+            heads = sealed.content.get("heads")
+            variant = heads.get("variant") if isinstance(heads, dict) else None
+            held = variant, sealed.content.get("seed")
             if held != self.named:
                 raise MelovError(f"{self.path}: holds the run {held[0]}-s{held[1]}", again)
         return sealed

@@ -204,6 +204,16 @@ def test_a_run_of_another_version_is_one_clear_error(saved, tmp_path, of_config,
     assert caught.value.hint == "run python -m pipeline.train --dataset tiny"
 
 
+@pytest.mark.parametrize("heads", [None, 3, [], "melov", {}])
+def test_a_configuration_that_names_no_run_is_another_run(saved, tmp_path, heads):
+    held = folder_of(saved[0])
+    folder = replace(held, path=tmp_path / "run", lock=None)
+    shutil.copytree(held.path, folder.path)
+    reseal(folder.config, lambda content: {**content, "heads": heads})
+    with pytest.raises(MelovError, match="holds the run None-s"):
+        Run.open(folder, CPU)
+
+
 @pytest.mark.parametrize("file", ["config", "weights"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 99])
 def test_a_damaged_run_is_one_clear_error(saved, tmp_path, file, content):

@@ -103,8 +103,10 @@ class Zygote:
 
     def close(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def make(self, subject: str, world: Path, folder: Path) -> None:
         said = list(self._ask(make=True, subject=subject, world=str(world), folder=str(folder)))
