@@ -11,8 +11,10 @@ text again and compares, so that no changed byte passes, not even a blank.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,7 +57,10 @@ class Sealed:
         """
         with suppress(OSError):  # of a disk that can only be read; what is found is compared
             complete(path.parent, path.name)
-        data = path.read_bytes()
+        try:
+            data = _bytes(path)
+        except IsADirectoryError:
+            _damaged(path, "no regular file", hint)
         try:
             content = json.loads(data)
             if isinstance(content, dict) and SEAL not in content:
@@ -78,7 +83,7 @@ class Sealed:
         """
         path = self.path.parent / name
         try:
-            data = path.read_bytes()
+            data = _bytes(path)
         except OSError as error:
             self._refuse(path, error.strerror or str(error))
         if self._said(name) != digest_of(data):
@@ -139,6 +144,7 @@ def digest(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    _require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -146,6 +152,17 @@ def digest(path: Path) -> str:
 def digest_of(data: bytes) -> str:
     """BLAKE2b-128, hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
+    _require_regular(path)
+    return path.read_bytes()
+
+
+def _require_regular(path: Path) -> None:
+    """A pipe would be waited for. Raises OSError as opening the file would."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise IsADirectoryError(errno.EISDIR, "no regular file", str(path))
 
 
 def _text(content: dict[str, Any], files: Any, seal: str) -> str:

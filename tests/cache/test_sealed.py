@@ -1,6 +1,7 @@
 """Sealed JSON files: no changed byte passes, in them or in the files that they vouch for."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,17 @@ def test_what_was_replaced_while_it_was_read_is_no_damage(index: Path) -> None:
             reading("rows.bin")
         assert not isinstance(found.value, DamagedError)
     assert Sealed.read(index).bytes_of("rows.bin") == b"newer"
+
+
+def test_a_pipe_in_a_files_place_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "index.json")
+    with pytest.raises(DamagedError, match=r"index\.json: damaged: no regular file"):
+        Sealed.read(tmp_path / "index.json")
+    (tmp_path / "index.json").unlink()
+    (tmp_path / "a.bin").write_bytes(b"a")
+    write_sealed(tmp_path / "index.json", {}, [tmp_path / "a.bin"])
+    (tmp_path / "a.bin").unlink()
+    os.mkfifo(tmp_path / "a.bin")
+    for ask in (Sealed.bytes_of, Sealed.require):
+        with pytest.raises(DamagedError, match=r"a\.bin: damaged: no regular file"):
+            ask(Sealed.read(tmp_path / "index.json"), "a.bin")

@@ -2,8 +2,9 @@
 
 import io
 import os
-import resource
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -204,19 +205,33 @@ def test_a_picture_of_one_line_is_too_large_by_its_side():
         rgb(data)
 
 
-def test_memory_that_is_not_there_is_a_listed_failure_of_one_picture():
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from stages.datasets.decoding.picture import PictureError, rgb
+data = Path(sys.argv[1]).read_bytes()
+limits = resource.getrlimit(resource.RLIMIT_AS)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 8 * 2**20, limits[1]))
+try:
+    rgb(data)
+except PictureError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, limits)
+print(rgb(data).size)
+"""
+
+
+def test_memory_that_is_not_there_is_a_listed_failure_of_one_picture(tmp_path: Path):
+    """In a process of its own, whose heap has nothing to give back."""
     deep = np.zeros((4000, 4000), np.uint16)
     deep[0, 0] = 65535
-    data = png(deep, 16, 0)
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 8 * 2**20, limits[1]))
-    try:
-        with pytest.raises(PictureError, match=r"^too large: not enough memory"):
-            rgb(data)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-    assert rgb(data).size == (4000, 4000)
+    (tmp_path / "deep.png").write_bytes(png(deep, 16, 0))
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "deep.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    refused, size = done.stdout.splitlines()
+    assert refused.startswith("too large: not enough memory")
+    assert size == "(4000, 4000)"
 
 
 def test_pipes_and_devices_are_never_waited_for(tmp_path: Path):
