@@ -136,9 +136,9 @@ def is_raw(path: str) -> bool:
 
 
 def tried(
-    place: Workspace, damage: Damage, commands: dict[str, tuple[str, Sequence[str]]]
+    place: Workspace, damage: Damage, commands: dict[str, tuple[str, Sequence[str]]], mend: bool
 ) -> list[Row]:
-    """Each command on the damaged tree, then every advice that was given."""
+    """Each command on the damaged tree, then every advice that was given, if `mend`."""
     rows: list[Row] = []
     advice: dict[tuple[tuple[str, ...], ...], str] = {}
 
@@ -151,7 +151,7 @@ def tried(
             ended = place.run(step, arguments)
             outcome, said = _judged(place, damage, ended)
             row(name, outcome, ended, said)
-            if outcome == "refused":
+            if outcome == "refused" and mend:
                 advice.setdefault(tuple(map(tuple, advised(ended))), name)
             if outcome not in ("same", "refused"):
                 place.restore()
