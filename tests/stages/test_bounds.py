@@ -77,7 +77,9 @@ def test_any_value_is_taken_as_it_is_or_refused(data):
     low, high = ends(kind, field)
     value = data.draw(st.integers() | st.floats())
     if field.annotation is int and value == value and abs(value) != math.inf:
-        inside = low <= value <= high and value == int(value)
+        strict = any(getattr(rule, "strict", False) for rule in field.metadata)
+        whole = isinstance(value, int) if strict else value == int(value)
+        inside = low <= value <= high and whole
     else:
         inside = low <= value <= high
     if inside:

@@ -194,7 +194,8 @@ def write_project(root: Path, encoder: Path, image_encoder: str = "same") -> Dat
 def prepare_again(
     paths: DatasetPaths, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 ) -> None:
-    """Prepare the data set again with other entities and with the pictures as they are now.
+    """Prepare the data set again with other entities and with the pictures as they are now;
+    mentions of entities that are gone are dropped.
 
     A row that `change` adds may name its picture's file instead of its row: `"picture": "x.png"`.
     """
@@ -207,9 +208,22 @@ def prepare_again(
         if isinstance(row["picture"], str):
             row["picture"] = pictures.row(row["picture"], row["id"])
             row["pictures"] = [row["picture"]]
+    ids = records.entities["id"].to_pylist()
+    place = {row["id"]: number for number, row in enumerate(rows)}
+    mentions = {
+        split: pa.Table.from_pylist(
+            [
+                {**mention, "gold": place[ids[mention["gold"]]]}
+                for mention in table.to_pylist()
+                if ids[mention["gold"]] in place
+            ],
+            MENTION_SCHEMA,
+        )
+        for split, table in records.mentions.items()
+    }
     Records(
         records.dataset, records.source, records.image_root, records.text_field,
-        pa.Table.from_pylist(rows, ENTITY_SCHEMA), records.mentions,
+        pa.Table.from_pylist(rows, ENTITY_SCHEMA), mentions,
         pictures.build(paths.raw, findings), findings.listed(),
     ).save(paths.records)  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -260,6 +261,9 @@ def test_records_without_a_single_picture_are_extracted_by_clip(project: Dataset
         place = table.column_names.index("picture")
         none = np.full(table.num_rows, -1, np.int32)
         bare[name] = table.set_column(place, "picture", [none])
+    place = bare["entities"].column_names.index("pictures")
+    nothing = pa.array([[]] * bare["entities"].num_rows, records.entities["pictures"].type)
+    bare["entities"] = bare["entities"].set_column(place, "pictures", nothing)
     entities = bare.pop("entities")
     Records(
         "tiny", "jsonl", records.image_root, "text", entities, bare, records.pictures.slice(0, 0)
