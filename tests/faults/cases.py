@@ -200,8 +200,9 @@ def mixed(
         if nothing and not (was and becomes):
             continue  # as it was or will be
         run = group.removeprefix("metrics of ")
-        if nothing and run != group and here.get(run) == newer.get(run) != older.get(run):
-            continue  # the older ones were of the older weights
+        another = here.get(run) == newer.get(run) != older.get(run)
+        if run != group and another and content.items() <= was.items():
+            continue  # of the older weights: readers refuse them while they are being removed
         odd = {n for n in content.keys() | becomes.keys() if content.get(n) != becomes.get(n)}
         found[group] = ", ".join(sorted(odd)[:3])
     return found

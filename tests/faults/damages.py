@@ -79,6 +79,7 @@ def damages_of(built: dict[str, bytes], paths: Sequence[str], seed: int) -> Iter
     for path in paths:
         chance = random.Random(f"{seed} {path}")
         found = [*_changed(path, built[path], chance), *_swapped(path, built, chance)]
+        found += _exchanged(path, built)
         for damage in found:
             if any(built[name] != content for name, content in damage.files.items()):
                 yield damage
@@ -126,6 +127,20 @@ def _swapped(path: str, built: dict[str, bytes], chance: random.Random) -> Itera
         best = max(map(likeness, others))
         other = chance.choice([name for name in others if likeness(name) == best])
         yield Damage(f"swapped with {other}", {path: built[other], other: built[path]})
+
+
+def _exchanged(path: str, built: dict[str, bytes]) -> Iterator[Damage]:
+    """Two runs under each other's names, whole in themselves."""
+    folder = PurePosixPath(path).parent
+    runs = sorted({str(PurePosixPath(name).parent) for name in built if name.startswith("runs/")})
+    if str(folder) in runs and path.endswith("/config.json"):
+        other = runs[(runs.index(str(folder)) + 1) % len(runs)]
+        names = {PurePosixPath(n).name for n in built if n.startswith((f"{folder}/", f"{other}/"))}
+        files: dict[str, bytes | None] = {path: built[f"{other}/config.json"]}
+        for name in names:
+            files[f"{folder}/{name}"] = built.get(f"{other}/{name}")
+            files[f"{other}/{name}"] = built.get(f"{folder}/{name}")
+        yield Damage(f"exchanged with {other}", files)
 
 
 def is_raw(path: str) -> bool:
@@ -192,7 +207,7 @@ def _mended(
 ) -> tuple[str, Ended, str]:  # fmt: skip
     """Do as a message says until the command that gave it is done."""
     said = []
-    for _ in range(4):
+    for _ in range(6):
         said.append(_followed(place, steps))
         ended = place.run(*call)
         if ended.code == 0 or ended.defect:
@@ -264,7 +279,8 @@ def _reported(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]
         return "reported", ""
     # Of two that were exchanged, whole in themselves, what they vouch for is what does not fit.
     folders = {str(PurePosixPath(path).parent) for path in damage.files}
-    if len(damage.files) > 1 and any(f"{folder}/" in ended.stdout for folder in folders):
+    named = [f"{folder}{end}" for folder in folders for end in ("/", ": ")]
+    if len(damage.files) > 1 and any(name in ended.stdout for name in named):
         return "reported", ""
     return "reported without its name", text
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults import trees
 from tests.faults.children import command, killed_at, warm
-from tests.faults.damages import Damage, Row, damages_of, resumed, tried
+from tests.faults.damages import Damage, Row, damages_of, is_raw, resumed, tried
 from tests.faults.workspace import Workspace, is_volatile
 
 pytestmark = pytest.mark.faults
@@ -181,6 +181,19 @@ def table() -> Iterator[list[Row]]:
     counts = Counter((row.command, row.outcome) for row in rows)
     lines = [f"{command:<28}{outcome:<24}{n:>7,}" for (command, outcome), n in counts.items()]
     sys.stdout.write("\n" + "\n".join(sorted(lines)) + "\n")
+
+
+@pytest.mark.timeout(900)
+def test_every_file_of_every_output_is_damaged(whole: str, workers: Pool):
+    built = workers.apply(_built, (whole,))
+    parts = {part: paths_of(part, built) for part in PARTS}
+    assert all(parts.values())
+    outputs = {path for path in built if not is_raw(path) and "/.locks/" not in path}
+    assert outputs == {path for paths in parts.values() for path in paths if "/" in path}
+    damages = [damage for paths in parts.values() for damage in damages_of(built, paths, SEED)]
+    assert len(damages) >= LEAST
+    kinds = Counter(damage.name.split()[0] for damage in damages)
+    assert min(kinds.values()) > 100, kinds
 
 
 @pytest.mark.timeout(1800)
