@@ -20,10 +20,12 @@ import click
 from benchmarks.machine import machine
 
 NAMES = ("gather", "extract", "graph", "training", "ranking", "ablation")
+WITH_GPU = ("gpu",)
+"""Run by name alone."""
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, type=click.Choice(NAMES + WITH_GPU))
 @click.option("--full", is_flag=True, help="WikiMEL's size instead of a quick one.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=3))
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")

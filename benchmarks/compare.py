@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ def compare(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> list[Ti
     for lap in range(rounds + 1):
         for name, run in contenders.items():
             gc.collect()
-            begun = time.perf_counter()
-            run()
+            taken = seconds_of(run)
             if lap:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(taken)
     ours = next(iter(seconds.values()))
     found = []
     for name, times in seconds.items():
@@ -75,6 +75,20 @@ def compare(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> list[Ti
             )
         )
     return found
+
+
+def seconds_of(run: Callable[[], Any]) -> float:
+    """Wall time of a call and of what it started on a GPU."""
+    _settle()
+    begun = time.perf_counter()
+    run()
+    _settle()
+    return time.perf_counter() - begun
+
+
+def _settle() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def ratio_of(timings: list[Timing], name: str) -> float:

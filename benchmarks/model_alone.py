@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
-from stages.device import DTYPES
+from stages.device import DTYPES, resolve_device
 from stages.encode.decode import decode, normalised
 from stages.encode.encoders.clip import ClipEncoder
 from stages.encode.encoders.encoder import pad_ids
@@ -30,7 +29,7 @@ class ModelAlone:
         checkpoints = find_checkpoints(config)
         self.dtype = store.fingerprint.fields["dtype"]
         self.encoder_dtype = DTYPES[self.dtype]
-        device = torch.device("cpu")
+        device = resolve_device(config.device)
         self.encoder = ClipEncoder(checkpoints, config, device, self.encoder_dtype)
         records = Records.load(paths.records)
         tokenizer = Tokenizer(checkpoints.text, config.max_tokens)

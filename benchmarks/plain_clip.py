@@ -39,9 +39,11 @@ class PlainFeatures:
 class PlainProcess:
     """Where the loop runs; the model is loaded in the first call and kept."""
 
-    def __init__(self, folder: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, folder: Path, mean: tuple[float, ...], std: tuple[float, ...], device: str
+    ) -> None:
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        self._model = (folder, tuple(mean), tuple(std))
+        self._model = (folder, tuple(mean), tuple(std), device)
 
     def __call__(self, files: list[Path], texts: list[str], target: Path) -> None:
         self._pool.submit(_encode, self._model, files, texts, target).result()
@@ -51,7 +53,7 @@ class PlainProcess:
 
 
 def _encode(
-    model: tuple[Path, tuple[float, ...], tuple[float, ...]],
+    model: tuple[Path, tuple[float, ...], tuple[float, ...], str],
     files: list[Path],
     texts: list[str],
     target: Path,
@@ -60,15 +62,20 @@ def _encode(
 
 
 @cache
-def _opened(folder: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> PlainClip:
-    return PlainClip(folder, mean, std)
+def _opened(
+    folder: Path, mean: tuple[float, ...], std: tuple[float, ...], device: str
+) -> PlainClip:
+    return PlainClip(folder, mean, std, device)
 
 
 class PlainClip:
     """The loop over some of a data set's files and texts; the same pixels as ours."""
 
-    def __init__(self, folder: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        self.model = CLIPModel.from_pretrained(folder).eval()
+    def __init__(
+        self, folder: Path, mean: tuple[float, ...], std: tuple[float, ...], device: str
+    ) -> None:
+        self.device = device
+        self.model = CLIPModel.from_pretrained(folder).eval().to(device)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.size = self.model.config.vision_config.image_size
         self.mean = torch.tensor(mean).view(3, 1, 1)
@@ -85,22 +92,22 @@ class PlainClip:
         for name, values in vars(found).items():
             np.save(target / f"{name}.npy", values)
 
-    def _texts(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _texts(self, texts: list[str]) -> tuple[np.ndarray, ...]:
         batch = self.tokenizer(
             texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         )
-        ids, mask = batch["input_ids"], batch["attention_mask"]
+        ids, mask = (batch[name].to(self.device) for name in ("input_ids", "attention_mask"))
         local = self.model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
         lengths = mask.sum(1)
-        pooled = local[torch.arange(len(texts)), lengths - 1]
-        return self.model.text_projection(pooled).numpy(), local.numpy(), lengths.numpy()
+        pooled = local[torch.arange(len(texts), device=self.device), lengths - 1]
+        return _arrays(self.model.text_projection(pooled), local, lengths)
 
-    def _pictures(self, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-        pixels = torch.stack([self._pixels(file) for file in files])
+    def _pictures(self, files: list[Path]) -> tuple[np.ndarray, ...]:
+        pixels = torch.stack([self._pixels(file) for file in files]).to(self.device)
         vision = self.model.vision_model
         local = vision(pixel_values=pixels).last_hidden_state
         pooled = vision.post_layernorm(local[:, 0])
-        return self.model.visual_projection(pooled).numpy(), local.numpy()
+        return _arrays(self.model.visual_projection(pooled), local)
 
     def _pixels(self, file: Path) -> torch.Tensor:
         # By hand: the library's image processor asks for torchvision; these are its steps.
@@ -108,3 +115,7 @@ class PlainClip:
             square = picture.convert("RGB").resize((self.size,) * 2, Image.Resampling.LANCZOS)
         x = torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
         return (x - self.mean) / self.std
+
+
+def _arrays(*tensors: torch.Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.cpu().numpy() for tensor in tensors)

@@ -11,6 +11,7 @@ from benchmarks.plain_clip import PlainFeatures, PlainProcess
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
+from stages.device import resolve_device
 from stages.encode.encoders.families import find_checkpoints
 from stages.encode.plan import texts_of
 from stages.paths import DatasetPaths
@@ -32,7 +33,10 @@ class PlainRun:
         chosen = rng.permutation(len(names))[: round(share * len(names))]
         self.keys = [self.keys[i] for i in chosen]
         said = find_checkpoints(config).text.preprocessor
-        clip = PlainProcess(Path(config.text_encoder), said["image_mean"], said["image_std"])
+        device = str(resolve_device(config.device))
+        clip = PlainProcess(
+            Path(config.text_encoder), said["image_mean"], said["image_std"], device
+        )
         self.target = paths.root / "plain"
         self.target.mkdir()
         self.close = clip.close

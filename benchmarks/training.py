@@ -30,18 +30,20 @@ class Steps:
 
     Args:
         full: WikiMEL's size or the quick one.
+        device: where the heads are.
     """
 
-    def __init__(self, full: bool) -> None:
+    def __init__(self, full: bool, device: torch.device = CPU) -> None:
         keep_freed_memory()  # as training does
         self.config = TrainConfig()
         dataset = Dataset.open(made_dataset(full))
         heads = dataset.heads(RunSpec.of("melov", 0, self.config))
-        data = dataset.data(heads, self.config, CPU)
-        self.inputs, self.gold = data.inputs, data.gold["train"]
-        self.entities = data.cached.n_entities
+        data = dataset.data(heads, self.config, device)
+        self.data, self.inputs, self.gold = data, data.inputs, data.gold["train"]
+        self.entities = len(data.views)
         torch.manual_seed(0)
-        self.model = Melov(heads).train()
+        self.device = device
+        self.model = Melov(heads).train().to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.learning_rate)
         self.order = np.random.default_rng(0).permutation(len(self.gold))
 
@@ -61,7 +63,7 @@ class Steps:
 
     def streamed(self, steps: int, entities: int | None = None) -> None:
         load = partial(self.load, entities=entities)
-        for batch in prefetch(load, self.rows(steps), CPU):
+        for batch in prefetch(load, self.rows(steps), self.device):
             self.step(batch)
 
     def held(self, batches: list[Batch]) -> None:

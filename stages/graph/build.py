@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from stages.allocator import keep_freed_memory
 from stages.graph.candidates import CandidateScores, candidate_scores
 from stages.graph.cells import CellIndex
-from stages.graph.distances import GraphError, check_features
+from stages.graph.distances import GraphError, check_features, product
 from stages.graph.excluded import Excluded
 from stages.graph.similarity import Metric
 from stages.graph.triangle import both_ways, few_above
@@ -90,7 +90,7 @@ def all_pairs(
     buffer = np.empty((min(block_rows, m), n), np.float32)
     for start in range(0, m, block_rows):
         stop = min(start + block_rows, m)
-        strip = np.matmul(scores.left[start:stop], scores.right.T, out=buffer[: stop - start])
+        strip = product(scores.left[start:stop], scores.right, buffer[: stop - start])
         for first in range(start, stop, PIECE):
             rows = slice(first, min(first + PIECE, stop))
             piece = strip[first - start : rows.stop - start]

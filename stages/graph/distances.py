@@ -37,6 +37,17 @@ def check_features(x: np.ndarray, what: str) -> np.ndarray:
     return x
 
 
+def product(left: np.ndarray, right: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """left · rightᵀ, (m, n), of checked features.
+
+    BLAS kernels also compute in lanes beyond a matrix's edge, on whatever lies there, and can raise
+    the processor's flag for NaN so; NumPy would warn of it, although no result depends on them.
+    `check_features` excludes a true one.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.matmul(left, right.T, out=out)
+
+
 def row_sums(products: np.ndarray) -> np.ndarray:
     """Sums of the rows of a C-ordered float64 `(c, d)` -> `(c,)`.
 
@@ -99,7 +110,7 @@ def mean_distance(x: np.ndarray) -> float:
         rows = slice(start, start + BLOCK)
         for other in range(start, n, BLOCK):
             columns = slice(other, other + BLOCK)
-            block = left[rows] @ right[columns].T
+            block = product(left[rows], right[columns])
             mend_near_pairs(block, square[rows], square[columns], x[rows], x[columns])
             distances = np.sqrt(block, out=block)
             # The diagonal block holds each pair twice and each row with itself, at distance 0.

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from stages.graph.candidates import CandidateScores
+from stages.graph.distances import product
 from stages.graph.excluded import Excluded
 from stages.graph.weigher import Weigher
 
@@ -24,7 +25,7 @@ PIECE = 64
 def few_above(scores: CandidateScores) -> bool:
     """Whether the floor leaves few enough candidates; affects the speed alone."""
     rows = np.unique(np.linspace(0, len(scores.left) - 1, SAMPLE).astype(int))
-    above = scores.left[rows] @ scores.right.T > scores.least[rows, None]
+    above = product(scores.left[rows], scores.right) > scores.least[rows, None]
     return bool(above.sum() <= FEW * len(rows))
 
 
@@ -38,7 +39,7 @@ def both_ways(
     for start in range(0, n, block_rows):
         stop = min(start + block_rows, n)
         strip = buffer[: (stop - start) * (n - start)].reshape(stop - start, n - start)
-        np.matmul(scores.left[start:stop], scores.right[start:].T, out=strip)
+        product(scores.left[start:stop], scores.right[start:], strip)
         for top in range(start, stop, PIECE):
             i, j = candidates(scores, strip[top - start : top - start + PIECE], top, start)
             allowed = excluded.allows(i, j)

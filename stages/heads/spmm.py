@@ -95,6 +95,7 @@ def _settle_beta_warning() -> None:
     """torch says once a process that CSR is in beta; it is said here, unheard."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
         offsets, column = torch.tensor([0, 1]), torch.tensor([0])
         torch.sparse_csr_tensor(offsets, column, torch.ones(1), (1, 1), check_invariants=False)
 

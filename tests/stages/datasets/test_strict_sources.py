@@ -31,7 +31,7 @@ def read(folder, entities, name="entities.jsonl"):
         ("entities.jsonl", '[\n  {"id": "E1", "name": "one"}\n]\n', "one JSON list"),
         ("entities.jsonl", ENTITY.encode("utf-16"), "iconv -f UTF-16 "),
         ("entities.jsonl", ENTITY.encode("utf-16-le"), "UTF-16LE"),
-        ("entities.jsonl", gzip.compress(ENTITY.encode()), "gunzip"),
+        ("entities.jsonl", gzip.compress(ENTITY.encode(), mtime=0), "gunzip"),
         ("entities.jsonl", b"\xe9" + ENTITY.encode(), "WINDOWS-1252"),
     ],
 )  # fmt: skip
