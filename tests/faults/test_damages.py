@@ -192,7 +192,11 @@ def test_every_file_of_every_output_is_damaged(whole: str, workers: Pool):
     assert outputs == {path for paths in parts.values() for path in paths if "/" in path}
     damages = [damage for paths in parts.values() for damage in damages_of(built, paths, SEED)]
     assert len(damages) >= LEAST
-    kinds = Counter(damage.name.split()[0] for damage in damages)
+    words = [damage.name.split() for damage in damages]
+    kinds = Counter(name[-1] if name[-1] == "appended" else name[0] for name in words)
+    runs = {path for path in built if path.startswith("runs/") and path.endswith("/config.json")}
+    assert kinds.pop("exchanged") == len(runs)
+    assert set(kinds) == {"bit", "cut", "zeros", "removed", "appended", "swapped"}
     assert min(kinds.values()) > 100, kinds
 
 

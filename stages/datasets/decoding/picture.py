@@ -184,7 +184,9 @@ def _unknown(data: bytes) -> str:
     name, is_read = known_format(data)
     if name is None:
         return "corrupt: no known picture format"
-    return f"corrupt: begins as {name}, and is none" if is_read else f"not supported: {name}"
+    if is_read or name in formats():  # AVIF is where this Pillow has its library
+        return f"corrupt: begins as {name}, and is none"
+    return f"not supported: {name}"
 
 
 def _damage(error: BaseException) -> str:
