@@ -133,6 +133,12 @@ def _foreign_files(store: FeatureStore) -> Iterator[Damage]:
 def _require_file(store: FeatureStore, spec: ArraySpec, number: int) -> None:
     """Raises StoreError if the rows of a chunk file, or what is behind them, are damaged."""
     assert store.folder is not None
+    try:
+        store.folder.size(spec.key(number))
+    except (
+        FileNotFoundError
+    ):  # readers take it for zeros, as zarr does; it was written all the same
+        raise StoreError("the file is missing") from None
     # Anew: what is mapped already may have been compared before the damage.
     chunks = MappedChunks(store.folder, spec, store.crcs[spec.name], store.hint)
     rows = chunks.chunk(number)

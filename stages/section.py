@@ -17,6 +17,9 @@ class ConfigError(MelovError):
     """A parameter file or `--set` that cannot be used."""
 
 
+_LONGEST = 200
+"""Characters of an assignment in a message."""
+
 MOST_SEED = 2**32 - 1
 """The largest that numpy's and scikit-learn's generators take."""
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
@@ -86,7 +89,9 @@ def assign_all(raw: dict[str, Any], assignments: Sequence[str]) -> None:
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
         if key in first:
-            raise ConfigError(f"--set {first[key]} and --set {assignment}: one key twice")
+            raise ConfigError(
+                f"--set {_cut(first[key])} and --set {_cut(assignment)}: one key twice"
+            )
         first[key] = assignment
         assign(raw, assignment)
 
@@ -99,14 +104,21 @@ def assign(raw: dict[str, Any], assignment: str) -> None:
     """
     key, sign, value = assignment.partition("=")
     if not sign:
-        raise ConfigError(f"--set {assignment}: expected key=value, such as train.gcn_layers=1")
+        raise ConfigError(
+            f"--set {_cut(assignment)}: expected key=value, such as train.gcn_layers=1"
+        )
     *sections, leaf = key.strip().split(".")
     place = raw
     for name in sections:
         if not isinstance(place.setdefault(name, {}), dict):
-            raise ConfigError(f"--set {assignment}: '{name}' is no section")
+            raise ConfigError(f"--set {_cut(assignment)}: '{_cut(name)}' is no section")
         place = place[name]
-    place[leaf] = parse_yaml(value, f"--set {assignment}: the value", ConfigError)
+    place[leaf] = parse_yaml(value, f"--set {_cut(assignment)}: the value", ConfigError)
+
+
+def _cut(text: str) -> str:
+    """An assignment as messages repeat it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def known(name: str, names: Iterable[str]) -> str:

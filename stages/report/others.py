@@ -78,7 +78,8 @@ def _other(
     except DamagedError as error:
         raise DamagedError(error.message, f"{error.hint}, or remove {path}") from None
     except MelovError as error:
-        return OtherRun(path.name, error.message.removeprefix(f"{path}").lstrip("/: "))
+        why = error.message.removeprefix(f"{path}").lstrip("/: ")
+        return OtherRun(path.name, why if error.hint is None else f"{why}: {error.hint}")
     if variant not in averaged:
         return OtherRun(path.name, "not among the variants of the parameters", metrics)
     differing = settings_of(averaged[variant]).differences(settings_of(folder))

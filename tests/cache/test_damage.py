@@ -63,6 +63,14 @@ def outcome(path: Path, content: bytes | None, store: Path, right: dict[str, byt
         return "error"
 
 
+def test_a_lost_file_of_zeros_reads_as_zeros_and_is_reported(tmp_path: Path):
+    store = build(tmp_path / "work", tmp_path / "store.zarr", {"zeros": np.zeros(4, np.int64)})
+    assert not list(damages(FeatureStore.open(store)))
+    (store / "zeros/c.0").unlink()
+    assert not FeatureStore.open(store)["zeros"].slice(0, 4).any()
+    assert [damage.what for damage in damages(FeatureStore.open(store))] == ["the file is missing"]
+
+
 def test_a_store_held_open_is_one_store_while_it_is_replaced(store: Path, tmp_path: Path):
     partial = tmp_path / "work"
     held = FeatureStore.open(store)

@@ -76,6 +76,7 @@ def test_a_set_beats_an_override_and_an_override_beats_the_section(tmp_path):
         ("a: [", (), "not YAML"),
         ("", ("train.d_z",), "expected key=value"),
         ("train: 1", ("train.d_z=2",), "no section"),
+        ("", ("train.d_z=" + "9" * 5000,), "99...: the value"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(tmp_path, text, assignments, message):

@@ -213,12 +213,18 @@ def test_every_finished_run_is_shown_and_unfinished_ones_are_named(tmp_path):
     made_runs.make_run(tmp_path, records, "no-tau", 0, [1, 1, 1, 1, 1, 2])
     made_runs.make_run(tmp_path, records, "melov", 7, [1, 1, 1, 1, 1, 3])
     made_runs.make_run(tmp_path, records, "melov", 8, [1, 1, 1, 1, 1, 4])
+    made_runs.make_run(tmp_path, records, "melov", 9, [1, 1, 1, 1, 1, 5])
+    for name in ("ranks.npz", "metrics.json"):
+        content = (paths.run("melov", 7) / name).read_bytes()
+        (paths.run("melov", 9) / name).write_bytes(content)
     for name in ("ranks.npz", "metrics.json"):
         (paths.run("melov", 8) / name).unlink()
     text = report_of(paths)
     assert "no-tau-s0: not among the variants of the parameters" in text
     assert "melov-s7: not among the seeds of the parameters" in text
     assert "melov-s8: not evaluated: python -m pipeline.evaluate" in text
+    assert "melov-s9: metrics.json: of other weights" in text
+    assert "--variant melov --seed 9" in text
     assert any(line.split()[:2] == ["no-tau-s0", "83.33"] for line in text.splitlines())
 
 
