@@ -186,7 +186,7 @@ def require_whole(h5_path: Path) -> None:
 def _whole(h5_path: Path) -> Iterator[Any]:
     """The opened file, whose bytes are those that were written."""
     if not h5_path.exists():
-        raise StoreError(f"{h5_path}: no such file")
+        raise StoreError(f"{h5_path}: no such file", _AGAIN)
     if not h5_path.is_file():
         raise StoreError(f"{h5_path}: not a readable HDF5 file: no regular file")
     with h5_path.open("rb") as raw:

@@ -50,12 +50,12 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
         Part("joint vectors", paths.joint, lambda: of_store(paths.joint, paths)),
         Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
         *runs_of(paths),
-        *figures_of(paths),
         *grids_of(paths),
         Part("report", paths.report, lambda: sealed(paths.report / REPORT, report)),
         *indexes_of(paths),
     ]
-    return [part for part in found if part.path.exists()]
+    there = [part for part in found if part.path.exists()]
+    return [*there, *figures_of(paths)]
 
 
 def runs_of(paths: DatasetPaths) -> list[Part]:
@@ -71,13 +71,18 @@ def runs_of(paths: DatasetPaths) -> list[Part]:
 
 
 def figures_of(paths: DatasetPaths) -> list[Part]:
-    """The copies of runs' metrics that Git may have."""
+    """The copies of runs' metrics that Git may have; every evaluated run has one."""
+    stems = {path.stem for path in paths.figures("", 0).parent.glob("*-s*.json")}
+    stems |= {
+        path.parent.name for path in (paths.root / "runs" / paths.dataset).glob("*-s*/metrics.json")
+    }
     found = []
-    for path in sorted(paths.figures("", 0).parent.glob("*-s*.json")):
-        variant, _, seed = path.stem.rpartition("-s")
+    for stem in sorted(stems):
+        variant, _, seed = stem.rpartition("-s")
         if seed.isdigit():
+            path = paths.figures(variant, int(seed))
             run = RunFolder.of(paths, variant, int(seed))
-            found.append(Part(f"figures {path.stem}", path, partial(of_figures, path, run)))
+            found.append(Part(f"figures {stem}", path, partial(of_figures, path, run)))
     return found
 
 

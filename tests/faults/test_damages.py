@@ -219,7 +219,7 @@ def test_damage_is_refused_mended_and_reported(
 
 
 UNFINISHED = {
-    "extract": ("prepared", ("extract",), ("cache.build", "Build.write", 9)),
+    "extract": ("prepared", ("extract",), ("cache.build", "Build.write", 4)),
     "train": ("graph", ("train", "--variant", "melov"), ("stages.training.train", "save_state", 1)),
 }
 """A command that is killed: the tree before it, its call, and in which call of which function."""

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -207,10 +208,10 @@ class TestRuns:
         (tmp_path / "params.yaml").write_text("{}")
         paths = made_runs.make_project(tmp_path)
         made_runs.make_grid(tmp_path, "sweep", {"one": ("melov", {})})
-        for variant in ("melov", "mimic"):
-            copy = paths.figures(variant, 0)
+        for variant, seed in product(("melov", "mimic"), (0, 1)):
+            copy = paths.figures(variant, seed)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((paths.run(variant, 0) / "metrics.json").read_bytes())
+            copy.write_bytes((paths.run(variant, seed) / "metrics.json").read_bytes())
         write_report(paths, ("melov", "mimic"), (0, 1), ReportConfig())
         monkeypatch.chdir(tmp_path)
         return DatasetPaths("tiny")
@@ -226,7 +227,7 @@ class TestRuns:
                 path.write_bytes(whole)
 
     def test_every_lost_file_is_found_and_named(self, paths: DatasetPaths):
-        for folder in ("runs", "ablations", "reports"):
+        for folder in ("runs", "ablations", "reports", "metrics"):
             for path in sorted(Path(folder).rglob("*.*")):
                 whole = path.read_bytes()
                 path.unlink()
