@@ -11,6 +11,12 @@ from typing import Any
 from cache.errors import StoreError
 
 _ABSENT = "nothing"
+_LONGEST = 200
+"""Characters of a key or a value in a message."""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def canonical(value: Any) -> str:
@@ -42,7 +48,8 @@ class Fingerprint:
         """`field: stored X, asked Y` for every field; self is the stored one, `other` the asked."""
         stored, asked = dict(_leaves(self.fields)), dict(_leaves(other.fields))
         return [
-            f"{'.'.join(key)}: stored {stored.get(key, _ABSENT)}, asked {asked.get(key, _ABSENT)}"
+            f"{_cut('.'.join(key))}: stored {_cut(stored.get(key, _ABSENT))}, "
+            f"asked {_cut(asked.get(key, _ABSENT))}"
             for key in sorted(stored.keys() | asked.keys())
             if stored.get(key) != asked.get(key)
         ]

@@ -97,6 +97,8 @@ def _check_arrays(arrays: Any) -> None:
     right seal says who wrote it last, not that it can be read."""
     for name, said in arrays.items():
         shape, chunk_rows, crcs = said["shape"], said["chunk_rows"], said["crc32"]
+        if not isinstance(shape, list) or not isinstance(crcs, list):
+            raise ValueError(f"{name}: a shape or checksums that are no list")
         if not all(type(size) is int for size in (*shape, chunk_rows)):
             raise ValueError(f"{name}: a size that is no integer")
         if not _DTYPES.fullmatch(said["dtype"]):

@@ -7,6 +7,15 @@ from cache.errors import StoreError
 from cache.rows import RowArray
 
 
+def ascends(offsets: np.ndarray) -> bool:
+    """Whether no offset, shape: (n,), is below the one before it.
+
+    Compared, since the difference of two extreme numbers wraps round to a positive one: so does
+    SciPy's own check of a CSR matrix, and what follows such offsets reads other memory.
+    """
+    return bool((offsets[1:] >= offsets[:-1]).all())
+
+
 class RaggedArray:
     """Item i is `values[start:stop]`, by its own pair of offsets.
 
@@ -30,7 +39,7 @@ class RaggedArray:
             self.starts, self._stops = offsets[:, 0], offsets[:, 1]
         else:
             fits = False
-        if not fits or (np.diff(offsets.reshape(-1)) < 0).any():
+        if not fits or not ascends(offsets.reshape(-1)):
             raise StoreError(
                 f"{values.name}: offsets of shape {offsets.shape} do not ascend within its "
                 f"{total} rows"

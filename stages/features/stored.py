@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cache.errors import DamagedStoreError, MelovError, reason
+from cache.ragged import ascends
 from cache.reader import FeatureStore
 
 WIDTHS = {
@@ -79,6 +80,8 @@ def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | n
     try:
         if any(part.ndim != 1 or part.dtype.kind not in "iu" for part in parts[1:]):
             raise ValueError("indices that are no integers")
+        if not ascends(parts[2]):
+            raise ValueError("offsets that do not ascend")
         matrix = sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))
         matrix.check_format()  # before anything follows the indices
     except (ValueError, TypeError) as error:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from cache.errors import MelovError, reason
 from cache.npz import read_npz
+from cache.ragged import ascends
 from cache.sealed import Sealed
 from stages.config import GraphConfig
 from stages.graph.distances import GraphError
@@ -92,6 +93,8 @@ def load_matrix(sealed: Sealed, index: GraphIndex, split: str) -> sp.csr_array:
         parts = tuple(arrays[name] for name in ("data", "indices", "indptr"))
         if parts[0].dtype != np.float32 or any(part.dtype.kind != "i" for part in parts[1:]):
             raise ValueError(f"numbers of {', '.join(str(part.dtype) for part in parts)}")
+        if not ascends(parts[2]):
+            raise ValueError("offsets that do not ascend")
         matrix = sp.csr_array(parts, shape=shape, copy=True)
         matrix.check_format()  # before anything follows the indices
         if not np.isfinite(matrix.data).all():

@@ -72,8 +72,8 @@ class HeadsConfig(HeadsSettings):
 
     units: tuple[UnitName, ...] = ()
     variant: VariantName
-    d_t: Width
-    d_local: Width
+    d_t: Width = Field(ge=1)
+    d_local: Width = Field(ge=1)
     d_image: Width = 0
     d_patch: Width = 0
     n_p: Width = 0

@@ -11,6 +11,7 @@ piece is rebuilt when the run's weights or the store have changed.
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from cache.errors import DamagedStoreError, StoreError, reason
 from cache.fingerprint import Fingerprint
 from cache.layout import ArraySpec
 from cache.locks import locked
+from cache.ragged import ascends
 from cache.reader import FeatureStore
 from stages.features.cached import CachedFeatures
 from stages.features.stored import whole
@@ -145,8 +147,10 @@ def _found(target: Path, asked: Fingerprint, like: Side) -> FeatureStore | None:
     except StoreError as error:
         if target.exists():
             log.info("%s\n  it is made again", error.message)
-        return None
-    return piece
+    else:
+        return piece
+    gc.collect()  # what an error's frames hold open is not removed when it is replaced
+    return None
 
 
 def _require_side(piece: FeatureStore, like: Side) -> None:
@@ -159,7 +163,7 @@ def _require_side(piece: FeatureStore, like: Side) -> None:
             offsets = whole(piece, f"{name}/{OFFSETS}")
             shape = (len(piece[values]),)
             ends = len(offsets) == hi - lo + 1 and (offsets[0], offsets[-1]) == (0, shape[0])
-            if offsets.dtype != np.int64 or not ends or (np.diff(offsets) < 0).any():
+            if offsets.dtype != np.int64 or not ends or not ascends(offsets):
                 raise StoreError(f"{piece.path}: {name}/{OFFSETS} are none")
             rows = rows.values
         expected = shape + tuple(rows.shape[1:]), rows.cpu().numpy().dtype

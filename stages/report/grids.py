@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import DamagedError, MelovError
+from cache.errors import DamagedError
 from cache.sealed import Sealed
 from stages.paths import DatasetPaths
 from stages.report.results import Results, Run, undeclared
@@ -98,13 +98,11 @@ def _made_from(run: RunFolder) -> Any:
     """What a run's metrics say of their origin; None where there are none.
 
     Raises:
-        DamagedError: a file is not as it was written.
+        MelovError: a file is not as it was written, or the metrics are another run's.
     """
     try:
         return run.read_metrics().content.get(MADE_FROM)
-    except DamagedError:
-        raise
-    except (FileNotFoundError, MelovError):
+    except FileNotFoundError:
         return None
 
 

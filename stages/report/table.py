@@ -146,7 +146,14 @@ def reasons(results: Results, width: int | None) -> str:
     lines = [f"{run.name}: {run.why}" for run in results.others]
     if width is None:
         return "\n".join(f"- {markdown(line)}" for line in lines)
-    return "\n".join(textwrap.fill(terminal(line), width, subsequent_indent="  ") for line in lines)
+    return "\n".join(_broken(terminal(line), width) for line in lines)
+
+
+def _broken(line: str, width: int) -> str:
+    """A line as a paragraph; a command at its end stays whole, to be copied."""
+    said, found, command = line.partition("python -m ")
+    text = textwrap.fill(said.rstrip(), width, subsequent_indent="  ")
+    return f"{text}\n  {found}{command}" if found else text
 
 
 def partial_notes(results: Results) -> list[str]:

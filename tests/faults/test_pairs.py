@@ -29,7 +29,7 @@ from tests.faults.pairs import (
 
 pytestmark = pytest.mark.faults
 
-PER_PAIR = int(os.environ.get("FAULTS_PAIRS", "3"))
+PER_PAIR = int(os.environ.get("FAULTS_PAIRS", "2"))
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 TABLE = trees.ROOT / ".faults" / "pairs.csv"
 

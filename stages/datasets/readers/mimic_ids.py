@@ -72,9 +72,8 @@ def read_qids(path: Path, n: int) -> dict[str, int]:
     for qid in rows:
         require_identifier(qid, str(path), "QID")
         if not 0 <= require(rows, qid, int, str(path)) < n:
-            raise RecordsError(
-                f"{path}: {short(qid)} has id {rows[qid]}, but the ids of {KB_FILE} are 0..{n - 1}"
-            )
+            has = f"{short(qid)} has id {short(rows[qid])}"
+            raise RecordsError(f"{path}: {has}, but the ids of {KB_FILE} are 0..{n - 1}")
     return rows
 
 

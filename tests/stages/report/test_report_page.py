@@ -180,10 +180,22 @@ def test_a_grid_of_other_records_is_left_out(tmp_path):
 def test_a_grid_with_a_run_that_was_made_again_is_left_out(tmp_path):
     paths = made_runs.make_project(tmp_path)
     folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
-    reseal(folder / "melov-s1/metrics.json", lambda content: {**content, "made_from": {"run": "x"}})
+    reseal(folder / "melov-s1/config.json", lambda content: {**content, "again": True})
+    run = {"run": Sealed.read(folder / "melov-s1/config.json").seal}
+    reseal(folder / "melov-s1/metrics.json", lambda content: {**content, "made_from": run})
     write_report(paths, VARIANTS, (0,), ReportConfig())
     words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
     assert "The grid old is left out: it has runs that were made again since its tables" in words
+
+
+def test_metrics_of_another_run_of_a_grid_are_refused(tmp_path):
+    paths = made_runs.make_project(tmp_path)
+    folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
+    for name in ("metrics.json", "ranks.npz"):
+        (folder / "melov-s1" / name).write_bytes((folder / "melov-s0" / name).read_bytes())
+    with pytest.raises(MelovError, match=r"melov-s1/metrics\.json: of other weights") as caught:
+        write_report(paths, VARIANTS, (0,), ReportConfig())
+    assert "python -m pipeline.ablate" in caught.value.hint
 
 
 def test_a_damaged_grid_names_the_file_and_the_command(tmp_path):

@@ -35,7 +35,7 @@ from cache.reader import FeatureStore
 from cache.sealed import SEAL, digest_of
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.datasets.pictures import KeyCache
-from stages.datasets.records import Records
+from stages.datasets.records import Records, read_digest
 from stages.datasets.store import open_store
 from stages.encode.record_arrays.registry import RECORD_ARRAYS, open_record_array
 from stages.features.batches import GraphReading, MentionInputs
@@ -598,7 +598,8 @@ class GridFiles:
         return resealed(random, folder, f"{run}/metrics.json", [f"{run}/ranks.npz"], changed_npz)
 
     def read(self, folder: Path) -> Any:
-        grids = load_grids(DatasetPaths("tiny", folder))
+        paths = DatasetPaths("tiny", folder)
+        grids = load_grids(paths, read_digest(paths.records))
         found = []
         for grid in grids.finished:
             found += [repr(grid_sheet(grid)), repr(parts_sheet(grid.results))]
