@@ -8,12 +8,12 @@ from cache.rows import RowArray
 
 
 def ascends(offsets: np.ndarray) -> bool:
-    """Whether no offset, shape: (n,), is below the one before it.
+    """Whether these are offsets, shape: (n,), none of them below the one before it.
 
     Compared, since the difference of two extreme numbers wraps round to a positive one: so does
     SciPy's own check of a CSR matrix, and what follows such offsets reads other memory.
     """
-    return bool((offsets[1:] >= offsets[:-1]).all())
+    return offsets.ndim == 1 and bool((offsets[1:] >= offsets[:-1]).all())
 
 
 class RaggedArray:

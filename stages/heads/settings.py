@@ -21,6 +21,7 @@ def _variant(name: str) -> str:
 
 
 Width = Annotated[int, Field(ge=0, le=2**20)]
+TextWidth = Annotated[int, Field(ge=1, le=2**20)]
 UnitName = Annotated[str, AfterValidator(_unit)]
 VariantName = Annotated[str, AfterValidator(_variant)]
 
@@ -72,8 +73,8 @@ class HeadsConfig(HeadsSettings):
 
     units: tuple[UnitName, ...] = ()
     variant: VariantName
-    d_t: Width = Field(ge=1)
-    d_local: Width = Field(ge=1)
+    d_t: TextWidth
+    d_local: TextWidth
     d_image: Width = 0
     d_patch: Width = 0
     n_p: Width = 0

@@ -109,6 +109,9 @@ def _made_from(run: RunFolder) -> Any:
 def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
     again = _command(paths, folder.name)
     rows = read_grid_rows(index, "runs.parquet")
+    if {f"{row['run']}-s{row['seed']}" for row in rows} != set(made_from(index)):
+        what = f"{folder / 'runs.parquet'}: damaged: its rows are of other runs than {TABLES}"
+        raise DamagedError(what, again)
     names = tuple(dict.fromkeys(row["run"] for row in rows))
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
     runs, base = {}, {}
@@ -121,6 +124,8 @@ def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
         base[row["run"]]["graph"] = runs[row["run"], row["seed"]].metrics.get("graph", {})
     # A run that lacks a seed cannot be compared with the others.
     complete = tuple(name for name in names if all((name, seed) in runs for seed in seeds))
+    if not complete:
+        raise DamagedError(f"{folder}: damaged: no run has every seed", again)
     return GridReport(
         folder.name,
         Results(paths.dataset, complete, seeds, runs),

@@ -133,9 +133,9 @@ class JsonLines:
             csv.field_size_limit(max(csv.field_size_limit(), len(lines[0])))
             rows = sum(row != [] for row in csv.reader(io.StringIO(lines[0], newline=""))) - 1
         else:
-            rows = sum(bool(line.strip("\ufeff \t\r")) for line in lines[0].split("\n"))
+            rows = sum(bool(line.strip().strip("\ufeff").strip()) for line in lines[0].split("\n"))
         _equal(records.entities.num_rows, rows, "entities")
-        mentions = sum(bool(line.strip("\ufeff \t\r")) for line in lines[1].split("\n"))
+        mentions = sum(bool(line.strip().strip("\ufeff").strip()) for line in lines[1].split("\n"))
         _equal(kept(records) + dropped(records), mentions, "mentions")
         return whole(records, folder)
 
