@@ -11,9 +11,11 @@ import click
 from cache.locks import working
 from pipeline.cli import absolute, command, echo
 from stages.config import Params, PrepareConfig
+from stages.datasets.audit import audited
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import Records
 from stages.datasets.sources import SOURCES
+from stages.datasets.thumbnails import Squares
 from stages.datasets.validation import render_findings
 from stages.paths import DatasetPaths
 
@@ -39,22 +41,29 @@ def _known_source(_: click.Context, option: click.Parameter, value: str | None) 
 
 def read_records(
     config: PrepareConfig, paths: DatasetPaths, source: str | None, path: Path | None,
-    keys: KeyCache,
+    keys: KeyCache, squares: Squares | None,
 ) -> Records:  # fmt: skip
-    """The source's records, as the two options and the parameters say."""
+    """The source's records, as the two options and the parameters say, audited.
+
+    Args:
+        squares: None leaves out the audit, and opens no picture.
+    """
     # Absolute, so that the records can tell whether the pictures lie in the project's folder.
-    return SOURCES[source or config.source](
+    records = SOURCES[source or config.source](
         absolute(path or paths.raw), paths.dataset, root=absolute(paths.root), seed=config.seed,
         missing_answer=config.missing_answer, keys=keys,
     )  # fmt: skip
+    return records if squares is None else audited(records, absolute(paths.root), squares)
 
 
 @command("Read a data set from its source into data/NAME/records.")
 @source_options
 def main(params: Params, paths: DatasetPaths, source: str | None, input_path: Path | None) -> None:
     keys = KeyCache(paths.partial / KeyCache.NAME)
-    records = read_records(params.prepare, paths, source, input_path, keys)
+    squares = Squares(paths.partial / Squares.NAME)
+    records = read_records(params.prepare, paths, source, input_path, keys, squares)
     keys.save()
+    squares.save()
     with working(paths.lock("records"), "prepares"):
         records.save(paths.records)
     tables = {"entities": records.entities, **records.mentions, "pictures": records.pictures}

@@ -11,6 +11,7 @@ from pipeline.cli import command, echo
 from pipeline.prepare import read_records, source_options
 from stages.config import Params
 from stages.datasets.pictures import KeyCache
+from stages.datasets.thumbnails import Squares
 from stages.datasets.validation import render, validate
 from stages.paths import DatasetPaths
 
@@ -26,7 +27,8 @@ def main(
     no_pictures: bool,
 ) -> None:  # fmt: skip
     keys = KeyCache(paths.partial / "picture-keys.parquet")  # read, never saved
-    records = read_records(params.prepare, paths, source, input_path, keys)
+    squares = None if no_pictures else Squares(paths.partial / Squares.NAME)
+    records = read_records(params.prepare, paths, source, input_path, keys, squares)
     echo(render(validate(records, paths.root, open_pictures=not no_pictures)))
 
 

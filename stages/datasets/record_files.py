@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from cache.errors import DamagedError, reason
 from cache.sealed import Sealed
+from cache.strict import short
+from stages.datasets.flags import FLAGS
 from stages.section import Section, checked
 
 ROWS_OF = {"picture": (-1, "pictures"), "pictures": (0, "pictures"), "gold": (0, "entities")}
@@ -63,6 +65,9 @@ def read_tables(
     }
     _require_keys(sealed, tables["pictures"])
     for name, table in tables.items():
+        if "flags" in table.column_names:
+            _require_flags(sealed, name, table["flags"])
+    for name, table in tables.items():
         for column, (least, other) in ROWS_OF.items():
             if column in table.column_names:
                 _require_rows(sealed, name, table[column], least, tables[other].num_rows)
@@ -80,7 +85,7 @@ def _table(sealed: Sealed, name: str, schema: pa.Schema, rows: int) -> pa.Table:
         if table.num_rows != rows:
             raise ValueError(f"{table.num_rows:,} rows, {sealed.path.name} tells of {rows:,}")
         for column in schema.names:
-            if column != "image_kind" and table[column].null_count:
+            if column not in ("image_kind", "flags") and table[column].null_count:
                 raise ValueError(f"column '{column}' lacks values")
     except (pa.ArrowException, OSError, ValueError) as error:
         _damaged(sealed, name, reason(error))
@@ -97,6 +102,12 @@ def _require_rows(sealed: Sealed, name: str, column: pa.ChunkedArray, least: int
     wrong = (rows < least) | (rows >= n)
     if wrong.any():
         _damaged(sealed, name, f"row {rows[wrong.argmax()]} of another table, which has {n:,}")
+
+
+def _require_flags(sealed: Sealed, name: str, flags: pa.ChunkedArray) -> None:
+    for own in flags.combine_chunks().flatten().unique().to_pylist():
+        if own not in FLAGS:
+            _damaged(sealed, name, f"column 'flags' holds {short(own)}, which is no flag")
 
 
 def _require_keys(sealed: Sealed, pictures: pa.Table) -> None:

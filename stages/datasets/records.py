@@ -3,13 +3,13 @@
 `data/<dataset>/records/` holds
 
     entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
-    mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind
+    mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind, flags
     pictures.parquet        path, key, bytes, status               one row a distinct path
     records.json            source, image_root, counts, findings, digest; vouches for the others
 
 `picture` columns hold rows of pictures.parquet, -1 where there is none; `gold` holds rows of
 entities.parquet. `digest` is a hash of the content, so a store or a graph can tell which records
-it was made from.
+it was made from; `flags` (stages/datasets/audit.py) follow from the rest and are not in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stages.datasets.record_files import read_index, read_tables
 from stages.paths import SPLITS
 from stages.shown import one_line
 
-LAYOUT = 2
+LAYOUT = 3
 INDEX = "records.json"
 EXAMPLE = 300
 """Characters of a finding's example: a place, and a value that may be of any length."""
@@ -56,6 +56,7 @@ MENTION_SCHEMA = pa.schema(
         ("answer", pa.string()),
         ("gold", pa.int32()),
         ("image_kind", pa.string()),
+        ("flags", pa.list_(pa.string())),
     ]
 )
 PICTURE_SCHEMA = pa.schema(
@@ -154,6 +155,8 @@ class Records:
         state = hashlib.blake2b(digest_size=16)
         for table in (self.entities, *(self.mentions[s] for s in SPLITS), self.pictures):
             for name in table.column_names:
+                if name == "flags":
+                    continue
                 state.update(json.dumps([name, table[name].to_pylist()]).encode())
         return state.hexdigest()
 

@@ -88,7 +88,7 @@ class MentionRows:
         if len(words) > LONG_MENTION:
             what = f"mentions of more than {LONG_MENTION} characters, kept whole"
             self._findings.add("mention-long", what, f"{where}: {len(words)} characters")
-        values = (id, words, sentence, picture, answer, gold, image_kind)
+        values = (id, words, sentence, picture, answer, gold, image_kind, None)
         for column, value in zip(self._columns[split].values(), values, strict=True):
             column.append(value)
 

@@ -118,16 +118,25 @@ def metrics(ranks: np.ndarray, entities: int) -> dict[str, Any]:
 
 
 def metrics_by_part(
-    ranks: np.ndarray, entities: int, seen: np.ndarray, kinds: Sequence[str | None]
+    ranks: np.ndarray,
+    entities: int,
+    seen: np.ndarray,
+    kinds: Sequence[str | None],
+    clean: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """`test`, `test_seen`, `test_unseen`, and `test_image_<kind>` where kinds are known.
+    """`test`, `test_clean`, `test_seen`, `test_unseen`, and `test_image_<kind>` where kinds are
+    known.
 
     Args:
         seen: (mentions,), whether the gold entity occurs in training.
         kinds: image_kind of each mention; `test_poor` sums up all kinds but `good`.
+        clean: (mentions,), whether no leak makes the mention easier; None of records that were not
+            audited.
     """
-    found = {
-        "test": metrics(ranks, entities),
+    found = {"test": metrics(ranks, entities)}
+    if clean is not None:
+        found["test_clean"] = metrics(ranks[clean], entities)
+    found |= {
         "test_seen": metrics(ranks[seen], entities),
         "test_unseen": metrics(ranks[~seen], entities),
     }

@@ -79,9 +79,9 @@ class Results:
 
     @property
     def parts(self) -> list[str]:
-        """Keys of metrics.json below `test`: seen, unseen, each kind of picture, poor."""
+        """Keys of metrics.json below `test`: clean, seen, unseen, each kind of picture, poor."""
         kinds = [f"test_image_{kind}" for kind in self.kinds]
-        parts = ["test_seen", "test_unseen", *kinds, "test_poor"]
+        parts = ["test_clean", "test_seen", "test_unseen", *kinds, "test_poor"]
         return [part for part in parts if part in self._any]
 
     @property
@@ -116,7 +116,7 @@ def part_name(part: str) -> str:
     part is keeps its prefix."""
     name = "all" if part == "test" else part.removeprefix("test_")
     kind = name.removeprefix("image_")
-    return name if kind in ("all", "seen", "unseen", "poor") else kind
+    return name if kind in ("all", "clean", "seen", "unseen", "poor") else kind
 
 
 def load_results(

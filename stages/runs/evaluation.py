@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from stages.config import EvaluateConfig
+from stages.datasets.flags import clean_of
 from stages.datasets.records import Records
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
@@ -22,6 +23,8 @@ def evaluate(
     ranks = dict(zip(splits, ranked, strict=True))
     n = records.entities.num_rows
     seen = np.isin(data.gold["test"], data.gold["train"])
-    kinds = records.mentions["test"]["image_kind"].to_pylist()
-    found = metrics_by_part(ranks["test"], n, seen, kinds)
+    test = records.mentions["test"]
+    kinds, flags = test["image_kind"].to_pylist(), test["flags"]
+    clean = None if flags.null_count else clean_of(flags.to_pylist())
+    found = metrics_by_part(ranks["test"], n, seen, kinds, clean)
     return {"test": found.pop("test"), "valid": metrics(ranks["valid"], n), **found}, ranks
