@@ -66,8 +66,9 @@ def parts_sheet(results: Results) -> Sheet:
         for metric in by_part():
             cells += marked([rate(results.rate(v, part, metric)) for v in results.variants], metric)
         rows.append(cells)
-    caption = "Test mentions by entity (seen or unseen in training)"
-    if len(results.parts) > 2:
+    clean = " clean of leaks," if "test_clean" in results.parts else ""
+    caption = f"Test mentions{clean} by entity (seen or unseen in training)"
+    if results.kinds:
         caption += " and by the mention's picture; poor: every kind but good"
     return Sheet(
         f"{caption}. Percent; {_best(by_part()).lower()} of a metric in bold.",

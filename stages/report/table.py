@@ -120,6 +120,7 @@ def heading(results: Results) -> str:
 
 
 WIDTH = 100
+CLEAN = "clean: nothing of the mention stands in training, and its picture is not its entity's."
 OTHERS = "Other runs of this data set, each by itself: no mean holds them."
 
 
@@ -176,6 +177,8 @@ def notes(results: Results) -> list[str]:
     notes += partial_notes(results)
     for variant, command in results.left_out.items():
         notes.append(f"{variant} is left out, it lacks a trained run:\n{command}")
+    if "test_clean" in results.parts:
+        notes.append(CLEAN)
     if "test_poor" in results.parts:
         notes.append("poor: every kind of picture but good.")
     if results.test_bed:

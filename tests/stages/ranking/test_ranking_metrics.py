@@ -58,6 +58,14 @@ def test_parts_are_those_of_seen_and_unseen_entities_and_of_kinds_of_pictures():
     assert [found[p]["mentions"] for p in ("test_seen", "test_unseen")] == [2, 4]
 
 
+def test_the_clean_part_stands_beside_the_whole():
+    ranks, clean = np.array([1, 2, 3, 4.0]), np.array([True, False, False, True])
+    found = metrics_by_part(ranks, 9, np.ones(4, bool), [None] * 4, clean)
+    assert list(found) == ["test", "test_clean", "test_seen", "test_unseen"]
+    assert found["test_clean"] == metrics(ranks[clean], 9)
+    assert found["test_clean"]["mentions"] == 2
+
+
 def test_kinds_that_nobody_knows_make_no_part():
     found = metrics_by_part(np.array([1.0, 2]), 5, np.array([True, True]), [None, None])
     assert list(found) == ["test", "test_seen", "test_unseen"]

@@ -12,6 +12,7 @@ from stages.runs.run import execute
 from tests.support.small_runs import small
 
 VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
+FLAGS = pa.list_(pa.string())
 KINDS = ["good", "low_quality", "missing", None]
 
 
@@ -20,6 +21,8 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     kinds = pa.array([KINDS[i % 4] for i in range(n)], pa.string())
     test = records.mentions["test"]
     test = test.set_column(test.column_names.index("image_kind"), "image_kind", kinds)
+    flags = pa.array([["picture-in-train"] if i % 3 else [] for i in range(n)], FLAGS)
+    test = test.set_column(test.column_names.index("flags"), "flags", flags)
     records = replace(records, mentions={**records.mentions, "test": test})
 
     spec = RunSpec.of("mimic", 3, small(units=("text",), epochs=1))
@@ -28,7 +31,7 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     about = {"dataset": "tiny", "variant": "mimic", "seed": 3}
     said = json.loads(folder.metrics.read_text())
     kinds = [f"test_image_{kind}" for kind in ("good", "low_quality", "missing")]
-    parts = ["test", "valid", "test_seen", "test_unseen", *kinds, "test_poor"]
+    parts = ["test", "valid", "test_clean", "test_seen", "test_unseen", *kinds, "test_poor"]
     assert list(said) == [*about, *parts, "made_from", "files", "seal"]
     assert said["made_from"].keys() == {"run", "store", "records", "graph"}
     assert {key: said[key] for key in about} == about
@@ -44,3 +47,4 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
         assert 0 < sum(seen) < n
         assert said["test_seen"] == metrics(stored["test"][np.array(seen)].astype(float), 28)
         assert said["test_poor"]["mentions"] == n // 2
+        assert said["test_clean"] == metrics(stored["test"][::3].astype(float), 28)
