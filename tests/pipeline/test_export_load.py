@@ -96,7 +96,7 @@ def test_a_store_of_other_records_is_refused_before_anything_is_written(store: P
     before = tree(store)
     records = store.parent / "records"
     records.mkdir()
-    write_sealed(records / "records.json", {"layout": 2, "digest": "another"})
+    write_sealed(records / "records.json", {"layout": 3, "digest": "another"})
     result = run_load("--dataset", "tiny", "--input", "tiny.h5", "--force")
     assert result.exit_code == 1
     assert "tiny.h5: made from records" in result.output

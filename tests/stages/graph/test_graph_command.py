@@ -28,7 +28,7 @@ def texts(tmp_path, monkeypatch):
     Path("params.yaml").touch()
     paths = DatasetPaths("tiny")
     paths.records.mkdir(parents=True)
-    write_sealed(paths.records / "records.json", {"layout": 2, "digest": RECORDS})
+    write_sealed(paths.records / "records.json", {"layout": 3, "digest": RECORDS})
     rng = np.random.default_rng(0)
     arrays = {"texts/global": rng.standard_normal((50, 8)).astype(np.float16)}
     for split, n in SIZES.items():
@@ -68,7 +68,7 @@ def test_features_are_the_rows_that_the_mentions_point_at(texts):
 
 
 def test_a_store_of_other_records_fails_with_both_digests_and_the_command(texts):
-    write_sealed(DatasetPaths("tiny").records / "records.json", {"layout": 2, "digest": "11ee"})
+    write_sealed(DatasetPaths("tiny").records / "records.json", {"layout": 3, "digest": "11ee"})
     result = run()
     assert result.exit_code == 1
     assert "made from records 00ff, but data/tiny/records holds 11ee" in result.output
@@ -81,7 +81,7 @@ def test_a_data_set_without_a_store_names_the_command_that_makes_it(tmp_path, mo
     Path("params.yaml").touch()
     paths = DatasetPaths("tiny")
     paths.records.mkdir(parents=True)
-    write_sealed(paths.records / "records.json", {"layout": 2, "digest": RECORDS})
+    write_sealed(paths.records / "records.json", {"layout": 3, "digest": RECORDS})
     result = run()
     assert result.exit_code == 1
     assert "no such feature store" in result.output
