@@ -135,9 +135,8 @@ def _require_file(store: FeatureStore, spec: ArraySpec, number: int) -> None:
     assert store.folder is not None
     try:
         store.folder.size(spec.key(number))
-    except (
-        FileNotFoundError
-    ):  # readers take it for zeros, as zarr does; it was written all the same
+    except FileNotFoundError:
+        # Readers take it for zeros, as zarr does; it was written all the same.
         raise StoreError("the file is missing") from None
     # Anew: what is mapped already may have been compared before the damage.
     chunks = MappedChunks(store.folder, spec, store.crcs[spec.name], store.hint)
