@@ -449,8 +449,18 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trees.copied("exported", tmp_path_factory.mktemp("exported") / "project")
 
 
-@pytest.mark.parametrize("kind", EXCHANGED)
-@pytest.mark.parametrize("is_sealed", [False, True])
+HEADLESS = ("a pipe", "a device", "nothing", "a terabyte of zeros")
+"""Kinds whose first block cannot be made right again."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_sealed"),
+    [
+        (kind, sealed)
+        for kind in EXCHANGED
+        for sealed in (False, True)[: 1 + (kind not in HEADLESS)]
+    ],
+)
 def test_a_hostile_file_of_features_is_one_error(exported: Path, kind: str, is_sealed: bool):
     """Both behind the checksum of the file's head and with a head that was made right again."""
     good, path = exported / trees.EXPORTED, exported / "hostile.h5"
@@ -458,8 +468,6 @@ def test_a_hostile_file_of_features_is_one_error(exported: Path, kind: str, is_s
     path.write_bytes(good.read_bytes())
     EXCHANGED[kind](path)
     if is_sealed:
-        if not path.is_file() or path.stat().st_size > 2**30 or not path.stat().st_size:
-            pytest.skip("has no head")
         seal(path)
     before = features(exported)
     ended = run(exported, "load", "--input", "hostile.h5", "--force")
