@@ -22,7 +22,7 @@ from benchmarks.compare import (
     ratio_of,
     seconds_of,
 )
-from benchmarks.extract import FULL, PLAIN_SHARE, QUICK, encoding_seconds
+from benchmarks.extract import ALONE, FULL, PLAIN, PLAIN_SHARE, QUICK, encoding_seconds
 from benchmarks.model_alone import ModelAlone
 from benchmarks.photographs import write_clip, write_photographs
 from benchmarks.plain_run import PlainRun
@@ -35,7 +35,6 @@ from stages.encode.extract import Extraction, extract
 from stages.paths import DatasetPaths
 from stages.ranking.rank import rank_gold
 
-PLAIN, ALONE = "transformers' plain float32 loop", "model only, our dtype"
 EPOCHS = 2
 """Trained before anything is ranked, as `benchmarks.ranking` does."""
 

@@ -14,7 +14,7 @@ from stages.config import Params
 from stages.datasets.audit import HELD_OUT, audit_of
 from stages.datasets.flags import FLAGS, NO_LEAK
 from stages.datasets.records import Records
-from stages.datasets.thumbnails import Squares
+from stages.datasets.squares import Squares
 from stages.paths import SPLITS, DatasetPaths
 from stages.shown import cell
 

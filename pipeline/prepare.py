@@ -15,7 +15,7 @@ from stages.datasets.audit import audited
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import Records
 from stages.datasets.sources import SOURCES
-from stages.datasets.thumbnails import Squares
+from stages.datasets.squares import Squares
 from stages.datasets.validation import render_findings
 from stages.paths import DatasetPaths
 

@@ -11,7 +11,7 @@ from pipeline.cli import command, echo
 from pipeline.prepare import read_records, source_options
 from stages.config import Params
 from stages.datasets.pictures import KeyCache
-from stages.datasets.thumbnails import Squares
+from stages.datasets.squares import Squares
 from stages.datasets.validation import render, validate
 from stages.paths import DatasetPaths
 

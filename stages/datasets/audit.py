@@ -5,7 +5,7 @@
     audit.leaks                 # each with the record that it repeats
 
 Pictures are compared by their bytes and, since a release may hold one saved twice, by what they
-show (`stages/datasets/thumbnails.py`); sentences by their characters.
+show (`stages/datasets/squares.py`); sentences by their characters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from stages.datasets.flags import FLAGS, clean_of
 from stages.datasets.records import MENTION_SCHEMA, Findings, Records
-from stages.datasets.thumbnails import Squares, near
+from stages.datasets.squares import Squares, near
 from stages.paths import SPLITS
 
 HELD_OUT = ("valid", "test")

@@ -5,8 +5,6 @@ as a finding, and with an empty key, since there is nothing that an encoder coul
 """
 
 import hashlib
-import io
-import logging
 import os
 import stat
 import time
@@ -14,16 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from cache.files import atomic_path
-from cache.sealed import digest_of
 from cache.strict import short
 from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
+from stages.datasets.remembered import remember, remembered
 from stages.limits import PATH_CHARACTERS
-
-logger = logging.getLogger(__name__)
 
 GROUP = 128
 """Files a task: one future a file costs more memory than the table at 130,000 files."""
@@ -82,20 +76,9 @@ class KeyCache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._known: dict[Identity, str] = {}
+        *identity, keys = remembered(path, self.SCHEMA, "hashing every picture again").values()
+        self._known: dict[Identity, str] = dict(zip(zip(*identity, strict=True), keys, strict=True))
         self._used: dict[Identity, str] = {}
-        if path is None or not path.exists():
-            return
-        try:
-            content = path.read_bytes()
-            if digest_of(content[32:]).encode() != content[:32]:
-                raise ValueError("its checksum differs")
-            columns = pq.read_table(pa.BufferReader(content[32:]), schema=self.SCHEMA).to_pydict()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            logger.warning("%s: damaged, hashing every picture again (%s)", path, error)
-            return
-        *identity, keys = columns.values()
-        self._known = dict(zip(zip(*identity, strict=True), keys, strict=True))
 
     def digest(self, path: str, state: os.stat_result) -> str:
         """blake2b-128 of a regular file in hex, read only if it is new or changed."""
@@ -114,10 +97,7 @@ class KeyCache:
             return
         columns = list(zip(*self._used, strict=True)) if self._used else [()] * 5
         table = pa.table([*columns, list(self._used.values())], schema=self.SCHEMA)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(digest_of(buffer.getvalue()).encode() + buffer.getvalue())
+        remember(self.path, table)
 
 
 class PictureTable:

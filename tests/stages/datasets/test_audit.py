@@ -14,7 +14,7 @@ from stages.datasets.audit import audit_of, audited
 from stages.datasets.flags import FLAGS, clean_of
 from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.records import Records
-from stages.datasets.thumbnails import BYTES, SIDE, Squares, alike, near, square
+from stages.datasets.squares import BYTES, SIDE, Squares, alike, near, square
 
 
 def picture(seed: int, side: int = 120) -> Image.Image:
@@ -178,3 +178,16 @@ def test_squares_are_remembered_and_a_damaged_file_of_them_is_made_again(tmp_pat
     (tmp_path / "kept.parquet").write_bytes(content)
     assert Squares(tmp_path / "kept.parquet")._of == {}
     assert "damaged, decoding every picture again" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_now_is_decoded_once_it_can(tmp_path: Path):
+    planted(tmp_path)
+    records = read_jsonl(tmp_path, "x")
+    hidden = (tmp_path / "2.jpg").rename(tmp_path / "aside.jpg")
+    kept = Squares(tmp_path / "kept.parquet")
+    assert audit_of(records, tmp_path, kept).undecoded == 2
+    kept.save()
+    hidden.rename(tmp_path / "2.jpg")
+    audit = audit_of(records, tmp_path, Squares(tmp_path / "kept.parquet"))
+    assert audit.undecoded == 1
+    assert audit.counts["picture-copy-in-train"]["valid"] == 1

@@ -4,8 +4,6 @@ A copy that was saved again, in another format, size or quality, has nearly the 
 one once both are a few pixels wide; other pictures, of the same thing even, do not.
 """
 
-import io
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from cache.errors import MelovError
-from cache.files import atomic_path
-from cache.sealed import digest_of
 from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
+from stages.datasets.remembered import remember, remembered
 from stages.progress import progress
-
-logger = logging.getLogger(__name__)
 
 SIDE, COARSE = 16, 4
 """Cells a side of the squares of luminance and of colour."""
@@ -58,22 +52,14 @@ class Squares:
         path: None, or a damaged file, starts empty.
     """
 
-    NAME = "picture-squares.parquet"
+    NAME = "picture-squares-1.parquet"
+    """With the version of what a square is."""
     SCHEMA = pa.schema([("key", pa.string()), ("square", pa.binary())])
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._of: dict[str, bytes] = {}
-        if path is None or not path.exists():
-            return
-        try:
-            content = path.read_bytes()
-            if digest_of(content[32:]).encode() != content[:32]:
-                raise ValueError("its checksum differs")
-            table = pq.read_table(pa.BufferReader(content[32:]), schema=self.SCHEMA)
-            self._of = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            logger.warning("%s: damaged, decoding every picture again (%s)", path, error)
+        found = remembered(path, self.SCHEMA, "decoding every picture again")
+        self._of: dict[str, bytes] = dict(zip(*found.values(), strict=True))
 
     def of(self, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
         """Each picture's square, by its key; what cannot be decoded is left out.
@@ -90,29 +76,28 @@ class Squares:
         ):
             found = pool.map(lambda group: [_bytes(files[key]) for key in group], groups)
             for group, squares in zip(groups, found, strict=True):
-                self._of |= dict(zip(group, squares, strict=True))
+                pairs = zip(group, squares, strict=True)
+                self._of |= {key: said for key, said in pairs if said is not None}
                 bar.update(len(group))
-        self._of = {key: self._of[key] for key in files}
+        self._of = {key: self._of[key] for key in files if key in self._of}
         return {key: np.frombuffer(v, np.uint8) for key, v in self._of.items() if v}
 
     def save(self) -> None:
         """Write the squares that were asked for last, so that those of lost pictures go."""
         if self.path is None:
             return
-        table = pa.table([list(self._of), list(self._of.values())], schema=self.SCHEMA)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(digest_of(buffer.getvalue()).encode() + buffer.getvalue())
+        remember(self.path, pa.table([list(self._of), list(self._of.values())], schema=self.SCHEMA))
 
 
-def _bytes(file: Path) -> bytes:
-    """Of a square; nothing where the picture has no pixels."""
+def _bytes(file: Path) -> bytes | None:
+    """Of a square: empty where the bytes have no pixels, which is remembered; None where the file
+    cannot be read now."""
     try:
         return square(read_bytes(file)).tobytes()
-    except (PictureError, MelovError):
+    except PictureError:
         return b""
+    except MelovError:
+        return None
 
 
 def near(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int]]:
