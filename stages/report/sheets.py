@@ -30,7 +30,7 @@ from stages.report.sheet import (
     rate,
     word,
 )
-from stages.report.table import OTHERS, heading
+from stages.report.table import CLEAN, OTHERS, heading
 
 
 def results_sheet(results: Results) -> Sheet:
@@ -66,10 +66,11 @@ def parts_sheet(results: Results) -> Sheet:
         for metric in by_part():
             cells += marked([rate(results.rate(v, part, metric)) for v in results.variants], metric)
         rows.append(cells)
-    clean = " clean of leaks," if "test_clean" in results.parts else ""
-    caption = f"Test mentions{clean} by entity (seen or unseen in training)"
+    caption = "Test mentions by entity (seen or unseen in training)"
     if results.kinds:
         caption += " and by the mention's picture; poor: every kind but good"
+    if "test_clean" in results.parts:
+        caption += f"; {CLEAN.rstrip('.')}"
     return Sheet(
         f"{caption}. Percent; {_best(by_part()).lower()} of a metric in bold.",
         ("part", "mentions", *results.variants * len(by_part())),
