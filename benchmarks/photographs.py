@@ -56,7 +56,7 @@ def write_photographs(paths: DatasetPaths, size: Size, added: int = 0) -> None:
         added: entities besides, each with a picture of its own, at the end of the knowledge base.
     """
     paths.raw.mkdir(parents=True, exist_ok=True)
-    pictures, findings, sentences = PictureTable(), Findings(), Sentences()
+    pictures, findings, sentences = PictureTable(paths.raw), Findings(), Sentences()
 
     def picture(number: int) -> int:
         path = paths.raw / f"{number}.jpg"
@@ -83,7 +83,7 @@ def write_photographs(paths: DatasetPaths, size: Size, added: int = 0) -> None:
     Records(
         paths.dataset, "jsonl", str(paths.raw), "text", table_from_rows(entities, ENTITY_SCHEMA),
         {split: table_from_rows(rows, MENTION_SCHEMA) for split, rows in mentions.items()},
-        pictures.build(paths.raw, findings), findings.listed(),
+        pictures.build(findings), findings.listed(),
     ).save(paths.records)  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from cache.strict import RefusedError, checked, finite
 
 LARGE = 2**16
 """Bytes from which pairs are counted, and the garbage collector is kept still."""
+MORE_JSON = "Extra data"
+"""How the message ends where a value is followed by another one."""
 _BLANKS = " \t\n\r"
 _PLAIN = json.JSONDecoder(parse_float=finite, parse_constant=float)
 _CHECKED = json.JSONDecoder(object_pairs_hook=checked, parse_float=finite, parse_constant=float)

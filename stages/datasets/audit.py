@@ -5,7 +5,7 @@
     audit.leaks                 # each with the record that it repeats
 
 Pictures are compared by their bytes and, since a release may hold one saved twice, by what they
-show (`stages/datasets/squares.py`); sentences by their characters.
+show (`stages/datasets/squares.py`); sentences by their characters in NFC.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from stages.datasets.flags import FLAGS, clean_of
 from stages.datasets.records import MENTION_SCHEMA, Findings, Records
 from stages.datasets.squares import Squares, near
 from stages.paths import SPLITS
+from stages.unicode import canonical
 
 HELD_OUT = ("valid", "test")
 
@@ -126,17 +127,25 @@ Found = Iterator[tuple[str, int, str, str]]
 
 
 def _sentences(records: Records) -> Found:
-    train = records.mentions["train"].select(["id", "words", "sentence"]).to_pylist()
-    sentences = {row["sentence"]: row["id"] for row in reversed(train) if row["sentence"].strip()}
-    pairs = {(row["words"], row["sentence"]): row["id"] for row in reversed(train)}
+    train = _said(records.mentions["train"])
+    ids = records.mentions["train"]["id"].to_pylist()
+    pairs, sentences = dict[tuple[str, str], str](), dict[str, str]()
+    for id, (words, sentence) in zip(ids, train, strict=True):
+        if sentence.strip():
+            sentences.setdefault(sentence, id)
+            pairs.setdefault((words, sentence), id)
     for split in HELD_OUT:
-        rows = records.mentions[split].select(["words", "sentence"]).to_pylist()
-        for i, row in enumerate(rows):
-            if row["sentence"] in sentences:
-                yield split, i, "sentence-in-train", f"mention {sentences[row['sentence']]}"
-                pair = row["words"], row["sentence"]
-                if pair in pairs:
-                    yield split, i, "pair-in-train", f"mention {pairs[pair]}"
+        for i, (words, sentence) in enumerate(_said(records.mentions[split])):
+            if sentence in sentences:
+                yield split, i, "sentence-in-train", f"mention {sentences[sentence]}"
+            if (words, sentence) in pairs:
+                yield split, i, "pair-in-train", f"mention {pairs[words, sentence]}"
+
+
+def _said(mentions: pa.Table) -> list[tuple[str, str]]:
+    """Words and sentence of each mention."""
+    columns = (map(canonical, mentions[name].to_pylist()) for name in ("words", "sentence"))
+    return list(zip(*columns, strict=True))
 
 
 class _Pictures:

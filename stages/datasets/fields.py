@@ -1,14 +1,16 @@
 """JSON files and the fields of their records, with errors that name file, record and field."""
 
-import codecs
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 from cache import strict
-from cache.quick_json import parse_source
+from cache.quick_json import MORE_JSON, parse_source
+from stages.datasets.encodings import decode
 from stages.datasets.records import Findings, RecordsError
 from stages.limits import FILE_BYTES, ID_CHARACTERS, RECORDS
+from stages.unicode import canonical
 
 ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -17,66 +19,23 @@ KINDS = {str: "a string", int: "an integer", list: "a list", dict: "an object", 
 KEYS_NAMED = 20
 """Of a record that lacks a field: as many of those that it has are named."""
 
-OTHER_FORMATS = (
-    (b"\x1f\x8b", "gzip", "gunzip"),
-    (b"PK\x03\x04", "a zip archive", "unzip"),
-    (b"BZh", "bzip2", "bunzip2"),
-    (b"\xfd7zXZ", "xz", "unxz"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"PAR1", "Parquet", None),
-    (codecs.BOM_UTF32_LE, "UTF-32 (byte order mark)", "iconv -f UTF-32 -t UTF-8 OLD > NEW"),
-    (codecs.BOM_UTF32_BE, "UTF-32 (byte order mark)", "iconv -f UTF-32 -t UTF-8 OLD > NEW"),
-    (codecs.BOM_UTF16_LE, "UTF-16 (byte order mark)", "iconv -f UTF-16 -t UTF-8 OLD > NEW"),
-    (codecs.BOM_UTF16_BE, "UTF-16 (byte order mark)", "iconv -f UTF-16 -t UTF-8 OLD > NEW"),
-)
-"""How a file begins that is no plain UTF-8, what it is then, and the command that makes it one."""
-
-
-def decode(data: bytes, where: str, first: int = 0) -> str:
-    """UTF-8, with or without a byte order mark.
-
-    Args:
-        first: where `data` begins in its file.
-
-    Raises:
-        RecordsError: the bytes are something else. Guessing an encoding would turn names into other
-            names, so the file has to be converted.
-    """
-    try:
-        text = data.removeprefix(codecs.BOM_UTF8).decode()
-    except UnicodeDecodeError as error:
-        for begin, what, command in OTHER_FORMATS:
-            if data.startswith(begin):
-                hint = command and f"convert it first: {command}"
-                raise RecordsError(f"{where}: {what}, expected UTF-8 text", hint) from None
-        at = first + len(data) - len(error.object) + error.start
-        raise RecordsError(
-            f"{where}: not UTF-8: byte 0x{error.object[error.start]:02x} at offset {at}",
-            "if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
-        ) from None
-    if "\0" in text:
-        at = text.index("\0")
-        hint = "if it is UTF-16 without a byte order mark: iconv -f UTF-16LE -t UTF-8 OLD > NEW"
-        raise RecordsError(f"{where}: a NUL character at {at}, no text", hint)
-    return text
-
 
 def read_json(path: Path) -> Any:
     """A whole regular file's JSON.
 
     Raises:
-        RecordsError: as `read_text` and `parse_json` say.
+        RecordsError: as `read_regular` and `parse_json` say; JSON Lines are told with the command
+            that makes one list of them.
     """
-    return parse_json(strict.read_regular(path, RecordsError, FILE_BYTES), str(path))
 
+    def error(message: str) -> RecordsError:
+        if not message.endswith(MORE_JSON):
+            return RecordsError(message)
+        file = shlex.quote(str(path))
+        return RecordsError(message, f"if it has one object a line: jq -s . {file} > NEW")
 
-def read_text(path: Path) -> str:
-    """A whole regular file as text.
-
-    Raises:
-        RecordsError: it is missing, unreadable, a pipe or a device, too large, or not UTF-8.
-    """
-    return decode(strict.read_regular(path, RecordsError, FILE_BYTES), str(path))
+    data = strict.read_regular(path, RecordsError, FILE_BYTES)
+    return parse_source(decode(data, str(path)), str(path), error, data)
 
 
 def parse_json(data: bytes, where: str) -> Any:
@@ -146,6 +105,15 @@ def require_identifier(text: str, where: str, field: str = "id") -> str:
             f"than {ID_CHARACTERS:,}"
         )
     return text
+
+
+def normalised(text: str, where: str, findings: Findings, field: str = "id") -> str:
+    """An id in NFC, so that two spellings of one are one; an id that was not is counted."""
+    form = canonical(text)
+    if form != text:
+        what = "ids that were not in Unicode's form NFC, normalised"
+        findings.add("id-not-nfc", what, f"{where}: {field} {form}")
+    return form
 
 
 def well_formed(text: str, where: str, findings: Findings) -> str:

@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from cache.quick_json import parse_source
 from cache.strict import open_regular
-from stages.datasets.fields import decode, read_text, require_count, require_object
+from stages.datasets.encodings import decode, read_text
+from stages.datasets.fields import require_count, require_object
 from stages.datasets.records import RecordsError
 from stages.limits import LINE_BYTES
 

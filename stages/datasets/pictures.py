@@ -15,6 +15,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from cache.strict import short
+from stages.datasets.names import Spellings
 from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
 from stages.datasets.remembered import remember, remembered
 from stages.limits import PATH_CHARACTERS
@@ -101,15 +102,23 @@ class KeyCache:
 
 
 class PictureTable:
-    """Collects distinct paths, in the order in which they are first met."""
+    """Collects distinct paths, in the order in which they are first met.
 
-    def __init__(self) -> None:
+    Args:
+        root: the folder that they are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._spellings = Spellings(root)
         self._rows: dict[str, int] = {}
+        self._paths: list[str] = []
         self._named_by: list[str] = []
+        self._other_form: list[str] = []
         self._too_long: list[str] = []
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._paths)
 
     def row(self, path: str, where: str) -> int:
         """The row of `path`, -1 for one that is too long to be there; `where` is the record that
@@ -118,12 +127,17 @@ class PictureTable:
             self._too_long.append(f"{where}: {len(path):,} characters")
             return -1
         if path not in self._rows:
-            self._rows[path] = len(self._rows)
-            self._named_by.append(where)
+            spelled = self._spellings.of(path)
+            if spelled != path:
+                self._other_form.append(f"{path} ({where})")
+            self._rows[path] = self._rows.setdefault(spelled, len(self._paths))
+            if self._rows[path] == len(self._paths):
+                self._paths.append(spelled)
+                self._named_by.append(where)
         return self._rows[path]
 
-    def build(self, root: Path, findings: Findings, keys: KeyCache | None = None) -> pa.Table:
-        """Hash every file below `root` in threads; counts what is missing, empty, unreadable.
+    def build(self, findings: Findings, keys: KeyCache | None = None) -> pa.Table:
+        """Hash every file in threads; counts what is missing, empty, unreadable.
 
         Returns:
             The table of PICTURE_SCHEMA, (distinct paths) rows; key "" and 0 bytes unless status
@@ -132,12 +146,14 @@ class PictureTable:
         for example in self._too_long:
             what = f"image paths of more than {PATH_CHARACTERS:,} characters, read as no picture"
             findings.add("image-path-beyond-limit", what, example)
-        keys = keys or KeyCache()
-        paths = list(self._rows)
+        for example in self._other_form:
+            what = "image paths in another Unicode form than the file's name, which is read"
+            findings.add("image-path-other-form", what, example)
+        keys, paths = keys or KeyCache(), self._paths
         groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
 
         def measure_group(group: list[str]) -> list[tuple[str, int, str]]:
-            return [_measure(os.path.join(root, path), keys) for path in group]
+            return [_measure(os.path.join(self._root, path), keys) for path in group]
 
         measured: list[tuple[str, int, str]] = []
         with (

@@ -9,6 +9,7 @@ import pyarrow as pa
 from stages import limits
 from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings
 from stages.paths import SPLITS
+from stages.unicode import canonical
 
 LONG_MENTION = 1000
 """Characters. The text encoder sees 40 tokens; a longer mention is most likely a wrong field."""
@@ -106,7 +107,10 @@ class MentionRows:
 
     def tables(self) -> dict[str, pa.Table]:
         """The tables by split. Counts sentences shared by two splits, and empty splits."""
-        sentences = {split: self._columns[split]["sentence"] for split in SPLITS}
+        sentences = {
+            split: [canonical(sentence) for sentence in self._columns[split]["sentence"]]
+            for split in SPLITS
+        }
         for one, other in combinations(SPLITS, 2):
             there = {sentence for sentence in sentences[other] if sentence.strip()}
             # dict.fromkeys: each sentence once, in file order, so the examples are stable.

@@ -4,6 +4,8 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
+from stages.unicode import canonical
+
 SHARES = {"train": 0.7, "valid": 0.1}
 """Of the mentions; test takes the rest."""
 
@@ -14,7 +16,7 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
     The sorted ids are shuffled, so the order of the file does not matter. Walking through them, a
     mention takes every mention of its sentence along; a split closes once it has its share. So a
     split exceeds its share by less than the mentions of one sentence. Blank sentences share no
-    content, and stay apart.
+    content, and stay apart; two that differ in their Unicode form alone are one.
 
     Args:
         ids: distinct, (mentions,).
@@ -22,7 +24,7 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
     """
     if len(set(ids)) != len(ids):
         raise ValueError("seeded_split needs distinct ids")
-    n = len(ids)
+    n, sentences = len(ids), [canonical(sentence) for sentence in sentences]
     alike: dict[str, list[int]] = defaultdict(list)
     for row, sentence in enumerate(sentences):
         alike[sentence].append(row)

@@ -42,3 +42,9 @@ def fingerprint_of(
     for array in RECORD_ARRAYS.values():
         said |= array.fingerprint(config)
     return Fingerprint(said)
+
+
+def computed_fields(config: ExtractConfig) -> set[str]:
+    """Fields that decide only what needs no encoder: an update computes that again, and copies the
+    features that are there."""
+    return {"records", *(name for a in RECORD_ARRAYS.values() for name in a.fingerprint(config))}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
+from stages.config import ExtractConfig
+from stages.encode.fingerprint import computed_fields
 from stages.paths import DatasetPaths
 from stages.progress import byte_progress
 
@@ -81,8 +85,14 @@ def find_older(paths: DatasetPaths, asked: Fingerprint, replace: bool) -> Older:
         said, wanted = store.fingerprint.fields, asked.fields
         if wanted["dtype"] == "auto":
             wanted = {**wanted, "dtype": said.get("dtype")}
-        if Fingerprint({**wanted, "records": said.get("records")}) != store.fingerprint:
+        if _encoded(wanted) != _encoded(said):
             store.fingerprint.require_equal(Fingerprint(wanted), paths.store, hint)
         return Older(Fingerprint(wanted), store)
     except StoreError as error:
         return Older(asked, None).without(error, replace)
+
+
+def _encoded(fields: Mapping[str, Any]) -> Fingerprint:
+    """What decides the features alone."""
+    computed = computed_fields(ExtractConfig())
+    return Fingerprint({name: value for name, value in fields.items() if name not in computed})

@@ -14,6 +14,7 @@ from stages.datasets.fields import (
     require_identifier,
     require_object,
 )
+from stages.datasets.names import Spellings
 from stages.limits import NAME_CHARACTERS, PATH_CHARACTERS, TEXT_CHARACTERS
 
 FIELDS = ("mention", "sentence", "image", "id")
@@ -49,17 +50,24 @@ def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
         MelovError: a line is no such object, or one too many; it is named as `name`:line.
     """
     found: list[NewMention] = []
+    spellings = Spellings(Path())
     for number, line in enumerate(lines, 1):
         if line.strip():
             require_count(len(found) + 1, f"{name}:{number}")
             where = f"{name}:{number}"
             said = require_object(parse_json(line, where), where)
-            found.append(new_mention(said, where, str(number)))
+            found.append(new_mention(said, where, str(number), spellings))
     return found
 
 
-def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMention:
-    """A mention of its fields, checked and cut; `number` is its id where it has none.
+def new_mention(
+    said: dict[str, Any], where: str, number: str = "1", spellings: Spellings | None = None
+) -> NewMention:
+    """A mention of its fields, checked and cut.
+
+    Args:
+        number: its id where it has none.
+        spellings: of the current folder, kept for many mentions.
 
     Raises:
         MelovError: an unknown field, no words, a value that is no string or no text; an id or a
@@ -87,7 +95,7 @@ def new_mention(said: dict[str, Any], where: str, number: str = "1") -> NewMenti
     return NewMention(
         words[:NAME_CHARACTERS],
         sentence[:TEXT_CHARACTERS],
-        Path(image) if image else None,
+        Path((spellings or Spellings(Path())).of(image)) if image else None,
         id or number,
         tuple(warnings),
     )

@@ -1,18 +1,19 @@
 """Cases (Figure 4): test mentions that a variant ranks better, worse and the same as `mimic`."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import regex
 
 from stages.datasets.decoding.picture import Exif
 from stages.datasets.records import Records
 from stages.report.pictures import THUMBNAIL, Thumbnail
 from stages.report.results import BASELINE, Results
 from stages.report.scores import View, Viewer
+from stages.unicode import canonical
 
 if TYPE_CHECKING:
     from stages.report.explain import Explained
@@ -121,10 +122,11 @@ def spread(ranks: np.ndarray, rows: np.ndarray, count: int) -> list[int]:
 
 def mark(sentence: str, words: str) -> Marked:
     """The first place of `words` in the sentence: as a word, else anywhere, whatever the case."""
+    sentence, words = canonical(sentence), canonical(words)
     if words:
-        plain = re.escape(words)
-        for pattern in (rf"(?<!\w){plain}(?!\w)", plain):
-            found = re.search(pattern, sentence, re.IGNORECASE)
+        plain = regex.escape(words)
+        for pattern in (rf"(?<![\w\p{{M}}]){plain}(?![\w\p{{M}}])", plain):
+            found = regex.search(pattern, sentence, regex.IGNORECASE)
             if found:
                 start, stop = found.span()
                 return Marked(sentence[:start], sentence[start:stop], sentence[stop:])

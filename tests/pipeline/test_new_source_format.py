@@ -30,7 +30,7 @@ def read_tabs(path, dataset, *, root, seed, missing_answer, keys):
         )  # fmt: skip
     return Records(
         dataset, "tabs", project_path(path.parent, root), "none", entities.table(),
-        mentions.tables(), PictureTable().build(path.parent, findings, keys), findings.listed(),
+        mentions.tables(), PictureTable(path.parent).build(findings, keys), findings.listed(),
     )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def write_project(root: Path, encoder: Path, image_encoder: str = "same") -> Dat
     """`data/tiny/records`, its pictures and params.yaml, of the project's folder `root`."""
     paths = DatasetPaths("tiny", root)
     names = write_pictures(paths.raw)
-    pictures, findings = PictureTable(), Findings()
+    pictures, findings = PictureTable(paths.raw), Findings()
 
     def picture(i: int) -> int:
         return pictures.row(names[i], f"record {i}") if i < len(names) else -1
@@ -180,7 +180,7 @@ def write_project(root: Path, encoder: Path, image_encoder: str = "same") -> Dat
     records = Records(
         "tiny", "jsonl", str(paths.raw), "text", pa.Table.from_pylist(entities, ENTITY_SCHEMA),
         {s: pa.Table.from_pylist(rows, MENTION_SCHEMA) for s, rows in mentions.items()},
-        pictures.build(paths.raw, findings), findings.listed(),
+        pictures.build(findings), findings.listed(),
     )  # fmt: skip
     records.save(paths.records)
     (root / "params.yaml").write_text(
@@ -200,7 +200,7 @@ def prepare_again(
     A row that `change` adds may name its picture's file instead of its row: `"picture": "x.png"`.
     """
     records = Records.load(paths.records)
-    pictures, findings = PictureTable(), Findings()
+    pictures, findings = PictureTable(paths.raw), Findings()
     for path in records.pictures["path"].to_pylist():
         pictures.row(path, "again")
     rows = change(records.entities.to_pylist())
@@ -224,7 +224,7 @@ def prepare_again(
     Records(
         records.dataset, records.source, records.image_root, records.text_field,
         pa.Table.from_pylist(rows, ENTITY_SCHEMA), mentions,
-        pictures.build(paths.raw, findings), findings.listed(),
+        pictures.build(findings), findings.listed(),
     ).save(paths.records)  # fmt: skip
 
 

@@ -18,7 +18,14 @@ from typing import Any, Literal
 
 from cache.errors import nearest
 from cache.strict import plain, short
-from stages.datasets.fields import kind_of, optional_text, require, require_identifier, well_formed
+from stages.datasets.fields import (
+    kind_of,
+    normalised,
+    optional_text,
+    require,
+    require_identifier,
+    well_formed,
+)
 from stages.datasets.lines import csv_lines, json_lines
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
@@ -49,7 +56,7 @@ def read_jsonl(
         raise RecordsError(
             f"{folder}: no such folder", "expected entities.jsonl (or .csv) and mentions.jsonl"
         )
-    findings, pictures = Findings(), PictureTable()
+    findings, pictures = Findings(), PictureTable(folder)
     name = project_path(folder, root)
     entities, rows = _read_entities(folder, name, pictures, findings)
     mentions: list[dict[str, Any]] = []
@@ -91,7 +98,7 @@ def read_jsonl(
     tables = table.tables()
     return Records(
         dataset, "jsonl", name, "description", entities.table(), tables,
-        pictures.build(folder, findings, keys), findings.listed(),
+        pictures.build(findings, keys), findings.listed(),
     )  # fmt: skip
 
 
@@ -187,7 +194,7 @@ def _identifier(record: dict[str, Any], where: str, findings: Findings, field: s
     text = well_formed(require(record, field, str, where), where, findings)
     if not text.strip():
         raise RecordsError(f"{where}: field '{field}' is blank")
-    return require_identifier(text, where, field)
+    return normalised(require_identifier(text, where, field), where, findings, field)
 
 
 def _images(record: dict[str, Any], where: str, findings: Findings) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from cache.strict import plain, short
 from stages.datasets.fields import (
     kind_of,
+    normalised,
     read_json,
     require,
     require_count,
@@ -79,10 +80,11 @@ def read_melbench(
                 findings.add("answer-blank", "mentions with a blank answer", where, dropped=True)
                 continue
             answer = require_identifier(well_formed(answer, where, findings), where, "answer")
+            answer = normalised(answer, where, findings, "answer")
             titles.setdefault(answer, {})[well_formed(title, where, findings)] = None
             mentions.append(
                 {
-                    "id": well_formed(id, where, findings),
+                    "id": normalised(well_formed(id, where, findings), where, findings),
                     "words": well_formed(words, where, findings),
                     "sentence": sentence,
                     "answer": answer,
@@ -108,7 +110,7 @@ def read_melbench(
     tables = rows.tables()
     return Records(
         dataset, "melbench", project_path(file.parent, root), "none", entities.table(), tables,
-        PictureTable().build(file.parent, findings, keys), findings.listed(),
+        PictureTable(file.parent).build(findings, keys), findings.listed(),
     )  # fmt: skip
 
 

@@ -17,11 +17,13 @@ from cache.strict import short
 from stages.datasets.fields import (
     decoded_text,
     kind_of,
+    normalised,
     optional_text,
     require,
     require_object,
     well_formed,
 )
+from stages.datasets.names import Names
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.readers.mimic_ids import (
     KB_FILE,
@@ -31,7 +33,7 @@ from stages.datasets.readers.mimic_ids import (
     order_by_id,
     read_qids,
 )
-from stages.datasets.readers.mimic_images import MentionImages, list_names
+from stages.datasets.readers.mimic_images import MentionImages
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.paths import project_path
@@ -67,16 +69,16 @@ def read_mimic(
             f"{folder}: no such folder", f"expected {KB_FILE}, {QID_FILE} and the mention files"
         )
     files = find_mention_files(folder)
-    findings, pictures = Findings(), PictureTable()
+    findings, pictures = Findings(), PictureTable(folder)
     knowledge = list_of(folder / KB_FILE, "entities")
     if not knowledge:
         raise RecordsError(f"{folder / KB_FILE}: the knowledge base is empty: no mention can link")
     places = order_by_id(folder / KB_FILE, knowledge)
-    rows = read_qids(folder / QID_FILE, len(places))
+    rows = read_qids(folder / QID_FILE, len(places), findings)
     ids = first_qids(folder, rows, places, findings)
 
     text_field = next((f for f in TEXT_FIELDS if f in knowledge[0]), TEXT_FIELDS[0])
-    entities, present = EntityRows(findings), list_names(folder / KB_IMAGES)
+    entities, present = EntityRows(findings), Names.of(folder / KB_IMAGES)
     if present is None:
         what = "folders of entity images that are not there (text only)"
         findings.add("entity-image-folder-missing", what, KB_IMAGES)
@@ -84,7 +86,7 @@ def read_mimic(
         record, where = knowledge[number], f"{KB_FILE} record {number}"
         name = decoded_text(require(record, "entity_name", str, where), where, findings)
         text = _entity_text(record, text_field, where, findings)
-        images = _entity_images(record, present or frozenset(), where, findings)
+        images = _entity_images(record, present or Names(), where, findings)
         entities.add(id, name, text, [pictures.row(path, where) for path in images], where)
 
     mentions, finder = MentionRows(findings), MentionImages(folder, findings)
@@ -92,7 +94,7 @@ def read_mimic(
         for number, record in enumerate(list_of(file, "mentions")):
             where = f"{file.name} record {number}"
             require_object(record, where)
-            answer = require(record, "answer", str, where)
+            answer = normalised(require(record, "answer", str, where), where, findings, "answer")
             if answer.lower() == "nil":
                 what = "mentions whose answer is nil"
                 findings.add("nil-mention", what, where, dropped=True)
@@ -126,7 +128,7 @@ def read_mimic(
     finder.count_collisions()
 
     tables = mentions.tables()
-    table = pictures.build(folder, findings, keys)
+    table = pictures.build(findings, keys)
     return Records(
         dataset, "mimic", project_path(folder, root), text_field, entities.table(), tables, table,
         findings.listed(),
@@ -169,7 +171,7 @@ def _entity_text(record: dict[str, Any], field: str, where: str, findings: Findi
 
 
 def _entity_images(
-    record: dict[str, Any], present: frozenset[str], where: str, findings: Findings
+    record: dict[str, Any], present: Names, where: str, findings: Findings
 ) -> list[str]:
     """Paths below the root; the names are used as they stand, unlike those of mentions."""
     paths = []
@@ -182,7 +184,7 @@ def _entity_images(
             continue
         paths.append(f"{KB_IMAGES}/{inner_path(name, where)}")
         # A name with a folder in it is looked up when the pictures are hashed.
-        if name not in present and "/" not in name:
+        if "/" not in name and present.find(name) is None:
             suffix = name.rpartition(".")[2].lower()
             suffix = suffix if suffix in IMAGE_SUFFIXES else "other"
             what = f"entity images ({suffix}) that are not in {KB_IMAGES}/"

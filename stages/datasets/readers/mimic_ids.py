@@ -10,6 +10,7 @@ from typing import Any
 from cache.strict import short
 from stages.datasets.fields import (
     kind_of,
+    normalised,
     read_json,
     require,
     require_count,
@@ -59,21 +60,27 @@ def order_by_id(path: Path, knowledge: list[Any]) -> list[int]:
     return order
 
 
-def read_qids(path: Path, n: int) -> dict[str, int]:
+def read_qids(path: Path, n: int, findings: Findings) -> dict[str, int]:
     """QID to entity row.
 
     Raises:
         RecordsError: no object of QID to integer, a QID twice, or an id outside 0..n-1.
     """
-    rows = read_json(path)
-    if not isinstance(rows, dict):
-        raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(rows)}")
-    require_count(len(rows), str(path))
-    for qid in rows:
-        require_identifier(qid, str(path), "QID")
-        if not 0 <= require(rows, qid, int, str(path)) < n:
-            has = f"{short(qid)} has id {short(rows[qid])}"
+    said = read_json(path)
+    if not isinstance(said, dict):
+        raise RecordsError(f"{path}: expected an object of QID to id, found {kind_of(said)}")
+    require_count(len(said), str(path))
+    rows: dict[str, int] = {}
+    for spelled in said:
+        require_identifier(spelled, str(path), "QID")
+        row = require(said, spelled, int, str(path))
+        if not 0 <= row < n:
+            has = f"{short(spelled)} has id {short(row)}"
             raise RecordsError(f"{path}: {has}, but the ids of {KB_FILE} are 0..{n - 1}")
+        qid = normalised(spelled, path.name, findings, "QID")
+        if qid in rows:
+            raise RecordsError(f"{path}: QID {short(qid)} twice, in two Unicode forms")
+        rows[qid] = row
     return rows
 
 

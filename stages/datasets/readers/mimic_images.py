@@ -3,10 +3,11 @@
 All pictures of mentions were converted to .jpg, and their base names cut at the first dot; so names
 with more dots are truncated, can collide, and are not always the names in the archive."""
 
-import os
 from pathlib import Path
 
+from stages.datasets.names import Names
 from stages.datasets.records import Findings
+from stages.unicode import canonical
 
 FOLDERS = ("mention_images", "mention_image")
 """The archive's name, then the name in the peers' configurations."""
@@ -15,15 +16,6 @@ RULES = (
     ("last-dot", "cut at the last dot + .jpg"),
     ("as-it-stands", "as it stands"),
 )
-
-
-def list_names(folder: Path) -> frozenset[str] | None:
-    """File names of a folder, listed once; None if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def candidates(name: str) -> tuple[str, str, str]:
@@ -37,7 +29,7 @@ class MentionImages:
 
     def __init__(self, root: Path, findings: Findings) -> None:
         self._findings = findings
-        listed = {name: names for name in FOLDERS if (names := list_names(root / name)) is not None}
+        listed = {name: names for name in FOLDERS if (names := Names.of(root / name)) is not None}
         if not listed:
             what = "folders of mention images that are not there (text only)"
             findings.add("mention-image-folder-missing", what, f"neither {' nor '.join(FOLDERS)}")
@@ -46,7 +38,7 @@ class MentionImages:
             sizes = ", ".join(f"{name}: {len(names)} files" for name, names in listed.items())
             findings.add("mention-image-two-folders", what, sizes)
         self._folder = max(listed, key=lambda name: len(listed[name]), default=FOLDERS[0])
-        self._names = listed.get(self._folder, frozenset())
+        self._names = listed.get(self._folder, Names())
         self._led_here: dict[str, dict[str, None]] = {}
 
     def path(self, image_path: str, where: str) -> str | None:
@@ -61,11 +53,12 @@ class MentionImages:
             return None
         names = candidates(name)
         for (rule, words), candidate in zip(RULES, names, strict=True):
-            if candidate in self._names:
+            spelled = self._names.find(candidate)
+            if spelled is not None:
                 if candidate != names[0]:
                     what = f"mention images found under their name {words}"
                     self._findings.add(f"mention-image-{rule}", what, f"{where}: {candidate}")
-                self._led_here.setdefault(candidate, {})[name] = None
+                self._led_here.setdefault(spelled, {})[canonical(name)] = None
                 return f"{self._folder}/{candidate}"
         what = f"mentions whose picture is not in {self._folder}/"
         self._findings.add("mention-image-missing", what, f"{where}: {name}")

@@ -12,11 +12,18 @@ import scipy.sparse as sp
 
 from stages.config import ExtractConfig
 from stages.encode.record_arrays.terms import Terms
+from stages.unicode import folded
+
+VERSION = 2
+"""Raise it with any change that makes other n-grams of a name."""
 
 
 @dataclass(frozen=True)
 class Lexical:
-    """Turns names into rows of unit length; a name without any known n-gram is a zero row."""
+    """Turns names into rows of unit length; a name without any known n-gram is a zero row.
+
+    Case does not count, nor in which Unicode form a name is spelled.
+    """
 
     name: ClassVar[str] = "lexical"
 
@@ -55,8 +62,8 @@ class Lexical:
 
     @staticmethod
     def fingerprint(config: ExtractConfig) -> dict[str, Any]:
-        return {"lexical_ngrams": list(config.lexical_ngrams)}
+        return {"lexical_ngrams": list(config.lexical_ngrams), "lexical_version": VERSION}
 
 
 def _settings(ngrams: tuple[int, int]) -> dict[str, Any]:
-    return {"analyzer": "char_wb", "ngram_range": ngrams}
+    return {"analyzer": "char_wb", "ngram_range": ngrams, "preprocessor": folded}

@@ -12,8 +12,11 @@ import scipy.sparse as sp
 
 from stages.config import ExtractConfig
 from stages.encode.record_arrays.terms import Terms
+from stages.unicode import words_of
 
-_SETTINGS: dict[str, Any] = {"token_pattern": r"\w+", "strip_accents": "unicode", "binary": True}
+VERSION = 2
+"""Raise it with any change that makes other words of a name."""
+_SETTINGS: dict[str, Any] = {"analyzer": words_of, "binary": True}
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,8 @@ class NameWords:
 
     C(sentence, name) = Σ idf(w)² over the name's words in the sentence / Σ idf(w)² over the name's
 
-    Case and accents do not count, nor how often a word occurs. Words are runs of letters and
-    digits, so a script that sets no blanks gives long words, which rarely match. Fitted on the
-    knowledge base alone.
+    Case and accents do not count (`stages/unicode.py`), nor how often a word occurs. A script that
+    sets no blanks gives long words, which rarely match. Fitted on the knowledge base alone.
     """
 
     name: ClassVar[str] = "words"
@@ -63,4 +65,4 @@ class NameWords:
 
     @staticmethod
     def fingerprint(config: ExtractConfig) -> dict[str, Any]:
-        return {}
+        return {"words_version": VERSION}

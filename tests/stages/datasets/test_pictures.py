@@ -10,15 +10,15 @@ from tests.support.mimic_folder import write_picture
 
 
 def build(root, *paths, keys=None):
-    table, findings = PictureTable(), Findings()
+    table, findings = PictureTable(root), Findings()
     for number, path in enumerate(paths):
         table.row(path, f"record {number}")
-    rows = table.build(root, findings, keys).to_pylist()
+    rows = table.build(findings, keys).to_pylist()
     return rows, {finding.code: finding for finding in findings.listed()}
 
 
-def test_a_path_met_twice_has_one_row():
-    table = PictureTable()
+def test_a_path_met_twice_has_one_row(tmp_path):
+    table = PictureTable(tmp_path)
     assert [table.row(path, "") for path in ("a", "b", "a", "c")] == [0, 1, 0, 2]
     assert len(table) == 3
 

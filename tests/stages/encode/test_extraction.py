@@ -301,7 +301,6 @@ def mismatch(paths: DatasetPaths, *assignments: str) -> str:
         ("extract.dtype=bfloat16", 'dtype: stored "float32", asked "bfloat16"'),
         ("extract.batch_texts=3", "batch_texts: stored 2, asked 3"),
         ("extract.batch_images=3", "batch_images: stored 1, asked 3"),
-        ("extract.lexical_ngrams=[2, 3]", "lexical_ngrams: stored [2, 4], asked [2, 3]"),
     ],
 )
 def test_other_settings_than_the_stores_are_refused_by_name(

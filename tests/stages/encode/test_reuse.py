@@ -348,6 +348,29 @@ def test_features_of_another_version_of_the_code_are_not_carried_over(
     assert extract(project, config_of(project), replace=True).reused is None
 
 
+def test_other_n_grams_are_computed_again_and_nothing_is_encoded(
+    project: DatasetPaths, counter: Counter
+):
+    config = config_of(project, "extract.lexical_ngrams=[2, 3]")
+    before = features(FeatureStore.open(project.store))
+    extract(project, config)
+    assert counter.texts == 0
+    assert {Path(path).name for path in counter.pictures} == UNDECODABLE
+    updated = FeatureStore.open(project.store)
+    for key, rows in features(updated).items():
+        for one, other in zip(rows, before[key], strict=True):
+            np.testing.assert_array_equal(one, other)
+    names = [name for name in updated if name.startswith(("lexical/", "words/"))]
+    lexical = {name: whole(updated, name) for name in names}
+    assert lexical
+    extract(project, config, force=True)
+    assert counter.texts > 0
+    fresh = FeatureStore.open(project.store)
+    assert fresh.fingerprint == updated.fingerprint
+    for name, array in lexical.items():
+        np.testing.assert_array_equal(array, whole(fresh, name))
+
+
 # Interrupted
 
 

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def test_a_line_is_a_mention_and_blank_lines_count():
         NewMention("B", id="7"),
         NewMention("C", "", Path("c.png"), "4"),
     ]
+
+
+def test_a_picture_is_found_by_a_path_in_another_unicode_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [unicodedata.normalize(form, "Ångström.png") for form in ("NFC", "NFD")]
+    Path(names[1]).touch()
+    said = lines(*({"mention": "A", "image": name} for name in [*names, "é.png"]))
+    assert [m.image for m in read_mentions(said, "m.jsonl")] == [
+        Path(names[1]), Path(names[1]), Path("é.png"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ from tests.support import made_runs
         ("Nothing here.", "Lee", Marked("Nothing here.")),
         ("Nothing here.", "", Marked("Nothing here.")),
         ("", "Lee", Marked("")),
+        ("कि क है", "क", Marked("कि ", "क", " है")),  # a vowel sign is no word's end
+        ("Élan Élan", "E\u0301lan", Marked("", "Élan", " Élan")),
     ],
 )
 def test_the_mention_is_marked_as_a_word_first_then_anywhere(sentence, words, marked):

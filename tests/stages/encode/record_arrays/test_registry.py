@@ -52,7 +52,7 @@ def config_of(paths: DatasetPaths) -> ExtractConfig:
 
 def test_the_fingerprint_holds_what_the_arrays_depend_on():
     said = [array.fingerprint(ExtractConfig()) for array in RECORD_ARRAYS.values()]
-    assert said == [{"lexical_ngrams": [2, 4]}, {}]
+    assert said == [{"lexical_ngrams": [2, 4], "lexical_version": 2}, {"words_version": 2}]
     assert list(RECORD_ARRAYS) == ["lexical", "words"]
 
 

@@ -16,7 +16,8 @@ SENTENCES = ["In 1843 ada met the DUKE, Elan.", "Ada Ada Ada", "", "the Dukes", 
 
 
 def words(text: str) -> set[str]:
-    folded = unicodedata.normalize("NFKD", text.lower())
+    """By its own route, for scripts whose marks are accents."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
     return set(re.findall(r"\w+", "".join(c for c in folded if not unicodedata.combining(c))))
 
 
