@@ -29,9 +29,10 @@ def remembered(path: Path | None, schema: pa.Schema, instead: str) -> dict[str, 
         content = path.read_bytes()
         if digest_of(content[_HEAD:]).encode() != content[:_HEAD]:
             raise ValueError("its checksum differs")
-        columns: dict[str, list[Any]] = pq.read_table(
-            pa.BufferReader(content[_HEAD:]), schema=schema
-        ).to_pydict()
+        table = pq.read_table(pa.BufferReader(content[_HEAD:]))
+        if table.schema != schema:
+            raise ValueError("it has other columns")
+        columns: dict[str, list[Any]] = table.to_pydict()
     except (pa.ArrowException, OSError, ValueError) as error:
         logger.warning("%s: damaged, %s (%s)", path, instead, error)
         return nothing

@@ -152,7 +152,7 @@ def read_grid_rows(index: Sealed, name: str) -> list[dict[str, Any]]:
 def made_from(index: Sealed) -> dict[str, Any]:
     """What a grid's tables say of each run's origin; raises DamagedError where they do not."""
     said = index.content.get(MADE_FROM)
-    if not isinstance(said, dict):
+    if "runs.parquet" not in index.files or not isinstance(said, dict):
         _damaged(index, f"{MADE_FROM} holds no runs")
     return said
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from stages.datasets.audit import audit_of, audited
 from stages.datasets.flags import FLAGS, clean_of
+from stages.datasets.pictures import KeyCache
 from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.records import Records
 from stages.datasets.squares import BYTES, SIDE, Squares, alike, near, square
@@ -178,6 +179,15 @@ def test_squares_are_remembered_and_a_damaged_file_of_them_is_made_again(tmp_pat
     (tmp_path / "kept.parquet").write_bytes(content)
     assert Squares(tmp_path / "kept.parquet")._of == {}
     assert "damaged, decoding every picture again" in caplog.text
+
+
+def test_another_cache_in_the_place_of_the_squares_is_none(tmp_path: Path, caplog):
+    planted(tmp_path)
+    keys = KeyCache(tmp_path / "keys.parquet")
+    read_jsonl(tmp_path, "x", keys=keys)
+    keys.save()
+    assert Squares(tmp_path / "keys.parquet")._of == {}
+    assert "it has other columns" in caplog.text
 
 
 def test_a_file_that_cannot_be_read_now_is_decoded_once_it_can(tmp_path: Path):
