@@ -12,9 +12,10 @@ from random import Random
 from cache.errors import MelovError
 from stages.config import DemoConfig
 from stages.datasets.records import Records
-from stages.demo.world.mentions import Drawn, draw_mentions
+from stages.demo.world.leaks import all_mentions
+from stages.demo.world.mentions import Drawn
 from stages.demo.world.pictures import as_jpeg, snapshot
-from stages.demo.world.world import Entity, build_world, draw_golds
+from stages.demo.world.world import Entity
 
 _FILE_OF = {"train": "train", "valid": "dev", "test": "test"}
 """Names of the records' splits in the demo's files."""
@@ -39,10 +40,7 @@ def clean_pictures(records: Records, split: str, config: DemoConfig) -> Iterator
             not when the first picture is taken.
     """
     name = _FILE_OF[split]
-    golds = draw_golds(
-        build_world(config.entities, config.seed).entities, config.mentions, config.seed
-    )[name]
-    drawn = {f"{split}-{m.number}": m for m in draw_mentions(name, golds, config)}
+    drawn = {f"{split}-{m.number}": m for m in all_mentions(config)[name]}
     matched = []
     for row in records.mentions[split].to_pylist():
         mention = drawn.get(row["id"])

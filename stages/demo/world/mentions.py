@@ -1,6 +1,8 @@
 """What a mention of the demo says and which kind of picture it gets, drawn before the picture."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -30,6 +32,8 @@ class Drawn:
         entity: the gold one; of a nil mention the one whose kind and occasions it has.
         look: what a picture of it shows; a nil mention has one of its own.
         random: stands where the picture's own draws begin.
+        leak: which one it has on purpose (`leaks.py`).
+        source: whose picture it shows then.
     """
 
     number: int
@@ -41,10 +45,26 @@ class Drawn:
     occasion: Occasion | None
     look: Look
     random: Random
+    leak: str | None = None
+    source: Drawn | Entity | None = None
 
 
-def draw_mentions(split: str, golds: Sequence[Entity], config: DemoConfig) -> Iterator[Drawn]:
-    """The mentions of `train`, `dev` or `test`, in the order of its file."""
+def draw_mentions(
+    golds: Mapping[str, Sequence[Entity]], config: DemoConfig
+) -> dict[str, list[Drawn]]:
+    """The mentions of `train`, `dev` and `test`, each in the order of its file.
+
+    No sentence of training is drawn once more for another split.
+    """
+    train = list(_drawn("train", golds["train"], config, ()))
+    said = {mention.sentence for mention in train}
+    others = {split: list(_drawn(split, golds[split], config, said)) for split in ("dev", "test")}
+    return {"train": train, **others}
+
+
+def _drawn(
+    split: str, golds: Sequence[Entity], config: DemoConfig, said: Collection[str]
+) -> Iterator[Drawn]:
     draws = Random(f"{config.seed}/{split}")
     nil = set(draws.sample(range(3, len(golds)), max(1, len(golds) // 700)))
     kinds = draws.choices(list(IMAGE_KINDS), list(IMAGE_KINDS.values()), k=len(golds))
@@ -56,7 +76,10 @@ def draw_mentions(split: str, golds: Sequence[Entity], config: DemoConfig) -> It
         words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
         if number in nil:
             words = unknown_name(random)
-        sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
+        while True:
+            sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
+            if sentence not in said:
+                break
         look = random_look(random) if number in nil else entity.look
         yield Drawn(
             number, entity, number in nil, kinds[number], words, sentence, occasion, look, random

@@ -26,6 +26,11 @@ def portrait(kind: Kind, look: Look, random: Random) -> Image.Image:
 def snapshot(kind: Kind, look: Look, random: Random) -> Image.Image:
     """A good picture by somebody else: other place, zoom, light and cut."""
     image = _posed(kind, look, random, x=(0.38, 0.62), y=(0.44, 0.6), scale=(0.62, 0.92))
+    return _taken(image, random)
+
+
+def _taken(image: Image.Image, random: Random) -> Image.Image:
+    """As somebody takes a photograph: a little is cut off, light and colours are its own."""
     cut = random.randint(0, 7)  # pixels lost at each side
     left, top = random.randint(0, cut), random.randint(0, cut)
     right, bottom = PICTURE_SIZE - cut + left, PICTURE_SIZE - cut + top
@@ -109,18 +114,21 @@ def beside_the_point(
 
     The entity's own look is absent, or stands tiny at the back.
     """
-    draw = random.random()
+    draw, is_bare = random.random(), False
     if occasion is not None and draw < 0.5:
         canvas = draw_occasion(occasion, random)
     else:
         canvas = draw_scene(kind.label, random)
-        if draw < 0.8:
+        is_bare = draw >= 0.8
+        if not is_bare:
             canvas.frame(random.uniform(0.55, 0.65), 0.56, random.uniform(0.6, 0.75))
             draw_subject(canvas, kind.form, kind.label, random_look(random), random)
     if random.random() < 0.6:
         canvas.frame(random.uniform(0.12, 0.25), random.uniform(0.55, 0.75), 0.2)
         draw_subject(canvas, kind.form, kind.label, look, random)
-    return canvas.finish()
+        is_bare = False
+    # Two bare scenes of one kind can be the same to the eye.
+    return _taken(canvas.finish(), random) if is_bare else canvas.finish()
 
 
 def crowd(occasion: Occasion, random: Random) -> Image.Image:

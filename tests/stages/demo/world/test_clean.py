@@ -38,6 +38,8 @@ def records(raw: Path) -> Records:
 def test_the_generator_writes_what_it_wrote_before_its_draws_had_a_module(raw):
     said = hashlib.sha256()
     for path in sorted(raw.glob("*.json")):
+        if path.name == "leaks.json":
+            continue
         said.update(path.read_bytes())
     assert said.hexdigest() == "5a9651cf81c46acd534cf211e90597acd589b15f048a024c9e7a951b5da5a08e"
     # Mean colours and not bytes: those are also Pillow's.
@@ -69,7 +71,7 @@ def test_each_record_gets_a_picture_of_its_own_entity_over_the_gaps_of_nil_menti
 
 def test_a_spoilt_picture_is_its_clean_one_spoilt_to_the_byte(records, raw):
     golds = draw_golds(build_world(50, 0).entities, 100, 0)
-    of_id = {f"train-{m.number}": m for m in draw_mentions("train", golds["train"], TINY)}
+    of_id = {f"train-{m.number}": m for m in draw_mentions(golds, TINY)["train"]}
     rows, files = records.mentions["train"].to_pylist(), records.pictures["path"].to_pylist()
     met = 0
     for row, clean in zip(rows, clean_pictures(records, "train", TINY), strict=True):

@@ -25,7 +25,7 @@ TEXTS = "5a9651cf81c46acd534cf211e90597acd589b15f048a024c9e7a951b5da5a08e"
 
 def test_the_texts_are_those_that_the_published_results_of_the_demo_come_from(tmp_path):
     generate(DemoConfig(entities=50, mentions=100, captions=100), tmp_path)
-    files = sorted(tmp_path.glob("*.json"))
+    files = sorted(file for file in tmp_path.glob("*.json") if file.name != "leaks.json")
     assert len(files) == 6
     assert hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() == TEXTS
 
