@@ -61,6 +61,13 @@ class Squares:
         found = remembered(path, self.SCHEMA, "decoding every picture again")
         self._of: dict[str, bytes] = dict(zip(*found.values(), strict=True))
 
+    @classmethod
+    def known(cls, squares: Mapping[str, np.ndarray]) -> "Squares":
+        """Of these pictures, by their keys, and in no file."""
+        found = cls()
+        found._of = {key: square.tobytes() for key, square in squares.items()}
+        return found
+
     def of(self, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
         """Each picture's square, by its key; what cannot be decoded is left out.
 
