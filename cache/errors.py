@@ -12,6 +12,9 @@ LONGEST_NAME = 100
 
 _LONGEST = 200
 """Characters of a library's words in a message: some repeat what they were given, all of it."""
+_LINE = 3_000
+"""Characters of a line of a message: nearly the longest path. Who repeats a value cuts it
+(`cache/strict.py: short`); this is for the one that was forgotten."""
 
 
 class MelovError(Exception):
@@ -23,12 +26,19 @@ class MelovError(Exception):
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
+        message = "\n".join(map(_bounded, message.split("\n")))
         super().__init__(message)
         self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+def _bounded(line: str) -> str:
+    """A line without its middle, where that is endless: it begins with the place, and ends with
+    what was expected."""
+    return line if len(line) <= _LINE else f"{line[: _LINE - 300]} ... {line[-300:]}"
 
 
 class DamagedError(MelovError):

@@ -16,6 +16,7 @@ from cache.errors import DamagedStoreError, StoreError, reason
 from cache.fingerprint import canonical
 from cache.layout import LAYOUT_VERSION, LEDGER_KEY, ArraySpec, check_names
 from cache.sealed import SEAL, digest_of
+from cache.strict import short
 
 NODE = "zarr.json"
 """The metadata file of an array or a group, in its folder."""
@@ -127,7 +128,7 @@ def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str
     content = {key: value for key, value in ledger.items() if key != SEAL}
     whole = ledger.get(SEAL) == _seal(content)
     if ledger["layout"] != LAYOUT_VERSION:
-        said = f"{where}: layout version {ledger['layout']}, expected {LAYOUT_VERSION}"
+        said = f"{where}: layout version {short(ledger['layout'])}, expected {LAYOUT_VERSION}"
         if SEAL in ledger and not whole:
             raise DamagedStoreError(f"{said}; of another version, or damaged", hint)
         raise StoreError(said, hint)

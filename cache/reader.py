@@ -32,7 +32,9 @@ __all__ = ["FeatureStore", "RaggedArray", "RowArray"]
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) as a long operation goes on."""
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError,
+)  # fmt: skip
 """What metadata leads to that is missing, torn or something else's."""
 
 

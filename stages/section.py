@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from cache.errors import DamagedError, MelovError, nearest
 from cache.sealed import Sealed
-from cache.strict import read_regular, short
+from cache.strict import plain, read_regular, short
 from cache.strict_yaml import MOST_CHARACTERS, parse_yaml
 
 
@@ -162,7 +162,7 @@ def checked(model: type[Checked], sealed: Sealed) -> Checked:
 
 
 def _explain(model: type[BaseModel], where: str, item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"])
+    location = ".".join(plain(str(part)) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         choices = item["ctx"]["expected"] if item["type"] == "literal_error" else ""
         meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))

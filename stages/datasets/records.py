@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from cache.errors import MelovError
 from cache.files import replacing_files
 from cache.sealed import Sealed, write_sealed
+from cache.strict import short
 from stages.datasets.record_files import read_index, read_tables
 from stages.paths import SPLITS
 from stages.shown import one_line
@@ -244,7 +245,7 @@ def _sealed(folder: Path) -> Sealed:
         raise RecordsError(f"{folder}: no complete records: {error}", again) from None
     layout = sealed.content.get("layout")
     if layout != LAYOUT:
-        raise RecordsError(f"{folder}: records of layout {layout}, expected {LAYOUT}", again)
+        raise RecordsError(f"{folder}: records of layout {short(layout)}, expected {LAYOUT}", again)
     return sealed
 
 

@@ -13,6 +13,7 @@ from cache.errors import MelovError, reason
 from cache.npz import read_npz
 from cache.ragged import ascends
 from cache.sealed import Sealed
+from cache.strict import short
 from stages.config import GraphConfig
 from stages.graph.distances import GraphError
 from stages.section import Section, checked
@@ -70,7 +71,7 @@ def read_graph_index(folder: Path) -> tuple[Sealed, GraphIndex]:
         raise GraphError(f"{folder}: no complete graph: {error}", hint) from None
     layout = sealed.content.get("layout")
     if layout != LAYOUT:
-        raise GraphError(f"{folder}: graph layout {layout}, expected {LAYOUT}", hint)
+        raise GraphError(f"{folder}: graph layout {short(layout)}, expected {LAYOUT}", hint)
     return sealed, checked(GraphIndex, sealed)
 
 

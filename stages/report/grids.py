@@ -69,10 +69,14 @@ def load_grids(paths: DatasetPaths, digest: str) -> Grids:
             continue
         index = Sealed.read(folder / TABLES, again)
         origins = made_from(index)
+        rows = read_grid_rows(index, "runs.parquet")
+        if {f"{row['run']}-s{row['seed']}" for row in rows} != set(origins):
+            what = f"{folder / 'runs.parquet'}: damaged: its rows are of other runs than {TABLES}"
+            raise DamagedError(what, again)
         if any(_made_from(RunFolder(folder / run, again)) != origins[run] for run in origins):
             left_out[folder.name] = "has runs that were made again since its tables"
             continue
-        grid = _load(paths, folder, index)
+        grid = _load(paths, folder, rows)
         found = {run["provenance"].get("records") for run in grid.base.values()}
         if found != {digest}:
             left_out[folder.name] = "was made from other records than the present ones"
@@ -106,12 +110,8 @@ def _made_from(run: RunFolder) -> Any:
         return None
 
 
-def _load(paths: DatasetPaths, folder: Path, index: Sealed) -> GridReport:
+def _load(paths: DatasetPaths, folder: Path, rows: list[dict[str, Any]]) -> GridReport:
     again = _command(paths, folder.name)
-    rows = read_grid_rows(index, "runs.parquet")
-    if {f"{row['run']}-s{row['seed']}" for row in rows} != set(made_from(index)):
-        what = f"{folder / 'runs.parquet'}: damaged: its rows are of other runs than {TABLES}"
-        raise DamagedError(what, again)
     names = tuple(dict.fromkeys(row["run"] for row in rows))
     seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
     runs, base = {}, {}

@@ -90,3 +90,15 @@ def test_rows_that_are_wrong_under_a_right_ledger_are_no_features(tmp_path: Path
     with_ledger(store, of_array(crc32=["00000000"] * 10))
     with pytest.raises(StoreError, match="rows 0 to 4 are not those that were written"):
         FeatureStore.open(store)["texts/global"].gather(np.array([0]))
+
+
+@pytest.mark.parametrize("fill", [10**30, -1, "x", None, 1.5, [0]])
+def test_metadata_of_an_array_that_zarr_cannot_read_are_one_error(tmp_path: Path, fill: Any):
+    store = build(tmp_path / "work", tmp_path / "features.zarr")
+    node = json.loads((store / "ids" / "zarr.json").read_text())
+    (store / "ids" / "zarr.json").write_text(json.dumps({**node, "fill_value": fill}))
+    try:
+        rows = FeatureStore.open(store)["ids"]
+        assert len(rows.slice(0, len(rows))) == len(rows)  # zarr reads the chunks all the same
+    except StoreError as error:
+        assert "ids" in error.message

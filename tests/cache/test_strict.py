@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.errors import StoreError
+from cache.errors import MelovError, StoreError
 from cache.strict import MOST_DEPTH, SHOWN, parse_json, read_regular, short
 from cache.strict_yaml import parse_yaml
 
@@ -123,3 +123,12 @@ def test_a_file_beyond_its_limit_is_not_read(tmp_path):
     assert read_regular(tmp_path / "f", most=5) == b"12345"
     with pytest.raises(StoreError, match="5 bytes, more than 4"):
         read_regular(tmp_path / "f", most=4)
+
+
+def test_no_line_of_a_message_is_endless_and_its_end_is_kept():
+    error = MelovError(f"{'p' * 100}: {'v' * 70_000}, expected 3\nanother line", "the command")
+    first, second, hint = str(error).splitlines()
+    assert first.startswith("p" * 100)
+    assert first.endswith("v, expected 3")
+    assert len(first) < 3_100
+    assert (second, hint.strip()) == ("another line", "the command")

@@ -85,6 +85,13 @@ def test_a_value_that_cannot_be_used_is_named(tmp_path, text, assignments, messa
     assert message in str(caught.value)
 
 
+def test_a_long_key_is_cut_in_the_message(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_params(write(tmp_path, f"train:\n  ? {'k' * 70_000}\n  : 1"))
+    assert "unknown key" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
 def test_a_missing_parameter_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no such parameter file"):
         load_params(tmp_path / "none.yaml")

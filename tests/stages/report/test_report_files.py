@@ -97,7 +97,7 @@ def test_metrics_that_are_none_are_named(made, how):
     (run / "metrics.json").write_bytes(before)
 
 
-@pytest.mark.parametrize("how", ["metrics", "rows", "settings", "origin", "swapped"])
+@pytest.mark.parametrize("how", ["metrics", "rows", "settings", "origin", "nul", "swapped"])
 def test_a_damaged_file_of_a_grid_is_named_and_no_grid_is_left_out_for_it(tmp_path, how):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -111,6 +111,8 @@ def test_a_damaged_file_of_a_grid_is_named_and_no_grid_is_left_out_for_it(tmp_pa
     elif how == "origin":
         file = "tables.json"
         reseal(grid / file, lambda content: {**content, MADE_FROM: 3})
+    elif how == "nul":
+        reseal(grid / "tables.json", lambda content: {**content, MADE_FROM: {"a\0-s0": {}}})
     elif how == "swapped":
         file = "tables.json"
         (grid / file).write_bytes((grid / "melov-s0" / "metrics.json").read_bytes())
