@@ -86,11 +86,11 @@ def _leaks(
                 yield replace(mention, leak=sort, source=pictured[entity.row])
             continue
         for source in training.get(entity.row, ()):
-            said = {"sentence": source.sentence, "occasion": source.occasion}
+            said = replace(mention, leak=sort, sentence=source.sentence, occasion=source.occasion)
             if sort == "pair-in-train":
-                yield replace(mention, leak=sort, words=source.words, **said)
+                yield replace(said, words=source.words)
             elif sort == "sentence-in-train" and source.words != entity.surface:
-                yield replace(mention, leak=sort, words=entity.surface, **said)
+                yield replace(said, words=entity.surface)
             elif sort.startswith("picture") and source.image_kind == "good":
                 yield replace(mention, leak=sort, source=source)
 
