@@ -182,6 +182,7 @@ def _child(
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         logging.root.handlers.clear()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
         signal.alarm(seconds)
         most = _address_space() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -205,6 +205,7 @@ def _run(asked: dict[str, Any], library: ctypes.CDLL) -> None:
         import torch
 
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
         os.chdir(asked["root"])
         main = import_module(asked["module"]).main
         sys.argv = [f"{asked['module']}", *asked["arguments"]]
