@@ -83,7 +83,8 @@ class _Job:
         self.run, self.spec = run, run.spec(seed)
         self.folder = RunFolder(folder / f"{run.name}-s{seed}", command)
         self.dataset = dataset.on(run.graph)
-        heads, made_from = self.dataset.heads(self.spec), self.dataset.provenance(run.variant)
+        heads = self.dataset.heads(self.spec)
+        made_from = self.dataset.training_provenance(run.variant)
         self.about = {
             "run": run.name,
             "digest": run_digest(heads, self.spec.train, seed, made_from),

@@ -97,6 +97,16 @@ class MentionInputs:
             images = cached.image_rows[f"mentions/{split}"]
             self.graphs[split] = SplitGraph.below_train(train, rows, train_images, images, reading)
 
+    @classmethod
+    def around(
+        cls, cached: CachedFeatures, graphs: Mapping[str, SplitGraph],
+        keep: Mapping[str, np.ndarray] | None = None,
+    ) -> MentionInputs:  # fmt: skip
+        """With graphs that are built already; none where nothing reads one."""
+        found = cls(cached, keep=keep)
+        found.graphs = dict(graphs)
+        return found
+
     def batch(self, split: str, rows: np.ndarray) -> MentionInput:
         """Mentions by row of the split; rows must be distinct."""
         features = self.cached.mentions(split, rows, self.keep.get(split))

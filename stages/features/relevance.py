@@ -7,13 +7,12 @@ from stages.features.cached import CachedFeatures
 from stages.paths import SPLITS
 
 
-def relevant_pictures(cached: CachedFeatures, quantile: float) -> dict[str, np.ndarray]:
+def relevant_pictures(cached: CachedFeatures, cut: float) -> dict[str, np.ndarray]:
     """For each split, whether a mention keeps its picture, bool (mentions,).
 
-    Raises:
-        MelovError: the global features are not in one space.
+    Args:
+        cut: as `relevance_cut` gives it.
     """
-    cut = relevance_cut(cached, quantile)
     return {split: is_relevant(_relevance(cached, split), cut) for split in SPLITS}
 
 

@@ -18,7 +18,7 @@ from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
 from stages.features.batches import SplitGraph
 from stages.features.cached import CachedFeatures
-from stages.features.relevance import is_relevant, relevance, relevance_cut
+from stages.features.relevance import is_relevant, relevance
 from stages.features.views import Views
 from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
@@ -26,14 +26,14 @@ from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import ExtendedFeatures, NewFeatures
 from stages.linking.mention import NewMention
-from stages.linking.neighbors import TrainingGraph
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
 from stages.ranking.entity_index import EntityIndex
 from stages.ranking.top import Candidate, top_entities
-from stages.runs.dataset import Dataset, reading_of
+from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
+from stages.runs.training_graph import TrainingGraph
 
 MENTIONS_AT_ONCE = 1024
 """New mentions that are held in memory while the knowledge base passes by once."""
@@ -83,7 +83,7 @@ class Linker:
         device = heads_device(evaluate.device)
         run = Run.open(RunFolder.of(paths, variant, seed), device)
         run.require(dataset)
-        heads, train = run.info.heads, run.info.train
+        heads = run.info.heads
         cached, views = dataset.features(variant, heads.reads, device)
         encoder = open_mention_encoder(
             dataset.store,
@@ -93,18 +93,16 @@ class Linker:
             arrays=list(cached.arrays),
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
-        graph = entity_index = None
-        if heads.uses_graph:
-            graph = TrainingGraph(dataset.graph, cached, reading_of(heads, train))
+        graph, entity_index = run.graph(cached), None
         if index:
             entity_index = EntityIndex.opened(
                 paths.index(variant, seed), run.identity, run.model, cached, views,
                 evaluate.entity_rows,
             )  # fmt: skip
-        filters = heads.entry.filters and heads.uses_images
-        cut = relevance_cut(cached, train.filter_quantile) if filters else None
-        names = RowNames.of(dataset.records)
-        return cls(run.model, cached, views, names, encoder, graph, cut, entity_index, evaluate)
+        names = RowNames.of(dataset.records, run.training)
+        return cls(
+            run.model, cached, views, names, encoder, graph, run.info.cut, entity_index, evaluate
+        )
 
     def link(self, mentions: Sequence[NewMention], top: int) -> Iterator[Linked]:
         """The `top` entities of each mention, in the order of `mentions`.
@@ -118,7 +116,10 @@ class Linker:
     def _link(self, mentions: Sequence[NewMention], top: int) -> list[Linked]:
         new = self._filtered(self.encoder(mentions))
         source = ExtendedFeatures(self.cached, new)
-        graph = None if self.graph is None else self.graph.extended(source)
+        graph = None
+        if self.graph is not None:
+            keys = [new.keys[p] if p >= 0 else b"" for p in new.pictures]
+            graph = self.graph.of_new(new.text_global, source.image_rows, keys)
         sides: list[Any] = []
         alphas: list[dict[str, float] | None] = []
         for lo in range(0, len(new), self.config.mention_rows):

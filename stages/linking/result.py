@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stages.datasets.records import Records
+from stages.runs.training_mentions import TrainingMentions
 from stages.shown import one_line
 
 
@@ -75,7 +76,7 @@ class Linked:
 
 @dataclass(frozen=True)
 class RowNames:
-    """Ids and names by row, of the knowledge base and of the training mentions."""
+    """Ids and names by row, of the knowledge base and of the run's training mentions."""
 
     entity_ids: list[str]
     entities: list[str]
@@ -83,11 +84,8 @@ class RowNames:
     mentions: list[str]
 
     @classmethod
-    def of(cls, records: Records) -> RowNames:
-        entities, train = records.entities, records.mentions["train"]
-        return cls(
-            entities["id"].to_pylist(),
-            entities["name"].to_pylist(),
-            train["id"].to_pylist(),
-            train["words"].to_pylist(),
-        )
+    def of(cls, records: Records, training: TrainingMentions | None) -> RowNames:
+        ids, names = (records.entities[name].to_pylist() for name in ("id", "name"))
+        if training is None:
+            return cls(ids, names, [], [])
+        return cls(ids, names, training.ids, training.words)

@@ -4,8 +4,7 @@ Reads the run's heads and the feature store; no encoder, since the mentions are 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from stages.datasets.records import Records
 from stages.device import heads_device
 from stages.features.data import LinkingData
 from stages.graph.neighbors import Neighbor, nearest
-from stages.heads.heads import Heads
 from stages.paths import DatasetPaths
 from stages.progress import progress
 from stages.ranking.top import Candidate, top_entities
@@ -59,14 +57,17 @@ class Explainer:
     ) -> None:
         self.paths, self.config = paths, config
         self.dataset = Dataset.open(paths, records)
-        self._runs: dict[tuple[str, int], tuple[Heads[Any, Any], LinkingData]] = {}
+        train = self.dataset.records.mentions["train"]["id"].to_pylist()
+        self._row_of = {id: row for row, id in enumerate(train)}
+        self._runs: dict[tuple[str, int], tuple[Run, LinkingData]] = {}
 
     @torch.inference_mode()
     def explain(self, variant: str, seed: int, rows: Sequence[int]) -> list[Explained]:
         """Distinct rows of the test split, in their order."""
         if not rows:
             return []
-        model, data = self._run(variant, seed)
+        run, data = self._run(variant, seed)
+        model = run.model
         at = np.array(rows, dtype=np.int64)
         side, optimized = model.mentions(data.inputs.batch("test", at))
         best = top_entities(model, data.cached, data.views, [side], TOP, self.config.entity_rows)
@@ -80,7 +81,7 @@ class Explainer:
                 best[i],
                 Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
                 alphas[i],
-                self._neighbors(model, data, int(at[i])),
+                self._neighbors(run, data, int(at[i])),
             )
             for i, (score, *parts) in enumerate(zip(*own, strict=True))
         ]
@@ -91,7 +92,8 @@ class Explainer:
 
         The mentions' side alone: no entity is read.
         """
-        model, data = self._run(variant, seed)
+        run, data = self._run(variant, seed)
+        model = run.model
         n, size = data.cached.n_mentions("test"), self.config.mention_rows
         if len(model.config.sources) < 2 or n == 0:
             return None
@@ -105,16 +107,23 @@ class Explainer:
                 bar.update(len(rows))
         return dict(zip(model.config.sources, np.concatenate(found).T, strict=True))
 
-    def _run(self, variant: str, seed: int) -> tuple[Heads[Any, Any], LinkingData]:
+    def _run(self, variant: str, seed: int) -> tuple[Run, LinkingData]:
         if (variant, seed) not in self._runs:
             folder = RunFolder.of(self.paths, variant, seed)
             run = Run.open(folder, heads_device(self.config.device))
-            self._runs[variant, seed] = run.model, run.data(self.dataset)
+            self._runs[variant, seed] = run, run.data(self.dataset)
         return self._runs[variant, seed]
 
-    def _neighbors(self, model: Heads[Any, Any], data: LinkingData, row: int) -> list[Neighbor]:
-        """Nearest first, among those that `neighbor_limit` leaves."""
-        if model.tau is None:
+    def _neighbors(self, run: Run, data: LinkingData, row: int) -> list[Neighbor]:
+        """Nearest first, among those that `neighbor_limit` leaves and that the records still hold;
+        by their rows there."""
+        if run.training is None or run.model.tau is None:
             return []
-        graph, tau = data.inputs.graphs["test"], float(model.tau)
-        return nearest(graph.adjacency, graph.first + row, graph.first, tau)[:NEIGHBORS]
+        graph, tau = data.inputs.graphs["test"], float(run.model.tau)
+        found = nearest(graph.adjacency, graph.first + row, graph.first, tau)
+        rows = [self._row_of.get(run.training.ids[neighbor.row]) for neighbor in found]
+        return [
+            replace(neighbor, row=own)
+            for neighbor, own in zip(found, rows, strict=True)
+            if own is not None
+        ][:NEIGHBORS]

@@ -13,7 +13,7 @@ from cache.errors import DamagedError, MelovError
 from cache.fingerprint import Fingerprint
 from stages.paths import DatasetPaths
 from stages.report.run_files import read_config, read_metrics
-from stages.runs.folder import RunFolder
+from stages.runs.folder import MADE_FROM, RunFolder
 
 SHOWN = 4
 """Differing settings that are named; the number of any others is."""
@@ -69,12 +69,14 @@ def _other(
 ) -> OtherRun:
     variant = path.name.rpartition("-s")[0]
     try:
-        config = read_config(folder).content
-        if config["provenance"].get("records") != records:
-            return OtherRun(path.name, "trained on other records than the present ones")
+        read_config(folder)
         if not folder.is_evaluated:
             return OtherRun(path.name, f"not evaluated: {folder.evaluation}")
-        metrics = read_metrics(folder, folder.evaluation).content["test"]
+        content = read_metrics(folder, folder.evaluation).content
+        if content[MADE_FROM].get("records") != records:
+            said = f"evaluated on other records than the present ones: {folder.evaluation}"
+            return OtherRun(path.name, said)
+        metrics = content["test"]
     except DamagedError as error:
         raise DamagedError(error.message, f"{error.hint}, or remove {path}") from None
     except MelovError as error:

@@ -14,7 +14,7 @@ from stages.ranking.metrics import Metric, deciding, shown
 from stages.report.others import OtherRun, other_runs, same_settings
 from stages.report.rate import Rate
 from stages.report.run_files import read_config, read_history, read_metrics, read_ranks
-from stages.runs.folder import RunFolder
+from stages.runs.folder import MADE_FROM, RunFolder
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
@@ -163,13 +163,13 @@ def load_results(
 def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: int) -> Run:
     train, evaluate = folder.command, folder.evaluation
     config = read_config(folder)
-    if config.content["provenance"].get("records") != records_digest:
-        raise MelovError(f"{folder.path}: trained on other records than the present ones", train)
     history = read_history(config, folder.history.name)
     if not history and trained:
         raise MelovError(f"{folder.history}: no epoch", train)
     metrics = read_metrics(folder, evaluate)
     content = metrics.content
+    if content[MADE_FROM].get("records") != records_digest:
+        raise MelovError(f"{folder.metrics}: of other records than the present ones", evaluate)
     ranks = read_ranks(metrics, folder.ranks.name, content["test"]["entities"])
     if not len(ranks) == content["test"]["mentions"] == mentions:
         raise MelovError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from cache.errors import MelovError
@@ -15,10 +16,11 @@ from stages.config import GraphConfig, TrainConfig
 from stages.datasets.records import Records
 from stages.datasets.store import open_joint, open_store, provenance_of
 from stages.device import heads_device
+from stages.encode.fingerprint import encoder_fields
 from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
-from stages.features.relevance import relevant_pictures
+from stages.features.relevance import relevance_cut, relevant_pictures
 from stages.features.views import Views, distinct_views
 from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
@@ -26,6 +28,9 @@ from stages.heads.settings import HeadsConfig
 from stages.heads.spmm import load_torch_sparse
 from stages.heads.variants import VARIANTS
 from stages.paths import SPLITS, DatasetPaths
+
+_SAVED = "saved"
+"""Key of the graph on the disk, whatever its settings."""
 
 
 @dataclass(frozen=True)
@@ -55,42 +60,66 @@ class Dataset:
     paths: DatasetPaths
     records: Records
     store: FeatureStore
-    graph_config: GraphConfig
+    _config: GraphConfig | None
+    """Of the graph that is read; None: the one on the disk."""
     _features: dict[Any, tuple[CachedFeatures, Views]]
     _graphs: dict[str, Graph]
-    _saved: str
-    """Digest of the settings of the graph that lies on the disk."""
 
     @classmethod
     def open(cls, paths: DatasetPaths, records: Records | None = None) -> Self:
-        """Open records, store and graph, and check that they belong together.
+        """Open records and store, and check that they belong together.
 
         Args:
             records: those of the data set, where they have been read already.
 
         Raises:
-            MelovError: not prepared; a store or a graph that is missing or was made from something
-                else.
+            MelovError: not prepared; a store that is missing or was made from something else.
         """
         records = records or Records.load(paths.require_records())
-        store = open_store(paths, records.digest)
-        graph = load_graph(paths.graph, provenance_of(store))
-        digest = graph.config.digest
-        return cls(paths, records, store, graph.config, {}, {digest: graph}, digest)
+        return cls(paths, records, open_store(paths, records.digest), None, {}, {})
 
     def on(self, graph: GraphConfig) -> Self:
-        """The same data set on another graph, which is built in memory once a run reads it."""
+        """The same data set on another graph, which is built in memory once a run reads it.
+
+        Raises:
+            MelovError: as `saved` does.
+        """
         mentions = self.records.mentions["train"].num_rows
-        return replace(self, graph_config=graph.settled(mentions))
+        found = replace(self, _config=graph.settled(mentions))
+        self._graphs[self.saved.config.digest] = self.saved
+        return found
+
+    @property
+    def saved(self) -> Graph:
+        """The graph on the disk, read when it is first asked for: to train.
+
+        Raises:
+            MelovError: there is none of this store.
+        """
+        if _SAVED not in self._graphs:
+            self._graphs[_SAVED] = load_graph(self.paths.graph, provenance_of(self.store))
+        return self._graphs[_SAVED]
 
     @property
     def graph(self) -> Graph:
-        digest = self.graph_config.digest
+        """What a run trains on; raises as `saved` does."""
+        if self._config is None:
+            return self.saved
+        digest = self._config.digest
         if digest not in self._graphs:
             source = GraphSource.of(self.store)
-            built = build_graph(source.features, source.pictures, self.graph_config)
-            self._graphs[digest] = built
+            self._graphs[digest] = build_graph(source.features, source.pictures, self._config)
         return self._graphs[digest]
+
+    @property
+    def graph_config(self) -> GraphConfig:
+        """Its settings, for which no graph is built."""
+        return self.saved.config if self._config is None else self._config
+
+    def encoder(self, variant: str) -> dict[str, Any]:
+        """What names the encoder of the features that `variant` reads."""
+        store = self.joint if VARIANTS[variant].joint else self.store
+        return encoder_fields(store.fingerprint)
 
     @cached_property
     def joint(self) -> FeatureStore:
@@ -117,18 +146,21 @@ class Dataset:
         return self._features[key]
 
     def provenance(self, variant: str) -> dict[str, str]:
-        """What names the data that a run of `variant` is made from, by all that they hold."""
-        made_from = {**provenance_of(self.store), "graph": self._graph_identity}
+        """What names the data that a run of `variant` ranks, by all that they hold."""
+        made_from = provenance_of(self.store)
         if VARIANTS[variant].joint:
             made_from["joint"] = self.joint.identity
         return made_from
 
-    @property
-    def _graph_identity(self) -> str:
-        """Of a graph at hand what it holds; of one that would have to be built what it would be
-        built with, since the store is named besides."""
+    def training_provenance(self, variant: str) -> dict[str, str]:
+        """What names the data that a run of `variant` is trained on.
+
+        The graph at hand is named by what it holds; one that would have to be built by what it
+        would be built with, since the store is named besides.
+        """
         digest = self.graph_config.digest
-        return self._graphs[digest].identity if digest == self._saved else digest
+        graph = self.saved.identity if digest == self.saved.config.digest else digest
+        return {**self.provenance(variant), "graph": graph}
 
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.
@@ -152,16 +184,28 @@ class Dataset:
         return heads
 
     def data(self, heads: HeadsConfig, train: TrainConfig, device: torch.device) -> LinkingData:
-        """What heads of this configuration train on and rank."""
+        """What heads of this configuration train on."""
         cached, views = self.features(heads.variant, heads.reads, device)
-        keep = graphs = None
-        if heads.entry.filters and heads.uses_images:
-            keep = relevant_pictures(cached, train.filter_quantile)
+        cut = cut_of(heads, train, cached)
+        keep = None if cut is None else relevant_pictures(cached, cut)
+        graphs = None
         if heads.uses_graph:
             graphs = {split: self.graph.rows(split) for split in SPLITS}
         inputs = MentionInputs(cached, graphs, reading_of(heads, train), keep)
-        gold = {split: self.records.gold(split) for split in SPLITS}
-        return LinkingData(cached, inputs, gold, views, self.provenance(heads.variant))
+        made_from = self.training_provenance(heads.variant)
+        return LinkingData(cached, inputs, self.gold, views, made_from)
+
+    @property
+    def gold(self) -> dict[str, np.ndarray]:
+        """Rows of the gold entities, by split."""
+        return {split: self.records.gold(split) for split in SPLITS}
+
+
+def cut_of(heads: HeadsConfig, train: TrainConfig, cached: CachedFeatures) -> float | None:
+    """Of the variant `filter`: the relevance below which a picture is left out; else None."""
+    if heads.entry.filters and heads.uses_images:
+        return relevance_cut(cached, train.filter_quantile)
+    return None
 
 
 def reading_of(heads: HeadsConfig, train: TrainConfig) -> GraphReading:

@@ -12,15 +12,16 @@ from stages.heads.heads import Heads
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
 
+RANKED = ("valid", "test")
+
 
 def evaluate(
     model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Metrics by part (`metrics.json` but for data set, variant and seed), and ranks by split."""
-    splits = ("valid", "test")
-    wanted = [Wanted(split, np.arange(len(data.gold[split])), data.gold[split]) for split in splits]
+    wanted = [Wanted(split, np.arange(len(data.gold[split])), data.gold[split]) for split in RANKED]
     ranked = rank_all(model, data.inputs, data.views, wanted, config)
-    ranks = dict(zip(splits, ranked, strict=True))
+    ranks = dict(zip(RANKED, ranked, strict=True))
     n = records.entities.num_rows
     seen = np.isin(data.gold["test"], data.gold["train"])
     test = records.mentions["test"]

@@ -37,9 +37,12 @@ class RunFolder:
     named: tuple[str, int] | None = None
 
     config = Below("config.json")
-    """What the run was made from. It vouches for weights and history, and comes last of them."""
+    """What the run was made from. It vouches for weights, training mentions and history,
+    and comes last of them."""
     weights = Below("model.safetensors")
     """Of the best epoch."""
+    training = Below("training.npz")
+    """The training mentions that its GCN reads; none without a GCN."""
     history = Below("history.csv")
     """A row an epoch."""
     curves = Below("history.png")

@@ -26,22 +26,30 @@ from cache.fingerprint import Fingerprint
 from cache.locks import working
 from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, TrainConfig
+from stages.features.batches import MentionInputs
+from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
+from stages.features.relevance import relevant_pictures
 from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
-from stages.runs.dataset import Dataset, RunSpec
-from stages.runs.evaluation import evaluate
+from stages.runs.dataset import Dataset, RunSpec, cut_of, reading_of
+from stages.runs.evaluation import RANKED, evaluate
 from stages.runs.folder import MADE_FROM, RunFolder, write_json
 from stages.runs.history import write_history
+from stages.runs.training_graph import TrainingGraph
+from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.section import Section
 from stages.training.train import Trained, train
 
 
 class RunInfo(Section):
-    """`config.json`: what a run was made from.
+    """`config.json`: what a run was made from, and what it can rank.
 
-    provenance: digests of the store, the records and the graph.
+    provenance: digests of the store, the records and the graph that it was trained on.
+    encoder: of the features that its heads read (`encoder_fields`).
+    similarity: of its GCN's graph; None without one.
+    cut: of the variant `filter`: the relevance below which a picture is left out; else None.
     """
 
     dataset: str
@@ -49,6 +57,9 @@ class RunInfo(Section):
     heads: HeadsConfig
     train: TrainConfig
     provenance: dict[str, str]
+    encoder: dict[str, Any]
+    similarity: Similarity | None
+    cut: float | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class Run:
     """A trained run, its heads in evaluation mode.
 
     identity: the seal of its `config.json`, which vouches for the weights.
+    training: the mentions that its GCN reads; None without one.
     """
 
     folder: RunFolder
@@ -63,6 +75,7 @@ class Run:
     model: Heads[Any, Any]
     device: torch.device
     identity: str
+    training: TrainingMentions | None
 
     @classmethod
     def open(cls, folder: RunFolder, device: torch.device) -> Run:
@@ -87,23 +100,51 @@ class Run:
         for name, weight in state.items():
             if not torch.isfinite(weight).all():
                 raise MelovError(f"{folder.weights}: {name} has numbers that are not finite", again)
-        return cls(folder, info, model.to(device).eval(), device, sealed.seal)
+        training = None
+        if info.similarity is not None:
+            data = sealed.bytes_of(folder.training.name)
+            training = TrainingMentions.read(data, str(folder.training), again)
+        return cls(folder, info, model.to(device).eval(), device, sealed.seal, training)
 
     def require(self, dataset: Dataset) -> None:
-        """Raises MelovError if the run was trained on another store or graph than the data set's;
-        the differences are named."""
-        present = dataset.provenance(self.info.heads.variant)
-        if self.info.provenance != present:
-            found = Fingerprint(self.info.provenance).differences(Fingerprint(present))
+        """Raises MelovError if the run was trained over another encoder's features than the data
+        set's; the differences are named. Other records and another graph are no difference."""
+        trained = Fingerprint(self.info.encoder)
+        present = Fingerprint(dataset.encoder(self.info.heads.variant))
+        if trained != present:
+            found = "; ".join(trained.differences(present))
             raise MelovError(
-                f"{self.folder.path}: trained on other data: {'; '.join(found)}",
+                f"{self.folder.path}: trained over another encoder: {found}",
                 f"run {self.folder.command}",
             )
 
+    def graph(self, cached: CachedFeatures) -> TrainingGraph | None:
+        """Where mentions stand among the training mentions; None where no GCN reads it.
+
+        Raises:
+            MelovError: the store has no features of a training mention any more.
+        """
+        if self.training is None or self.info.similarity is None:
+            return None
+        reading = reading_of(self.info.heads, self.info.train)
+        hint = f"train on the present records: {self.folder.command}"
+        return TrainingGraph(self.training, self.info.similarity, cached, reading, hint)
+
     def data(self, dataset: Dataset) -> LinkingData:
-        """What the run ranks; raises as `require` does."""
+        """What the run ranks: validation and test of a data set of its encoder.
+
+        Raises:
+            MelovError: as `require` and `graph` do.
+        """
         self.require(dataset)
-        return dataset.data(self.info.heads, self.info.train, self.device)
+        info = self.info
+        cached, views = dataset.features(info.heads.variant, info.heads.reads, self.device)
+        keep = None if info.cut is None else relevant_pictures(cached, info.cut)
+        graph = self.graph(cached)
+        graphs = {} if graph is None else {split: graph.of_split(split) for split in RANKED}
+        inputs = MentionInputs.around(cached, graphs, keep)
+        made_from = dataset.provenance(info.heads.variant)
+        return LinkingData(cached, inputs, dataset.gold, views, made_from)
 
     def evaluate(
         self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None
@@ -113,10 +154,12 @@ class Run:
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
         """
-        found, ranks = evaluate(self.model, self.data(dataset), dataset.records, config)
+        data = self.data(dataset)
+        found, ranks = evaluate(self.model, data, dataset.records, config)
         info = self.info
         named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
-        made_from = {MADE_FROM: {"run": self.identity, **info.provenance}}
+        graph = {"graph": info.provenance["graph"]} if "graph" in info.provenance else {}
+        made_from = {MADE_FROM: {"run": self.identity, **data.provenance, **graph}}
         content = {**named, **(about or {}), **found, **made_from}
         file = io.BytesIO()
         np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
@@ -166,11 +209,18 @@ def fit(
         heads=heads,
         train=spec.train,
         provenance=data.provenance,
+        encoder=dataset.encoder(spec.variant),
+        similarity=Similarity.of(dataset.graph) if heads.uses_graph else None,
+        cut=cut_of(heads, spec.train, data.cached),
     )
     with replacing_files(folder.path, last=folder.config.name) as scratch:
         weights = {n: w.detach().cpu().contiguous() for n, w in trained.state.items()}
         (scratch / folder.weights.name).write_bytes(save(weights))
         write_history(scratch / folder.history.name, trained.history)
+        if heads.uses_graph:
+            adjacency = data.inputs.graphs["train"].adjacency
+            training = TrainingMentions.of(adjacency, data.cached.store, dataset.records)
+            training.save(scratch / folder.training.name)
         if draw is not None:
             draw(scratch / folder.curves.name, trained)
         beside = sorted(scratch.iterdir())

@@ -188,7 +188,9 @@ def make_run(
     beside = [folder / "history.csv", folder / "model.safetensors"]
     write_sealed(folder / "config.json", {**config, "seed": seed}, beside)
     content = {**about, **found, "valid": valid}
-    content[MADE_FROM] = {"run": Sealed.read(folder / "config.json").seal}
+    content[MADE_FROM] = {
+        "run": Sealed.read(folder / "config.json").seal, "records": records.digest,
+    }  # fmt: skip
     write_sealed(folder / "metrics.json", content, [folder / "ranks.npz"])
     return content
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,20 +7,17 @@ import pytest
 import torch
 
 from cache.errors import MelovError
-from stages.config import TrainConfig, load_params
+from stages.config import EvaluateConfig, TrainConfig, load_params
 from stages.datasets.records import Records
-from stages.datasets.store import open_store
-from stages.graph.graph import build_graph
-from stages.graph.source import GraphSource
 from stages.linking import linker as module
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
 from stages.ranking.rank import rank_gold
 from stages.ranking.top import top_entities
-from stages.runs.dataset import Dataset
+from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.folder import RunFolder
-from stages.runs.run import Run
+from stages.runs.run import Run, fit
 
 PATHS = DatasetPaths("tiny")
 RUNS = [("melov", 0), ("filter", 0), ("mimic", 1)]
@@ -124,25 +122,20 @@ def test_a_mentions_result_depends_on_no_other_mention(root, monkeypatch):
         )
 
 
-def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root, monkeypatch):
-    store = open_store(PATHS)
-    source = GraphSource.of(store)
-    config = load_params(
-        "params.yaml", "tiny", ("graph.exclude_same_image=true", "graph.bandwidth_fraction=3")
-    ).graph
-    graph = build_graph(source.features, source.pictures, config)
-    linker = open_linker()
+def test_the_very_same_picture_is_no_neighbour_where_the_graph_excludes_it(root, tmp_path):
+    config = {"exclude_same_image": True, "bandwidth_fraction": 3.0}
+    dataset = Dataset.open(PATHS)
+    dataset = dataset.on(dataset.graph.config.model_copy(update=config))
+    spec = RunSpec.of("melov", 0, load_params("params.yaml", "tiny", ("train.epochs=1",)).train)
+    run, _ = fit(spec, dataset, RunFolder(tmp_path / "run", ""), EvaluateConfig())
     train = new_mentions("train")
-    with_picture = [i for i, m in enumerate(train) if m.image is not None]
-    monkeypatch.setattr(linker.graph, "graph", graph)
-    monkeypatch.setattr(linker.graph, "known", {})
-    keys = store["images/keys"]
-    stored = keys.slice(0, len(keys))
-    known = {key.tobytes(): row for row, key in enumerate(stored)}
-    mention = train[with_picture[0]]
-    assert mention.id in {n.id for n in next(linker.link([mention], 1)).neighbours}
-    monkeypatch.setattr(linker.graph, "known", known)
+    mention = next(m for m in train if m.image is not None)
+    linker = open_linker()
+    graph = run.graph(linker.cached)
+    linker = replace(linker, graph=graph)
     assert mention.id not in {n.id for n in next(linker.link([mention], 1)).neighbours}
+    graph._known = {}
+    assert mention.id in {n.id for n in next(linker.link([mention], 1)).neighbours}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])

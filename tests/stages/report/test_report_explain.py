@@ -54,7 +54,8 @@ def test_a_score_is_the_mean_of_its_units(explainer):
 
 
 def test_neighbours_are_the_nearest_training_mentions_and_tau_decides_which_are_read(explainer):
-    model, data = explainer._run("melov", SEED)
+    run, data = explainer._run("melov", SEED)
+    model = run.model
     with torch.no_grad():  # so high that it cuts some of the stored edges
         model.threshold.theta.fill_(1.0)
     tau = model.threshold.tau.item()

@@ -28,7 +28,10 @@ def reseal_run(run) -> None:
     """The metrics are of the run's config.json as it is now."""
     reseal(run / "config.json")
     seal = Sealed.read(run / "config.json").seal
-    reseal(run / "metrics.json", lambda content: {**content, MADE_FROM: {"run": seal}})
+    reseal(
+        run / "metrics.json",
+        lambda content: {**content, MADE_FROM: {**content[MADE_FROM], "run": seal}},
+    )
 
 
 HISTORIES = {

@@ -182,7 +182,10 @@ def test_a_grid_with_a_run_that_was_made_again_is_left_out(tmp_path):
     folder = made_runs.make_grid(tmp_path, "old", {"melov": ("melov", {})})
     reseal(folder / "melov-s1/config.json", lambda content: {**content, "again": True})
     run = {"run": Sealed.read(folder / "melov-s1/config.json").seal}
-    reseal(folder / "melov-s1/metrics.json", lambda content: {**content, "made_from": run})
+    reseal(
+        folder / "melov-s1/metrics.json",
+        lambda content: {**content, "made_from": {**content["made_from"], **run}},
+    )
     write_report(paths, VARIANTS, (0,), ReportConfig())
     words = Page((report_folder(paths) / "report.html").read_text(encoding="utf-8")).words
     assert "The grid old is left out: it has runs that were made again since its tables" in words

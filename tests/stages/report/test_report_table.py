@@ -181,7 +181,7 @@ def test_a_run_of_other_records_is_refused(paths):
     records = Records.load(paths.records)
     test = records.mentions["test"]
     more = replace(records, mentions={**records.mentions, "test": pa.concat_tables([test, test])})
-    with pytest.raises(MelovError, match="trained on other records"):
+    with pytest.raises(MelovError, match="of other records than the present ones"):
         load_results(paths, ("melov",), (0,), more)
     more.__dict__["digest"] = records.digest
     with pytest.raises(MelovError, match="the records hold 12"):
@@ -194,7 +194,10 @@ def test_seeds_of_other_settings_are_never_averaged(tmp_path):
     config = paths.run("melov", 1) / "config.json"
     reseal(config, lambda content: {**content, "train": {**content["train"], "d_z": 9}})
     run = {"run": Sealed.read(config).seal}
-    reseal(config.with_name("metrics.json"), lambda content: {**content, "made_from": run})
+    reseal(
+        config.with_name("metrics.json"),
+        lambda content: {**content, "made_from": {**content["made_from"], **run}},
+    )
     together = report_of(paths)
     one = next(line for line in together.splitlines() if line.startswith("melov "))
     assert "±" not in one

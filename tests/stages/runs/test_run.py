@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 
@@ -115,16 +116,16 @@ def test_weights_that_are_not_finite_are_refused_by_name(saved, tmp_path, value)
         Run.open(folder, CPU)
 
 
-@pytest.mark.parametrize("field", ["store", "records", "graph"])
-def test_a_run_that_was_trained_on_something_else_names_the_field(saved, field):
+@pytest.mark.parametrize("field", ["text_encoder", "exif", "max_tokens", "dtype"])
+def test_a_run_that_was_trained_over_another_encoder_names_the_field(saved, field):
     paths, run, *_ = saved
     dataset = Dataset.open(paths)
-    present = run.info.provenance[field]
-    other = {**run.info.provenance, field: "0123"}
-    trained_elsewhere = replace(run, info=run.info.model_copy(update={"provenance": other}))
-    with pytest.raises(MelovError, match="trained on other data") as caught:
+    present = json.dumps(run.info.encoder[field])
+    other = {**run.info.encoder, field: "0123"}
+    trained_elsewhere = replace(run, info=run.info.model_copy(update={"encoder": other}))
+    with pytest.raises(MelovError, match="trained over another encoder") as caught:
         trained_elsewhere.require(dataset)
-    assert f'{field}: stored "0123", asked "{present}"' in caught.value.message
+    assert f'{field}: stored "0123", asked {present}' in caught.value.message
     assert str(caught.value).count("stored") == 1
     assert "pipeline.train" in caught.value.hint
     run.require(dataset)
@@ -138,24 +139,72 @@ def test_records_that_were_read_before_the_store_was_replaced_are_refused(saved)
         Dataset.open(saved[0], fewer)
 
 
-def test_a_graph_of_another_configuration_is_noticed(saved, tmp_path):
+def test_the_graph_travels_with_the_run(saved, tmp_path):
     paths = DatasetPaths("tiny", tmp_path)
     shutil.copytree(saved[0].root, tmp_path, dirs_exist_ok=True)
     store = open_store(paths)
+    wanted = scores(saved[1].model, saved[2])
     config, source = Dataset.open(paths).graph.config, GraphSource.of(store)
     config = config.model_copy(update={"max_neighbors": 3})
     graph = build_graph(source.features, source.pictures, config)
     graph.save(paths.graph, provenance_of(store))
-    with pytest.raises(MelovError, match="trained on other data: graph: stored"):
-        Run.open(folder_of(paths), CPU).data(Dataset.open(paths))
+    run = Run.open(folder_of(paths), CPU)
+    assert scores(run.model, run.data(Dataset.open(paths))).equal(wanted)
+    shutil.rmtree(paths.graph)
+    assert scores(run.model, run.data(Dataset.open(paths))).equal(wanted)
+    with pytest.raises(MelovError, match="no complete graph"):
+        fit(SPEC, Dataset.open(paths), folder_of(paths), EvaluateConfig())
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+@pytest.mark.parametrize("excluded", [False, True])
+def test_a_run_ranks_with_the_graph_that_it_was_trained_on(saved, transductive, excluded, tmp_path):
+    """By the route of training, whose graph has rows of all splits, and by the run's own."""
+    config = Dataset.open(saved[0]).graph.config
+    changes = {"transductive": transductive, "exclude_same_image": excluded, "floor": 0.01}
+    dataset = Dataset.open(saved[0]).on(config.model_copy(update=changes))
+    run, _ = fit(SPEC, dataset, RunFolder(tmp_path / "run", ""), EvaluateConfig())
+    trained, ranked = dataset.data(run.info.heads, run.info.train, CPU), run.data(dataset)
+    for split in ("valid", "test"):
+        one, other = (data.inputs.graphs[split] for data in (trained, ranked))
+        for part in ("indptr", "indices", "data"):
+            np.testing.assert_array_equal(
+                getattr(one.adjacency, part), getattr(other.adjacency, part)
+            )
+        np.testing.assert_array_equal(one.image_rows, other.image_rows)
+        assert (one.first, one.reading) == (other.first, other.reading)
 
 
 def test_a_store_of_another_encoder_is_noticed(saved, blind, tmp_path):
     paths = DatasetPaths("tiny", tmp_path)
     shutil.copytree(blind.root, tmp_path, dirs_exist_ok=True)
     shutil.copytree(folder_of(saved[0]).path, folder_of(paths).path)
-    with pytest.raises(MelovError, match="store: stored"):
+    with pytest.raises(MelovError, match="image_encoder: stored"):
         Run.open(folder_of(paths), CPU).data(Dataset.open(paths))
+
+
+TRAINING = {
+    "keys of another shape": {"texts": np.zeros((48, 15), np.uint8)},
+    "similarities that are infinite": {"data": np.array([np.inf], np.float32)},
+    "an index out of the matrix": {"indices": np.array([48], np.int32)},
+    "offsets that fall": {"indptr": np.arange(49)[::-1]},
+    "fewer names than mentions": {"words_offsets": np.zeros(3, np.int64)},
+    "no ids": {"ids": None},
+}
+
+
+@pytest.mark.parametrize("how", TRAINING)
+def test_training_mentions_that_are_none_are_one_error(saved, tmp_path, how):
+    folder = RunFolder(tmp_path / "run", "the command")
+    shutil.copytree(folder_of(saved[0]).path, folder.path)
+    arrays = {**np.load(folder.training), **TRAINING[how]}
+    np.savez(folder.training, **{name: a for name, a in arrays.items() if a is not None})
+    with pytest.raises(MelovError, match="not those that"):
+        Run.open(folder, CPU)
+    reseal(folder.config)
+    with pytest.raises(MelovError, match=r"training\.npz: damaged") as caught:
+        Run.open(folder, CPU)
+    assert "the command" in caught.value.hint
 
 
 def older(config):

@@ -1,0 +1,92 @@
+"""Where mentions of a split, or new ones, stand in the graph of a run's training mentions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from stages.features.batches import GraphReading, SplitGraph
+from stages.features.cached import CachedFeatures
+from stages.features.neighborhood import limit_neighbors
+from stages.features.stored import whole
+from stages.graph.build import build_rows
+from stages.graph.graph import hstack_csr
+from stages.runs.training_mentions import Similarity, TrainingMentions
+
+
+class TrainingGraph:
+    """The training mentions' graph, held open for any number of other mentions.
+
+    A mention gets its row as one of the test split does: by the run's similarity with the training
+    set's constants, floor and number of neighbors.
+
+    Args:
+        reading: how the run's GCN reads the graph.
+        hint: what helps where the store lacks features of training mentions.
+
+    Raises:
+        MelovError: it does.
+    """
+
+    def __init__(
+        self, mentions: TrainingMentions, similarity: Similarity, cached: CachedFeatures,
+        reading: GraphReading, hint: str,
+    ) -> None:  # fmt: skip
+        self.mentions, self.similarity, self.reading = mentions, similarity, reading
+        self.cached = cached
+        texts, self.images = mentions.rows(cached.store, hint)
+        self.features = self._features(texts)
+        self._known: dict[bytes, int] = {}
+        if similarity.config.exclude_same_image and "images/keys" in cached.store:
+            keys = whole(cached.store, "images/keys")
+            self._known = {key.tobytes(): row for row, key in enumerate(keys)}
+
+    def _features(self, rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.cached.store["texts/global"].gather(rows).astype(np.float32)
+        return found
+
+    def of_split(self, split: str) -> SplitGraph:
+        """A split of the store's own records."""
+        group = f"mentions/{split}"
+        images = self.cached.image_rows[group]
+        texts = self._features(self.cached.text_rows[group])
+        return self._below(texts, images, images, self.similarity.config.transductive)
+
+    def of_new(self, texts: np.ndarray, images: np.ndarray, keys: Sequence[bytes]) -> SplitGraph:
+        """New mentions, which never see each other, also where the graph is `transductive`.
+
+        Args:
+            texts: global features (m, d_t).
+            images: rows (m,) of pictures, as the caller's `images` of `SplitGraph.read` takes them.
+            keys: of each mention's picture, `b""` without one.
+        """
+        shown = np.array([self._known.get(key, -1) for key in keys], dtype=np.int32)
+        return self._below(texts.astype(np.float32), shown, images, transductive=False)
+
+    def _below(
+        self, texts: np.ndarray, shown: np.ndarray, images: np.ndarray, transductive: bool
+    ) -> SplitGraph:
+        """[[A_train, 0], [rows, own]] with the mentions below; at most `limit` neighbors a row.
+
+        Args:
+            shown: the store's row of each mention's very picture.
+        """
+        config, metric = self.similarity.config, self.similarity.metric
+
+        def rows(other: np.ndarray, others: np.ndarray, same: bool) -> sp.csr_array:
+            exclude = (shown, others) if config.exclude_same_image else None
+            return build_rows(
+                texts, other, metric, config.floor, config.max_neighbors, config.block_rows,
+                exclude, same=same,
+            )  # fmt: skip
+
+        left = rows(self.features, self.images, same=False)
+        own = sp.csr_array(sp.eye_array(len(texts), dtype=np.float32))
+        if transductive:
+            own = rows(texts, shown, same=True)
+        below = limit_neighbors(hstack_csr(left, own), self.reading.limit)
+        return SplitGraph.below_train(
+            self.mentions.adjacency, below, self.images, images, self.reading
+        )

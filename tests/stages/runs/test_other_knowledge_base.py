@@ -1,0 +1,160 @@
+"""The knowledge base changes, the heads stay: entities are added, renamed, removed, reordered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.encode import feature_job
+from tests.support.tiny_project import call, own_world, run
+
+RAW = Path("data/tiny/raw")
+Rows = list[dict]
+
+
+def change(name: str, with_rows: Callable[[Rows], Rows]) -> None:
+    file = RAW / f"{name}.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in with_rows(rows)))
+
+
+def other_entities(rows: Rows) -> Rows:
+    """Three new ones in front; of the others one that no mention means is removed, one renamed, and
+    the rest is reversed."""
+    lines = (RAW / "mentions.jsonl").read_text().splitlines()
+    answers = {json.loads(line)["answer"] for line in lines}
+    unused = next(row["id"] for row in rows if row["id"] not in answers)
+    kept = [row for row in rows if row["id"] != unused][::-1]
+    kept[3]["name"] = "Somebody Else"
+    new = [
+        {"id": f"N{i}", "name": f"New {i}", "description": "of the market", "image": image}
+        for i, image in enumerate(["pictures/e0.png", "pictures/m1.png", ""])
+    ]
+    return new + kept
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world, every row encoded by itself so that its company moves no bit, with runs."""
+    root = own_world(tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("kb") / "world")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        params = Path("params.yaml").read_text()
+        params = params.replace(
+            "batch_texts: 8, batch_images: 8", "batch_texts: 1, batch_images: 1"
+        )
+        Path("params.yaml").write_text(params + "prepare: {source: jsonl}\n")
+        change("mentions", lambda rows: [row for row in rows if row["answer"] != "E5"])
+        run("prepare")
+        run("extract", "--force")
+        run("graph")
+        for variant in ("melov", "filter", "mimic"):
+            run("train", "--variant", variant, "--set", "train.epochs=1")
+    return root
+
+
+@pytest.fixture
+def project(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    shutil.copytree(trained, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+def evaluated(variant: str) -> tuple[dict, dict[str, np.ndarray]]:
+    run("evaluate", "--variant", variant)
+    folder = Path(f"runs/tiny/{variant}-s0")
+    with np.load(folder / "ranks.npz") as ranks:
+        return json.loads((folder / "metrics.json").read_text()), dict(ranks)
+
+
+def linked(variant: str) -> list[dict]:
+    said = run("link", "--variant", variant, "--input", str(RAW / "mentions.jsonl"), "--top", "30")
+    return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.mark.parametrize("variant", ["melov", "filter", "mimic"])
+def test_old_heads_rank_a_changed_knowledge_base_as_over_a_store_made_from_nothing(
+    project: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+):
+    encoded = {"texts": 0, "pictures": 0}
+    texts, pictures = feature_job.encode_texts, feature_job.encode_pictures
+
+    def count_texts(encoder, ids, *rest):
+        encoded["texts"] += len(ids)
+        return texts(encoder, ids, *rest)
+
+    def count_pictures(encoder, loaded, *rest):
+        encoded["pictures"] += len(loaded)
+        return pictures(encoder, loaded, *rest)
+
+    change("entities", other_entities)
+    run("prepare")
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_job, "encode_texts", count_texts)
+        patch.setattr(feature_job, "encode_pictures", count_pictures)
+        run("extract")
+    assert encoded == {"texts": 4, "pictures": 0}  # three new and one renamed; pictures were there
+    updated, ranks = evaluated(variant)
+    links = linked(variant)
+    shutil.rmtree("data/tiny/features.zarr")
+    shutil.rmtree("indexes", ignore_errors=True)
+    run("extract")
+    fresh, fresh_ranks = evaluated(variant)
+    assert linked(variant) == links
+    for split, row in ranks.items():
+        np.testing.assert_array_equal(row, fresh_ranks[split])
+    assert updated["test"] == fresh["test"]
+    assert updated["test"]["entities"] == 30
+    ids = {entity["id"] for one in links for entity in one["entities"]}
+    assert {"N0", "N1", "N2"} <= ids
+    assert len(ids) == 30
+    names = {e["id"]: e["name"] for one in links for e in one["entities"]}
+    assert "Somebody Else" in names.values()
+
+
+def test_the_same_knowledge_base_in_another_order_has_the_same_links(project: Path):
+    before = [[(e["id"], e["score"]) for e in one["entities"]] for one in linked("melov")]
+    change("entities", lambda rows: rows[::-1])
+    run("prepare")
+    run("extract")
+    for one, other in zip(before, linked("melov"), strict=True):
+        assert dict(one) == pytest.approx(
+            {e["id"]: e["score"] for e in other["entities"]}, abs=1e-5
+        )
+
+
+def test_metrics_say_which_knowledge_base_they_are_of(project: Path):
+    first, _ = evaluated("melov")
+    change("entities", other_entities)
+    run("prepare")
+    run("extract")
+    second, _ = evaluated("melov")
+    assert first["made_from"]["run"] == second["made_from"]["run"]
+    assert first["made_from"]["records"] != second["made_from"]["records"]
+    config = json.loads(Path("runs/tiny/melov-s0/config.json").read_text())
+    assert config["provenance"]["records"] == first["made_from"]["records"]
+
+
+def test_training_mentions_that_the_store_has_lost_are_named(project: Path):
+    change("mentions", lambda rows: [row for i, row in enumerate(rows) if i != 7])
+    run("prepare")
+    run("extract")
+    result = call("evaluate", "--variant", "melov")
+    assert result.exit_code == 1
+    assert "has no features of 1 of the" in result.stderr
+    assert "python -m pipeline.train --dataset tiny --variant melov --seed 0" in result.stderr
+    run("evaluate", "--variant", "mimic")  # which reads none of them
+
+
+def test_another_encoder_is_refused_by_name(project: Path):
+    result = call("extract", "--force", "--set", "extract.max_tokens=19")
+    assert result.exit_code == 0, result.output
+    result = call("evaluate", "--variant", "melov", "--set", "extract.max_tokens=19")
+    assert result.exit_code == 1
+    assert "trained over another encoder: max_tokens: stored 20, asked 19" in result.stderr
