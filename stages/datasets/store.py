@@ -15,6 +15,13 @@ from stages.section import Section, checked
 
 SUMMARY, FAILED, LEDGER = "summary.json", "failed_pictures.csv", "store.json"
 """What extraction writes beside the store (stages/encode/summary.py)."""
+ENCODER = (
+    "text_encoder", "image_encoder", "image_size", "max_tokens", "text_pooling", "resize", "exif",
+    "dtype", "features_version", "joint_encoder", "joint_version",
+)  # fmt: skip
+"""Fields of a store's fingerprint that name its encoder: weights, preprocessing, precision. Of the
+others the records and what is computed of them differ by the knowledge base, and batch sizes move
+the last bits of a feature."""
 GroupName = Literal["entities", "mentions/train", "mentions/valid", "mentions/test"]
 
 
@@ -97,6 +104,17 @@ def open_joint(paths: DatasetPaths, records: str | None = None) -> FeatureStore:
 def provenance_of(store: FeatureStore) -> dict[str, str]:
     """What names a store by all that it holds, and the digest of the records it was made from."""
     return {"store": store.identity, "records": store.fingerprint.fields["records"]}
+
+
+def encoder_of(store: FeatureStore) -> dict[str, Any]:
+    """What names the encoder of a store, of features or of joint vectors: heads that were trained
+    over one store read any other of the same encoder.
+
+    A store that was computed elsewhere and names no encoder has one of its own.
+    """
+    said = store.fingerprint.fields
+    named = {field: said[field] for field in ENCODER if field in said}
+    return named if {"text_encoder", "joint_encoder"} & named.keys() else said
 
 
 def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[str, Any] | None:

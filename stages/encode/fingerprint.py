@@ -11,8 +11,6 @@ from stages.encode.record_arrays.registry import RECORD_ARRAYS
 FEATURES_VERSION = 5
 """Raise it with any change of code that moves a feature: no store from before is then taken for
 finished, and no row of one is carried over."""
-_LAST_BITS = ("batch_texts", "batch_images")
-"""Of fields: what moves a feature's last bits alone."""
 
 
 def fingerprint_of(
@@ -44,13 +42,6 @@ def fingerprint_of(
     for array in RECORD_ARRAYS.values():
         said |= array.fingerprint(config)
     return Fingerprint(said)
-
-
-def encoder_fields(store: Fingerprint) -> dict[str, Any]:
-    """What names the encoder of a store, of features or of joint vectors: weights, preprocessing,
-    precision. Heads that were trained over it read any other store of the same."""
-    left_out = {*computed_fields(ExtractConfig()), *_LAST_BITS}
-    return {name: value for name, value in store.fields.items() if name not in left_out}
 
 
 def computed_fields(config: ExtractConfig) -> set[str]:

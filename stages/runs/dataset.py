@@ -14,9 +14,8 @@ from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.config import GraphConfig, TrainConfig
 from stages.datasets.records import Records
-from stages.datasets.store import open_joint, open_store, provenance_of
+from stages.datasets.store import encoder_of, open_joint, open_store, provenance_of
 from stages.device import heads_device
-from stages.encode.fingerprint import encoder_fields
 from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
@@ -119,7 +118,7 @@ class Dataset:
     def encoder(self, variant: str) -> dict[str, Any]:
         """What names the encoder of the features that `variant` reads."""
         store = self.joint if VARIANTS[variant].joint else self.store
-        return encoder_fields(store.fingerprint)
+        return encoder_of(store)
 
     @cached_property
     def joint(self) -> FeatureStore:

@@ -47,7 +47,7 @@ class RunInfo(Section):
     """`config.json`: what a run was made from, and what it can rank.
 
     provenance: digests of the store, the records and the graph that it was trained on.
-    encoder: of the features that its heads read (`encoder_fields`).
+    encoder: of the features that its heads read (`encoder_of`).
     similarity: of its GCN's graph; None without one.
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
     """

@@ -13,6 +13,7 @@ from cache.reader import FeatureStore
 from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
+from stages.datasets.store import encoder_of
 from stages.encode import decode, feature_job, fingerprint
 from stages.encode.arrays import specs_of
 from stages.encode.decode import PictureError
@@ -440,3 +441,13 @@ def test_a_kill_between_the_two_renamings_loses_neither_store(
     assert not extract(project, config_of(project)).did_work
     assert counter.texts == 0
     assert tree(project.store) == made
+
+
+def test_each_field_of_the_fingerprint_names_the_encoder_or_follows_from_the_records(
+    made: DatasetPaths,
+):
+    store = FeatureStore.open(made.store)
+    batches = {"batch_texts", "batch_images"}
+    others = fingerprint.computed_fields(config_of(made)) | batches
+    assert encoder_of(store).keys() | others == store.fingerprint.fields.keys()
+    assert not encoder_of(store).keys() & others

@@ -619,10 +619,14 @@ class RunFiles:
 
     def change(self, random: Random, folder: Path) -> Change:
         run = "runs/tiny/melov-s0"
+        config, weights, training = (
+            f"{run}/{name}" for name in ("config.json", "model.safetensors", "training.npz")
+        )
         if random.random() < 0.4:
-            return torn(random, folder, [f"{run}/config.json", f"{run}/model.safetensors"])
-        weights = [f"{run}/model.safetensors"]
-        return resealed(random, folder, f"{run}/config.json", weights, changed_tensors)
+            return torn(random, folder, [config, weights, training])
+        if random.random() < 0.4:
+            return resealed(random, folder, config, [training], changed_npz)
+        return resealed(random, folder, config, [weights], changed_tensors)
 
     def read(self, folder: Path) -> Any:
         dataset, _ = world_of(folder)
