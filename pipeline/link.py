@@ -18,6 +18,7 @@ from cache.files import atomic_path
 from cache.strict import open_regular
 from pipeline.cli import OutputFile, command, echo, run_options
 from stages.config import Params
+from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
 from stages.datasets.lines import bounded_lines
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
@@ -60,6 +61,8 @@ def main(
     if source is not None and (sentence or image):
         raise click.UsageError("--sentence and --image go with --mention; --input has its own")
     said = {"mention": mention, "sentence": sentence, "image": image}
+    if image:
+        check_picture(Path(image))
     mentions = [new_mention(said, "--mention")] if source is None else read(source)
     linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
     results = linker.link(mentions, top)
@@ -73,6 +76,19 @@ def main(
         for linked in results:
             line = json_line(linked.as_json(), escaped)
             echo(line) if file is None else file.write(f"{line}\n")
+
+
+def check_picture(path: Path) -> None:
+    """Who names one picture means it: of many lines a picture that fails is a warning.
+
+    Raises:
+        MelovError: it cannot be read or decoded.
+    """
+    try:
+        with quiet_pillow():
+            rgb(read_bytes(path))
+    except PictureError as error:
+        raise MelovError(f"--image {path}: {error}") from None
 
 
 def read(source: str) -> list[NewMention]:

@@ -4,6 +4,7 @@ python -m pipeline.prepare --dataset wikimel --source mimic --input PATH
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,18 +14,18 @@ from pipeline.cli import absolute, command, echo
 from stages.config import Params, PrepareConfig
 from stages.datasets.audit import audited
 from stages.datasets.pictures import KeyCache
-from stages.datasets.records import Records
-from stages.datasets.sources import SOURCES
+from stages.datasets.records import INDEX, Records
+from stages.datasets.sources import AUTO, SOURCES, recognised
 from stages.datasets.squares import Squares
 from stages.datasets.validation import render_findings
-from stages.paths import DatasetPaths
+from stages.paths import DatasetPaths, project_path
 
 
 def source_options(function: Callable[..., None]) -> Callable[..., None]:
     """--source and --input: a data set in its own format."""
     located = click.option(
         "--input", "input_path", type=click.Path(path_type=Path), metavar="PATH",
-        help="Folder or file of the source.  [default: data/NAME/raw]",
+        help="Folder or file of the source.  [default: data/NAME/raw, else the one of before]",
     )(function)  # fmt: skip
     return click.option(
         "--source", callback=_known_source, metavar="NAME",
@@ -48,12 +49,24 @@ def read_records(
     Args:
         squares: None leaves out the audit, and opens no picture.
     """
+    source = source or config.source
     # Absolute, so that the records can tell whether the pictures lie in the project's folder.
-    records = SOURCES[source or config.source](
-        absolute(path or paths.raw), paths.dataset, root=absolute(paths.root), seed=config.seed,
-        missing_answer=config.missing_answer, keys=keys,
+    place, root = absolute(path or _input_of(paths)), absolute(paths.root)
+    if source == AUTO:
+        source = recognised(place)
+    records = SOURCES[source](
+        place, paths.dataset, root=root, seed=config.seed, missing_answer=config.missing_answer,
+        keys=keys,
     )  # fmt: skip
+    records = replace(records, input=project_path(place, root))
     return records if squares is None else audited(records, absolute(paths.root), squares)
+
+
+def _input_of(paths: DatasetPaths) -> Path:
+    """Where the source lies that no option names: in `raw`, else where it was read before."""
+    if paths.raw.exists() or not (paths.records / INDEX).exists():
+        return paths.raw
+    return paths.root / Records.load(paths.records).input
 
 
 @command("Read a data set from its source into data/NAME/records.")

@@ -22,6 +22,7 @@ from stages.section import (
     Section,
     Seed,
     assign_all,
+    known,
     mapping_at,
     read_mapping,
     validated,
@@ -50,7 +51,8 @@ class DemoEncoderConfig(Section):
 class PrepareConfig(Section):
     """From a source's own format to the canonical records."""
 
-    source: str = "mimic"
+    source: str = "auto"
+    """A name of `stages/datasets/sources.py`; `auto`: as the input looks."""
     seed: Seed = 0
     """Of the split, where the source has none."""
     missing_answer: Literal["error", "drop"] = "error"
@@ -59,12 +61,10 @@ class PrepareConfig(Section):
     @field_validator("source")
     @classmethod
     def _known(cls, source: str) -> str:
-        from stages.datasets.sources import SOURCES  # the readers: not every use of the settings
+        # The readers: not every use of the settings needs them.
+        from stages.datasets.sources import AUTO, SOURCES
 
-        if source not in SOURCES:
-            meant = nearest(source, list(SOURCES))
-            raise ValueError(f"expected one of {', '.join(SOURCES)}{meant}")
-        return source
+        return known(source, (AUTO, *SOURCES))
 
 
 EncoderName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=PATH_CHARACTERS)]

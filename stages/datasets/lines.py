@@ -3,7 +3,7 @@
 import csv
 import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,12 +57,31 @@ def _jq(file: Path) -> str:
     return f"convert it: jq -c '.[]' {shlex.quote(str(file))} > NEW"
 
 
-def csv_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`file:line` as in `json_lines`, and the row that ends on it; an empty cell is no value."""
+def records_of(
+    file: Path, folder: str, known: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`file:line` and the record of each line of a file of JSON Lines or CSV, as its name ends.
+
+    Args:
+        known: columns that a CSV file may have, by which its delimiter is found.
+    """
+    lines = json_lines(file, folder) if file.suffix == ".jsonl" else csv_lines(file, folder, known)
+    yield from lines
+
+
+def csv_lines(
+    file: Path, folder: str, known: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`file:line` as in `json_lines`, and the row that ends on it; an empty cell is no value.
+
+    Between cells stands a comma, a semicolon or a tab: what gives the header most of the columns
+    `known`, and the comma where none does better.
+    """
     text, records = read_text(file), 0
     # A cell may be as long as a text in JSON Lines; the module's own limit is 131,072 characters.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter(text, known)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         _check_header(list(reader.fieldnames or ()), f"{folder}/{file.name}:1")
         for row in reader:
@@ -77,6 +96,12 @@ def csv_lines(file: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     except csv.Error as error:
         # DictReader counts a line only once its row is complete; the reader inside counts all.
         raise RecordsError(f"{file}:{reader.reader.line_num}: not CSV: {error}") from None
+
+
+def _delimiter(text: str, known: Sequence[str]) -> str:
+    header = text.partition("\n")[0].rstrip("\r")
+    named = {mark: {cell.strip('"') for cell in header.split(mark)} for mark in ",;\t"}
+    return max(named, key=lambda mark: len(named[mark] & set(known)))  # the first of equals
 
 
 def _check_header(columns: list[str], where: str) -> None:

@@ -38,6 +38,7 @@ class RecordsIndex(Section):
     layout: int
     dataset: str
     source: str
+    input: str = ""
     image_root: str
     text_field: str
     counts: dict[str, int]

@@ -135,6 +135,8 @@ class Records:
     mentions: dict[str, pa.Table]
     pictures: pa.Table
     findings: tuple[Finding, ...] = ()
+    input: str = ""
+    """Folder or file that was read; relative to the project's folder if inside it."""
 
     @property
     def test_bed(self) -> bool:
@@ -187,6 +189,7 @@ class Records:
             "layout": LAYOUT,
             "dataset": self.dataset,
             "source": self.source,
+            "input": self.input,
             "image_root": self.image_root,
             "text_field": self.text_field,
             "counts": {
@@ -218,7 +221,7 @@ class Records:
         schemas |= {f"mentions-{split}": MENTION_SCHEMA for split in SPLITS}
         tables = read_tables(sealed, index, schemas)
         records = cls(
-            **index.model_dump(include={"dataset", "source", "image_root", "text_field"}),
+            **index.model_dump(include={"dataset", "source", "input", "image_root", "text_field"}),
             entities=tables["entities"],
             mentions={split: tables[f"mentions-{split}"] for split in SPLITS},
             pictures=tables["pictures"],

@@ -157,3 +157,19 @@ def test_own_json_lines_are_prepared(raw):
     result = run(prepare, "--source", "jsonl", "--input", "own")
     assert result.exit_code == 0, result.output
     assert Records.load(Path("data/tiny/records")).entities["id"].to_pylist() == ["e"]
+
+
+def test_the_format_is_recognised_and_the_input_remembered(raw):
+    assert run(prepare).exit_code == 0
+    assert Records.load(Path("data/tiny/records")).source == "mimic"
+    raw.rename("elsewhere")
+    again = run(prepare)  # there is no raw, and nothing was told but by this move
+    assert again.exit_code == 1
+    assert "data/tiny/raw: no such folder" in again.output
+    assert run(prepare, "--input", "elsewhere").exit_code == 0
+    assert Records.load(Path("data/tiny/records")).input == "elsewhere"
+    write(Path("elsewhere"), "kb_entity", [entity(0), entity(1, attr="new")])
+    assert run(prepare).exit_code == 0
+    records = Records.load(Path("data/tiny/records"))
+    assert records.entities["text"].to_pylist() == ["", "new"]
+    assert (records.source, records.input) == ("mimic", "elsewhere")

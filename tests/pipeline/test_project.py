@@ -134,9 +134,9 @@ def test_what_a_user_types_is_relative_to_the_working_directory(project, monkeyp
 
 
 def test_a_message_shows_a_path_from_the_working_directory_on(project, monkeypatch):
-    (project / "data/tiny/raw/mentions.jsonl").unlink()
+    (project / "data/tiny/raw/entities.jsonl").unlink()
     monkeypatch.chdir(project)
-    assert "error: data/tiny/raw: expected mentions.jsonl" in run("prepare").output
+    assert "error: data/tiny/raw: expected one of entities.jsonl" in run("prepare").output
     monkeypatch.chdir(project.parent)
     told = run("prepare", "--project", "project").output
-    assert "error: project/data/tiny/raw: expected mentions.jsonl" in told
+    assert "error: project/data/tiny/raw: expected one of entities.jsonl" in told

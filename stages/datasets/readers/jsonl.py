@@ -1,12 +1,12 @@
 """A knowledge base of one's own.
 
-    entities.jsonl | entities.csv   {id, name, description?, image?}
-    mentions.jsonl                  {mention, sentence?, image?, answer, id?, split?, image_kind?}
-    | mentions-train.jsonl, mentions-valid.jsonl, mentions-test.jsonl
+    entities    {id, name, description?, image?}
+    mentions    {mention, sentence?, image?, answer, id?, split?, image_kind?}
+    | mentions-train, mentions-valid, mentions-test
 
-One JSON object a line; blank lines are skipped. `image` of an entity is a path or a list of paths
-(in CSV: separated by `|`). Entity row = order in the file. Mentions without any split get a seeded
-one (`splits.py`).
+each a file of JSON Lines (.jsonl) or CSV (.csv: with commas, semicolons or tabs). One JSON object a
+line; blank lines are skipped. `image` of an entity is a path or a list of paths (in CSV: separated
+by `|`). Entity row = order in the file. Mentions without any split get a seeded one (`splits.py`).
 
 A relative image path lies below the folder of these files, and must not climb out of it. An
 absolute one is allowed, since the pictures may be a collection kept elsewhere: it is stored as it
@@ -26,7 +26,7 @@ from stages.datasets.fields import (
     require_identifier,
     well_formed,
 )
-from stages.datasets.lines import csv_lines, json_lines
+from stages.datasets.lines import records_of
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
@@ -35,6 +35,9 @@ from stages.paths import SPLITS, project_path
 
 ENTITY_FIELDS = ("id", "name", "description", "image")
 MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
+ENDINGS = (".jsonl", ".csv")
+OWN_FILES = tuple(f"{name}{ending}" for name in ("entities", "mentions") for ending in ENDINGS)
+"""Of which a folder of this format has one."""
 SPLIT_NAMES = {**{split: split for split in SPLITS}, "dev": "valid", "validation": "valid"}
 
 
@@ -54,15 +57,19 @@ def read_jsonl(
     """
     if not folder.is_dir():
         raise RecordsError(
-            f"{folder}: no such folder", "expected entities.jsonl (or .csv) and mentions.jsonl"
+            f"{folder}: no such folder", "expected entities.jsonl and mentions.jsonl, or .csv"
         )
     findings, pictures = Findings(), PictureTable(folder)
     name = project_path(folder, root)
     entities, rows = _read_entities(folder, name, pictures, findings)
     mentions: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
-    for split, file in _mention_files(folder).items():
-        for position, (where, record) in enumerate(json_lines(file, name)):
+    files = _mention_files(folder)
+    if not files:
+        what = "files of mentions that are not there: a knowledge base alone"
+        findings.add("mentions-missing", what, name)
+    for split, file in files.items():
+        for position, (where, record) in enumerate(records_of(file, name, MENTION_FIELDS)):
             _count_unknown(record, MENTION_FIELDS, where, findings)
             mention = _read_mention(record, split, position, where, findings)
             if mention["id"] in seen:
@@ -72,6 +79,9 @@ def read_jsonl(
                 )
             seen[mention["id"]] = where
             answer = mention["answer"]
+            if answer is None:
+                findings.add("answer-blank", "mentions without an answer", where, dropped=True)
+                continue
             if answer.lower() == "nil" and answer not in rows:
                 findings.add("nil-mention", "mentions whose answer is nil", where, dropped=True)
                 continue
@@ -105,11 +115,10 @@ def read_jsonl(
 def _read_entities(
     folder: Path, name: str, pictures: PictureTable, findings: Findings
 ) -> tuple[EntityRows, dict[str, int]]:
-    file = _one_of(folder, ("entities.jsonl", "entities.csv"))
-    lines_of = json_lines if file.suffix == ".jsonl" else csv_lines
+    file = _one_of(folder, "entities")
     entities, lines = EntityRows(findings), list[str]()
     rows: dict[str, int] = {}
-    for where, record in lines_of(file, name):
+    for where, record in records_of(file, name, ENTITY_FIELDS):
         _count_unknown(record, ENTITY_FIELDS, where, findings)
         id = _identifier(record, where, findings)
         if id in rows:
@@ -144,7 +153,7 @@ def _read_mention(
         "words": well_formed(require(record, "mention", str, where), where, findings),
         "sentence": well_formed(optional_text(record, "sentence", where) or "", where, findings),
         "image": well_formed(optional_text(record, "image", where) or "", where, findings),
-        "answer": _identifier(record, where, findings, "answer"),
+        "answer": _answer(record, where, findings),
         "image_kind": None if kind is None else well_formed(kind, where, findings),
         "split": own or split,
     }
@@ -165,24 +174,31 @@ def _splits_of(mentions: list[dict[str, Any]], seed: int) -> list[str]:
 
 
 def _mention_files(folder: Path) -> dict[str, Path]:
-    """Files by split; the split is "" for one file of all mentions."""
-    files = {split: folder / f"mentions-{split}.jsonl" for split in SPLITS}
-    there = [file.name for file in files.values() if file.exists()]
-    whole = folder / "mentions.jsonl"
-    if whole.exists() and not there:
-        return {"": whole}
-    if not whole.exists() and len(there) == len(SPLITS):
-        return files
-    found = ", ".join([whole.name] * whole.exists() + there) or "neither"
-    expected = f"{whole.name}, or {', '.join(file.name for file in files.values())}"
+    """Files by split; the split is "" for one file of all mentions. None of a knowledge base alone.
+
+    Raises:
+        RecordsError: some splits have a file, or there is one of all mentions besides; or a file
+            is there in both forms.
+    """
+    names = {"": "mentions", **{split: f"mentions-{split}" for split in SPLITS}}
+    files = {split: _forms(folder, name) for split, name in names.items()}
+    there = [split for split, found in files.items() if found]
+    if there in ([], [""], [*SPLITS]):
+        return {split: _one_of(folder, names[split]) for split in there}
+    found = ", ".join(file.name for split in there for file in files[split])
+    expected = f"mentions, or {', '.join(names[split] for split in SPLITS)}, each .jsonl or .csv"
     raise RecordsError(f"{folder}: expected {expected}; found {found}")
 
 
-def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
-    found = [folder / name for name in names if (folder / name).exists()]
+def _forms(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}{e}" for e in ENDINGS if (folder / f"{name}{e}").exists()]
+
+
+def _one_of(folder: Path, name: str) -> Path:
+    found = _forms(folder, name)
     if len(found) != 1:
-        listed = "both" if found else "neither"
-        raise RecordsError(f"{folder}: expected one of {' and '.join(names)}, found {listed}")
+        names, listed = " and ".join(f"{name}{e}" for e in ENDINGS), "both" if found else "neither"
+        raise RecordsError(f"{folder}: expected one of {names}, found {listed}")
     return found[0]
 
 
@@ -197,16 +213,28 @@ def _identifier(record: dict[str, Any], where: str, findings: Findings, field: s
     return normalised(require_identifier(text, where, field), where, findings, field)
 
 
+def _answer(record: dict[str, Any], where: str, findings: Findings) -> str | None:
+    """None where it is absent, null or blank: nobody has said what the mention means."""
+    value = record.get("answer")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    return _identifier(record, where, findings, "answer")
+
+
 def _images(record: dict[str, Any], where: str, findings: Findings) -> list[str]:
     """The paths in `image`: none, one, a list, or a CSV cell with `|` between them."""
     value = record.get("image")
     if value is None:
         return []
     if isinstance(value, str):
-        value = value.split("|") if where.rpartition(":")[0].endswith(".csv") else [value]
+        value = value.split("|") if _is_csv(where) else [value]
     if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
         raise RecordsError(f"{where}: field 'image' is {kind_of(value)}, expected a path or paths")
     return [well_formed(path, where, findings) for path in value if path.strip()]
+
+
+def _is_csv(where: str) -> bool:
+    return where.rpartition(":")[0].endswith(".csv")
 
 
 def _own_path(path: str, folder: Path, where: str) -> str:

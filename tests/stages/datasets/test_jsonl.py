@@ -127,9 +127,8 @@ MENTION = {"mention": "A", "answer": "a"}
         ([MENTION, '{"mention": '], "mentions.jsonl:2: not JSON at line 1"),
         ([MENTION, "[]"], "mentions.jsonl:2: expected an object, found a list"),
         ([{"answer": "a"}], "mentions.jsonl:1: no field 'mention'; keys present: answer"),
-        ([{"mention": "A"}], "mentions.jsonl:1: no field 'answer'"),
         ([{"mention": "A", "answer": "zz"}], "mentions.jsonl:1: answer 'zz' is no entity's id"),
-        ([{**MENTION, "answer": " "}], "mentions.jsonl:1: field 'answer' is blank"),
+        ([{**MENTION, "answer": 1.5}], "mentions.jsonl:1: field 'answer' is a number"),
         ([{**MENTION, "split": "trian"}], "mentions.jsonl:1: split 'trian'"),
         ([{**MENTION, "split": "test"}, MENTION], "mentions.jsonl:2: no field 'split'"),
         ([{**MENTION, "id": 1}, {**MENTION, "id": "1"}], "mentions.jsonl:2: duplicate id '1'"),
@@ -160,7 +159,7 @@ def test_a_bad_entity_is_named_with_file_and_line(tmp_path, entities, part):
         ("id,name\na,A,more\n", "entities.csv:2: more cells than the header's 2 columns"),
         ("id,name\na\n", "entities.csv:2: fewer cells"),
         ('id,name\na,"A\n', "entities.csv:2: not CSV"),
-        ("id;name\na;A\n", "entities.csv:2: no field 'id'"),
+        ("id|name\na|A\n", "entities.csv:2: no field 'id'"),
         ("id,name\n", "the knowledge base is empty"),
     ],
 )
@@ -178,7 +177,7 @@ def test_missing_and_ambiguous_files_are_named(tmp_path):
     write_lines(tmp_path / "mentions-test.jsonl", [MENTION])
     fails(tmp_path, "found mentions.jsonl, mentions-test.jsonl")
     (tmp_path / "mentions.jsonl").unlink()
-    fails(tmp_path, "mentions-valid.jsonl", "found mentions-test.jsonl")
+    fails(tmp_path, "mentions-valid", "found mentions-test.jsonl")
 
 
 def test_a_split_field_may_not_contradict_its_file(tmp_path):
@@ -187,3 +186,63 @@ def test_a_split_field_may_not_contradict_its_file(tmp_path):
     for split in SPLITS:
         write_lines(tmp_path / f"mentions-{split}.jsonl", [{**MENTION, "split": "train"}])
     fails(tmp_path, "mentions-valid.jsonl:1: split 'train' in the file of the split 'valid'")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_mentions_and_entities_of_a_spreadsheet_read_as_json_lines_do(tmp_path, mark):
+    def row(*cells):
+        return mark.join(f'"{cell}"' if mark in cell else cell for cell in cells) + "\r\n"
+
+    one, other = tmp_path / "csv", tmp_path / "jsonl"
+    one.mkdir()
+    other.mkdir()
+    entities = (
+        row("id", "name", "description") + row("a", "Ann; Bo, C\tD", "x") + row("2", "Bob", "")
+    )
+    (one / "entities.csv").write_text(entities)
+    mentions = row("mention", "sentence", "answer", "split")
+    mentions += row("A", "A, the; first\tone", "a", "train") + row("B", "", "2", "test")
+    (one / "mentions.csv").write_text(mentions + row("C", "", "", "test"))
+    said = [{"id": "a", "name": "Ann; Bo, C\tD", "description": "x"}, {"id": "2", "name": "Bob"}]
+    told = [
+        {"mention": "A", "sentence": "A, the; first\tone", "answer": "a", "split": "train"},
+        {"mention": "B", "answer": 2, "split": "test"},
+        {"mention": "C", "answer": None, "split": "test"},
+    ]
+    write(other, said, told)
+    read = [read_jsonl(folder, "tiny") for folder in (one, other)]
+    assert read[0].digest == read[1].digest
+    assert [counts(records) for records in read] == [counts(read[1])] * 2
+    assert counts(read[0])["answer-blank"] == 1
+
+
+def test_mentions_of_each_split_may_be_of_either_form(tmp_path):
+    write_lines(tmp_path / "entities.jsonl", ENTITIES)
+    write_lines(tmp_path / "mentions-train.jsonl", [{"mention": "A", "answer": "a"}])
+    for split in ("valid", "test"):
+        (tmp_path / f"mentions-{split}.csv").write_text("mention,answer\nB,2\n")
+    records = read_jsonl(tmp_path, "tiny")
+    assert {split: len(records.mentions[split]) for split in SPLITS} == dict.fromkeys(SPLITS, 1)
+    (tmp_path / "mentions-test.jsonl").touch()
+    fails(tmp_path, "expected one of mentions-test.jsonl and mentions-test.csv, found both")
+    (tmp_path / "mentions-test.jsonl").unlink()
+    (tmp_path / "mentions-test.csv").unlink()
+    fails(tmp_path, "found mentions-train.jsonl, mentions-valid.csv")
+
+
+@pytest.mark.parametrize("answer", [{}, {"answer": None}, {"answer": ""}, {"answer": " \n"}])
+def test_a_mention_that_nobody_has_labelled_is_counted(tmp_path, answer):
+    write(tmp_path, mentions=[{"mention": "A", "answer": "a"}, {"mention": "B", **answer}])
+    records = read_jsonl(tmp_path, "tiny")
+    assert [row["words"] for row in all_rows(records)] == ["A"]
+    (found,) = [f for f in records.findings if f.code == "answer-blank"]
+    assert (found.count, found.dropped) == (1, True)
+    assert found.examples[0].endswith("mentions.jsonl:2")
+
+
+def test_a_knowledge_base_alone_is_read(tmp_path):
+    write_lines(tmp_path / "entities.jsonl", ENTITIES)
+    records = read_jsonl(tmp_path, "tiny")
+    assert records.entities.num_rows == 2
+    assert not all_rows(records)
+    assert counts(records)["mentions-missing"] == 1
