@@ -92,3 +92,18 @@ def test_a_run_that_is_not_there_fails_with_the_command_that_makes_it(root):
 )
 def test_wrong_usage_exits_with_2(root, arguments):
     assert run(root, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), (b"", "empty"), (b"<svg/>", "SVG"), (b"\xff\xd8\xff", "corrupt")],
+)
+def test_a_wrong_picture_of_a_single_mention_is_an_error(root, tmp_path, content, said):
+    path = tmp_path / "photo.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    result = run(root, "--mention", "Ada", "--image", str(path))
+    assert result.exit_code == 1
+    assert said in result.output
+    assert str(path) in result.output
+    assert result.output.count("error: ") == 1
