@@ -84,7 +84,7 @@ class _Job:
         self.folder = RunFolder(folder / f"{run.name}-s{seed}", command)
         self.dataset = dataset.on(run.graph)
         heads = self.dataset.heads(self.spec)
-        made_from = self.dataset.training_provenance(run.variant)
+        made_from = self.dataset.training_provenance(heads)
         self.about = {
             "run": run.name,
             "digest": run_digest(heads, self.spec.train, seed, made_from),

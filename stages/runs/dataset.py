@@ -151,15 +151,18 @@ class Dataset:
             made_from["joint"] = self.joint.identity
         return made_from
 
-    def training_provenance(self, variant: str) -> dict[str, str]:
-        """What names the data that a run of `variant` is trained on.
+    def training_provenance(self, heads: HeadsConfig) -> dict[str, str]:
+        """What names the data that a run with these heads is trained on.
 
         The graph at hand is named by what it holds; one that would have to be built by what it
-        would be built with, since the store is named besides.
+        would be built with, since the store is named besides. Heads without a GCN need none.
         """
+        made_from = self.provenance(heads.variant)
+        if not heads.uses_graph:
+            return made_from
         digest = self.graph_config.digest
         graph = self.saved.identity if digest == self.saved.config.digest else digest
-        return {**self.provenance(variant), "graph": graph}
+        return {**made_from, "graph": graph}
 
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.
@@ -170,17 +173,19 @@ class Dataset:
         """
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
         cached, _ = self.features(spec.variant, reads, spec.device)
+        heads = HeadsConfig.of(spec.train, spec.variant, cached.shapes, cached.joint_space, floor=0)
+        if not heads.uses_graph:
+            return heads
         floor = self.graph_config.floor
-        heads = HeadsConfig.of(spec.train, spec.variant, cached.shapes, cached.joint_space, floor)
-        if heads.uses_graph and spec.train.tau_init <= floor:
+        if spec.train.tau_init <= floor:
             raise MelovError(
                 f"train.tau_init = {spec.train.tau_init} is not above the graph's floor {floor}: "
                 "an edge that was not stored cannot come back",
                 "raise train.tau_init or lower graph.floor",
             )
-        if heads.uses_graph and heads.spmm == "torch-sparse":
+        if heads.spmm == "torch-sparse":
             load_torch_sparse()
-        return heads
+        return heads.model_copy(update={"floor": floor})
 
     def data(self, heads: HeadsConfig, train: TrainConfig, device: torch.device) -> LinkingData:
         """What heads of this configuration train on."""
@@ -191,7 +196,7 @@ class Dataset:
         if heads.uses_graph:
             graphs = {split: self.graph.rows(split) for split in SPLITS}
         inputs = MentionInputs(cached, graphs, reading_of(heads, train), keep)
-        made_from = self.training_provenance(heads.variant)
+        made_from = self.training_provenance(heads)
         return LinkingData(cached, inputs, self.gold, views, made_from)
 
     @property
