@@ -28,12 +28,12 @@ def source_options(function: Callable[..., None]) -> Callable[..., None]:
         help="Folder or file of the source.  [default: data/NAME/raw, else the one of before]",
     )(function)  # fmt: skip
     return click.option(
-        "--source", callback=_known_source, metavar="NAME",
+        "--source", callback=known_source, metavar="NAME",
         help=f"The input's format: {', '.join(SOURCES)}.  [default: prepare.source]",
     )(located)  # fmt: skip
 
 
-def _known_source(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def known_source(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Reads the registry when the option is used: click.Choice would copy it on import."""
     if value is not None and value not in SOURCES:
         raise click.BadParameter(f"{value!r} is not one of {', '.join(SOURCES)}", param=option)

@@ -94,6 +94,12 @@ _ALL = (
     _melov("filter", "MELOV (filter)", filters=True),
     _melov("mimic", "MIMIC"),
     _baseline("tfidf", None, "lexical", trained=False),
+    Variant(
+        "zero-shot",
+        lazily("stages.heads.baselines.zero_shot:ZeroShot"),
+        reads=("lexical", "words"),
+        trained=False,
+    ),
     _baseline("clip", "CLIP", "pictures", trained=False),
     _baseline("bert", "BERT"),
     _baseline("blink", "BLINK", hard_negatives=1),

@@ -6,6 +6,7 @@ Weights come from a model by their names; nothing else of it is used.
 import numpy as np
 
 from stages.heads.baselines.dzmned import BUCKETS
+from stages.heads.baselines.zero_shot import WEIGHT
 
 
 class Formulas:
@@ -21,6 +22,8 @@ class Formulas:
             return clip_scores(mentions, entities, joint=self.joint)
         if self.variant == "tfidf":
             return tfidf_scores(mentions, entities)
+        if self.variant == "zero-shot":
+            return zero_shot_scores(mentions, entities)
         m = [self.r(record, "w_m") for record in records(mentions)]
         e = [self.r(record, "w_e") for record in records(entities)]
         return np.array([[a @ b for b in e] for a in m])
@@ -139,12 +142,21 @@ def tfidf_scores(mentions, entities):
     return np.array([[a @ b for b in e] for a in m])
 
 
+def zero_shot_scores(mentions, entities):
+    found = tfidf_scores(mentions, entities)
+    for i, m in enumerate(records(mentions)):
+        for j, e in enumerate(records(entities)):
+            found[i, j] += m["words"] @ e["words"] + WEIGHT * cosine(m["t"], e["t"])
+    return found
+
+
 def records(x):
     """Each record's own numbers, without padding."""
     names = x.csr("lexical").toarray().astype(np.float64)
     for i in range(len(x)):
         mask = x.text_mask[i].numpy()
         yield {
+            "words": np.zeros(1) if "words" not in x.arrays else x.csr("words").toarray()[i],
             "t": wide(x.text_global[i]),
             "tokens": wide(x.text_local[i])[mask],
             "has": bool(x.has_image[i]),

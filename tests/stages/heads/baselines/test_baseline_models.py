@@ -16,6 +16,7 @@ from stages.heads.baselines.jmel import Jmel
 from stages.heads.baselines.tfidf import Tfidf
 from stages.heads.baselines.velml import Velml
 from stages.heads.baselines.vilt import Vilt
+from stages.heads.baselines.zero_shot import ZeroShot
 from stages.heads.losses import contrastive_loss
 from stages.heads.model import Melov
 from stages.heads.settings import HeadsConfig
@@ -33,6 +34,7 @@ CLASSES = {
     "velml": Velml,
     "ghmfc": Ghmfc,
     "vilt": Vilt,
+    "zero-shot": ZeroShot,
 }
 BASELINES = {name: entry for name, entry in VARIANTS.items() if not entry.has_units}
 TRAINED = [name for name, entry in BASELINES.items() if entry.trained]
@@ -55,7 +57,16 @@ def features(seed, missing=(), n=N, d_image=10) -> Features:
         has_image=has,
         image_global=torch.randn(n, d_image, generator=rng) * has[:, None],
         image_local=torch.randn(n, N_P, 9, generator=rng) * has[:, None, None],
-        arrays={"lexical": sp.csr_array(sp.diags_array(1 / norm) @ names, dtype=np.float32)},
+        arrays={
+            "lexical": sp.csr_array(sp.diags_array(1 / norm) @ names, dtype=np.float32),
+            "words": sp.random_array(
+                (n, 30),
+                density=0.2,
+                format="csr",
+                dtype=np.float32,
+                rng=np.random.default_rng(seed + 1),
+            ),
+        },
     )
 
 
@@ -78,7 +89,7 @@ def scores(model, mentions, entities):
 
 def rows(x, picked) -> Features:
     tensors = {n: v[picked] for n, v in vars(x).items() if isinstance(v, torch.Tensor)}
-    return replace(x, **tensors, arrays={"lexical": x.csr("lexical")[picked]})
+    return replace(x, **tensors, arrays={n: a[picked] for n, a in x.arrays.items()})
 
 
 def test_every_entry_builds_its_own_class():

@@ -56,7 +56,7 @@ def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
     assert all(row["loss_g"] == 0 for row in trained.history)
 
 
-@pytest.mark.parametrize("variant", ["tfidf", "clip"])
+@pytest.mark.parametrize("variant", ["tfidf", "zero-shot", "clip"])
 def test_without_a_weight_there_is_no_epoch_and_the_files_are_whole(opened, tmp_path, variant):
     config, data, heads = opened_run(opened, variant)
     for _ in range(2):

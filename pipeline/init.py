@@ -1,0 +1,89 @@
+"""Begin a data set of one's own:  python -m pipeline.init mine"""
+
+import json
+import sys
+
+import click
+
+from cache.errors import MelovError
+from cache.files import atomic_path
+from cache.strict import read_regular
+from pipeline.cli import PARAMS, command, echo
+from pipeline.prepare import known_source
+from stages.config import Params, load_params
+from stages.paths import DatasetPaths
+from stages.section import ConfigError, read_mapping
+
+SECTIONS = ("prepare", "extract", "graph", "train", "evaluate")
+"""That DVC's stages of a data set depend on, each by its own block."""
+
+
+@command("Make the folder of a data set, and its block of settings in params.yaml.")
+@click.option(
+    "--source", callback=known_source, metavar="NAME",
+    help="Its format, where it cannot be recognised.",
+)  # fmt: skip
+@click.option("--text-encoder", metavar="NAME", help="A hub name or a local folder.")
+@click.option("--image-encoder", metavar="NAME", help="same, none, a hub name or a local folder.")
+def main(
+    params: Params, paths: DatasetPaths, source: str | None, text_encoder: str | None,
+    image_encoder: str | None,
+) -> None:  # fmt: skip
+    if paths.dataset in params.overrides:
+        raise MelovError(
+            f"{paths.root / PARAMS}: overrides.{paths.dataset} is there already",
+            "change it there, or take another name",
+        )
+    extract = {"text_encoder": text_encoder, "image_encoder": image_encoder}
+    told = {"prepare": {"source": source}, "extract": extract}
+    block = {
+        section: {key: value for key, value in told.get(section, {}).items() if value is not None}
+        for section in SECTIONS
+    }
+    write_block(paths, block)
+    paths.raw.mkdir(parents=True, exist_ok=True)
+    echo(f"{paths.root / PARAMS}: overrides.{paths.dataset} written")
+    echo(f"put the source into {paths.raw}, then:")
+    for step in ("validate", "prepare", "extract"):
+        echo(f"  python -m pipeline.{step} --dataset {paths.dataset}")
+
+
+def write_block(paths: DatasetPaths, block: dict[str, dict[str, str]]) -> None:
+    """Add the block at the end of `overrides`; every other line of the file stays as it is.
+
+    Raises:
+        ConfigError: a value cannot be, or `overrides` is written in a form to which no line can be
+            added; nothing is written then.
+    """
+    file = paths.root / PARAMS
+    lines = read_regular(file, ConfigError).decode().splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("overrides:")]
+    if not starts:
+        lines += ["", "overrides:"]
+        starts = [len(lines) - 1]
+    if lines[starts[0]].partition("#")[0].strip() != "overrides:":
+        raise ConfigError(f"{file}: overrides stand on one line", "write them one key a line")
+    end = starts[0] + 1
+    while end < len(lines) and not lines[end][:1].strip():  # indented, or blank
+        end += 1
+    while not lines[end - 1].strip():
+        end -= 1
+    inner = next((line for line in lines[starts[0] + 1 : end] if line.strip()), "  ")
+    step = inner[: len(inner) - len(inner.lstrip())]
+    own = [f"{step}{paths.dataset}:"]
+    own += [f"{2 * step}{section}: {json.dumps(values)}" for section, values in block.items()]
+    text = "\n".join([*lines[:end], *own, *lines[end:]]) + "\n"
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        found = read_mapping(temporary, "parameter file", "")
+        before = {"overrides": None, **read_mapping(file, "parameter file", "")}
+        own_block = found["overrides"].pop(paths.dataset, None)
+        if own_block != block or {**found, "overrides": found["overrides"] or None} != before:
+            raise ConfigError(f"{file}: no block can be added to its overrides")
+        load_params(temporary, paths.dataset)  # what cannot be read is not put into place
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        sys.argv.insert(1, "--dataset")
+    main()

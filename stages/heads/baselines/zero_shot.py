@@ -1,0 +1,69 @@
+"""Zero-shot: what names and frozen texts say by themselves. Nothing is trained, no label is read.
+
+    S = cos(x_m, x_e) + C + w cos(t_m, t_e)
+
+with x the TF-IDF rows of the n-grams of the mention's words and of the entity's name, C the share
+of the name's words that the mention's sentence contains (both as in the lexical unit, M15'), and t
+the encoder's global texts. Not in the paper: it links against a knowledge base of which no mention
+is labelled, and is the sum that trained heads have to beat.
+"""
+
+from dataclasses import dataclass
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.features.features import Features, MentionInput
+from stages.heads.baselines.vectors import Plain
+from stages.heads.heads import Optimized
+from stages.heads.matcher import Scores
+from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
+
+WEIGHT = 1.0
+"""w; the same for all data (docs/results.md says what others would give)."""
+
+
+@dataclass(frozen=True)
+class ZeroShotSide(Side):
+    """n-grams, rows of unit length, (n, terms); words, (n, words of names); t of unit length."""
+
+    ngrams: sp.csr_array
+    words: sp.csr_array
+    t: Tensor
+
+
+class Sum(nn.Module):
+    """S of all pairs, and its three parts."""
+
+    def pairs(self, mentions: ZeroShotSide, entities: ZeroShotSide) -> Scores:
+        m, e = mentions, entities
+        units = {
+            "lexical": _product(m.ngrams, e.ngrams, m.t),
+            "contained": _product(m.words, e.words, m.t),
+            "text": m.t @ e.t.T,
+        }
+        return Scores(units["lexical"] + units["contained"] + WEIGHT * units["text"], units)
+
+
+class ZeroShot(Plain):
+    """Heads without a parameter over cached names and texts."""
+
+    def __init__(self, config: HeadsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.matcher = Sum()
+
+    def mentions(self, batch: MentionInput) -> tuple[ZeroShotSide, Optimized]:
+        x = batch.features
+        return self.entities(x), Optimized(x.text_global.new_zeros(()))
+
+    def entities(self, entities: Features) -> ZeroShotSide:
+        t = F.normalize(entities.text_global, dim=1)
+        return ZeroShotSide(entities.csr("lexical"), entities.csr("words"), t)
+
+
+def _product(a: sp.csr_array, b: sp.csr_array, like: Tensor) -> Tensor:
+    return torch.from_numpy((a @ b.T).toarray()).to(like)

@@ -1,0 +1,90 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from pipeline.init import main as init
+from pipeline.prepare import main as prepare
+from stages.config import load_params
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((PROJECT / "params.yaml").read_text())
+    return tmp_path
+
+
+def run(*arguments, dataset="mine"):
+    return CliRunner().invoke(init, ["--dataset", dataset, *arguments])
+
+
+def test_a_block_is_added_and_no_other_line_changes(project):
+    before = Path("params.yaml").read_text().splitlines()
+    result = run("--text-encoder", "some/encoder", "--image-encoder", "none")
+    assert result.exit_code == 0, result.output
+    after = Path("params.yaml").read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) == len(before) + 6
+    params = load_params("params.yaml", "mine")
+    assert params.extract.text_encoder == "some/encoder"
+    assert params.extract.image_encoder == "none"
+    one, other = (load_params(path, "demo") for path in ("params.yaml", PROJECT / "params.yaml"))
+    assert one.model_dump(exclude={"overrides"}) == other.model_dump(exclude={"overrides"})
+    said = yaml.safe_load(Path("params.yaml").read_text())["overrides"]["mine"]
+    assert list(said) == ["prepare", "extract", "graph", "train", "evaluate"]
+
+
+def test_the_steps_that_it_names_work_once_the_files_are_there(project):
+    assert "python -m pipeline.prepare --dataset mine" in run().output
+    raw = Path("data/mine/raw")
+    (raw / "entities.csv").write_text("id;name\na;Ann\n")
+    (raw / "mentions.csv").write_text("mention;answer\nA;a\n")
+    result = CliRunner().invoke(prepare, ["--dataset", "mine"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_data_set_that_has_a_block_keeps_it(project):
+    before = Path("params.yaml").read_text()
+    result = run(dataset="wikimel")
+    assert result.exit_code == 1
+    assert "overrides.wikimel is there already" in result.output
+    assert Path("params.yaml").read_text() == before
+
+
+def test_a_parameter_file_without_overrides_or_without_anything_gets_some(project):
+    for text in ("", "seeds: [0]\n", "overrides:\n    a: {}\n\nseeds: [0]\n"):
+        Path("params.yaml").write_text(text)
+        result = run()
+        assert result.exit_code == 0, (text, result.output)
+        assert "mine" in yaml.safe_load(Path("params.yaml").read_text())["overrides"]
+
+
+def test_overrides_on_one_line_are_left_alone(project):
+    Path("params.yaml").write_text("overrides: {a: {}}\n")
+    result = run()
+    assert result.exit_code == 1
+    assert "write them one key a line" in result.output
+    assert Path("params.yaml").read_text() == "overrides: {a: {}}\n"
+
+
+def test_a_value_that_cannot_be_is_refused_and_nothing_is_written(project):
+    before = Path("params.yaml").read_text()
+    result = run("--text-encoder", "a\x01b")
+    assert result.exit_code == 1
+    assert "text_encoder" in result.output
+    assert Path("params.yaml").read_text() == before
+    assert not Path("data/mine").exists()
+    assert run("--source", "csv").exit_code == 2
+
+
+def test_the_name_may_stand_alone(project):
+    command = [sys.executable, "-m", "pipeline.init", "mine"]
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, cwd=project, env=environment, check=True, timeout=120)
+    assert Path("data/mine/raw").is_dir()
