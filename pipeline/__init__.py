@@ -1,4 +1,4 @@
-"""The commands, each run as `python -m pipeline.NAME`.
+"""The commands, each run as `python -m pipeline.NAME`; and `Linker` and `Mention`, for Python.
 
 This file is the first of the project that such a process reads. A command's imports take seconds,
 and Ctrl-C amid them ends as it does later: one line, exit code 130.
@@ -7,6 +7,12 @@ and Ctrl-C amid them ends as it does later: one line, exit code 130.
 import os
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stages.linking.api import Linker, Mention
+
+__all__ = ["Linker", "Mention"]
 
 ALONE = sys.argv[:1] == ["-m"]
 """Whether this process is a command (so Python calls it until its module is found), and not one
@@ -23,3 +29,12 @@ def _hook(kind: type[BaseException], error: BaseException, traceback: TracebackT
 
 if ALONE:
     sys.excepthook = _hook
+
+
+def __getattr__(name: str) -> Any:
+    """What is for Python is imported when it is asked for: no command needs it at its start."""
+    if name not in __all__:
+        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+    from stages.linking import api
+
+    return getattr(api, name)

@@ -74,7 +74,7 @@ def main(
     escaped = output is None and codecs.lookup(encoding).name != "utf-8"
     with sink(output) as file:
         for linked in results:
-            line = json_line(linked.as_json(), escaped)
+            line = json_line(linked.to_dict(), escaped)
             echo(line) if file is None else file.write(f"{line}\n")
 
 

@@ -1,6 +1,7 @@
 """New mentions through the store's own encoder, prepared as extraction prepares its records."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures
 from stages.linking.mention import NewMention
+from stages.section import validated
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class MentionEncoder:
         pixels, rows, warnings = self.encoder.pixels, new.pictures.copy(), list(new.warnings)
         if pixels is None or not files:
             for i, file in files.items():
-                warnings[i] += (f"{file}: not read: the run uses no pictures",)
+                warnings[i] += (f"{name_of(file)}: not read: the run uses no pictures",)
             return replace(new, warnings=warnings)
         load = partial(_load, pixels=pixels, config=self.config)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
@@ -83,7 +87,7 @@ class MentionEncoder:
             if reason is None:
                 rows[i] = place
             else:
-                warnings[i] += (f"{file}: not readable: {reason}",)
+                warnings[i] += (f"{name_of(file)}: not readable: {reason}",)
         return replace(
             new,
             pictures=rows,
@@ -105,7 +109,8 @@ def open_mention_encoder(
     """The encoder that made `store`, checked by the hash of its weights and by every setting.
 
     Args:
-        config: `extract` of the parameters; `dtype: auto` takes the store's precision.
+        config: `extract` of the parameters: device, threads, and an encoder that has moved. All
+            that decides a feature is the store's own.
         root: the project's folder.
         images: whether pictures are needed.
         arrays: names of the record arrays that are needed.
@@ -116,17 +121,18 @@ def open_mention_encoder(
         StoreError: another encoder, or other settings, than those that made the store; the store
             holds no such array.
     """
-    config = _own_encoder(store, config, root)
+    config = as_stored(store, _own_encoder(store, config, root))
     checkpoints = find_checkpoints(config, root)
     said = store.fingerprint.fields
-    dtype = str(said.get("dtype")) if config.dtype == "auto" else config.dtype
+    dtype = str(said.get("dtype"))
     # New mentions stand in batches of their own anyway, of any size.
     sizes = {name: said[name] for name in ("batch_texts", "batch_images") if said.get(name)}
     asked = config.model_copy(update=sizes)
     store.fingerprint.require_equal(
         fingerprint_of(str(said.get("records")), checkpoints, asked, dtype),
         store.path,
-        f"link with what made the store (--set extract.KEY=VALUE), or make it again: {hint}",
+        "link with the encoder that made the store (--set extract.text_encoder=FOLDER), or make it "
+        f"again: {hint}",
     )
     needed = checkpoints if images else replace(checkpoints, image=None)
     # The files are those that made the store, so extraction has looked at what comes of them.
@@ -137,6 +143,28 @@ def open_mention_encoder(
         config,
         {name: open_record_array(store, name, config, hint) for name in arrays},
     )
+
+
+def as_stored(store: FeatureStore, config: ExtractConfig) -> ExtractConfig:
+    """`config` with the settings that decided the store's features, so that nobody needs to say
+    them again: what is linked goes the way of what was extracted. Where the parameters say
+    otherwise, a line in the log tells of it.
+
+    Raises:
+        ConfigError: the store names a setting that cannot be.
+    """
+    said = store.fingerprint.fields
+    own = {name: said[name] for name in DECIDING if said.get(name) is not None}
+    found = validated(ExtractConfig, {**config.model_dump(), **own}, f"{store.path}: fingerprint")
+    for name in own:
+        asked, stored = getattr(config, name), getattr(found, name)
+        if asked not in (stored, "auto"):
+            log.info("extract.%s: %s, as the store was made, not %s", name, stored, asked)
+    return found
+
+
+DECIDING = ("max_tokens", "text_pooling", "resize", "exif", "dtype", "lexical_ngrams")
+"""Settings of extraction that stand in a fingerprint under their own names."""
 
 
 def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> ExtractConfig:
@@ -154,13 +182,18 @@ def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> Extr
     return config.model_copy(update=own)
 
 
-def _load(path: Path, pixels: Pixels, config: ExtractConfig) -> tuple[bytes, Loaded]:
+def name_of(image: Path | bytes) -> str:
+    """As a message names a picture."""
+    return "the picture" if isinstance(image, bytes) else str(image)
+
+
+def _load(image: Path | bytes, pixels: Pixels, config: ExtractConfig) -> tuple[bytes, Loaded]:
     """The hash of the file's bytes, and its pixels or the reason why there are none."""
     try:
-        data = read_bytes(path)
+        data = image if isinstance(image, bytes) else read_bytes(image)
     except PictureError as error:
         return b"", Loaded(None, str(error))
     except MelovError as error:
-        return b"", Loaded(None, error.message.removeprefix(f"{path}: "))
+        return b"", Loaded(None, error.message.removeprefix(f"{name_of(image)}: "))
     digest = hashlib.blake2b(data, digest_size=16).digest()
     return digest, decode_picture(data, pixels, config.resize, config.exif)

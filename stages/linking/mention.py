@@ -28,14 +28,14 @@ class NewMention:
 
     Args:
         words: what is to be linked; sentence: where it stands.
-        image: its picture's file, or None.
+        image: its picture: a file, or a file's bytes; or None.
         id: goes into the result as it is.
         warnings: what was cut.
     """
 
     words: str
     sentence: str = ""
-    image: Path | None = None
+    image: Path | bytes | None = None
     id: str = "1"
     warnings: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cache.errors import MelovError
 from stages.datasets.records import Records
 from stages.runs.training_mentions import TrainingMentions
 from stages.shown import one_line
@@ -52,8 +53,22 @@ class Linked:
     alpha: dict[str, float] | None
     warnings: list[str]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """Of plain values, as `pipeline.link` writes it."""
         return asdict(self)
+
+    def to_frame(self) -> Any:
+        """The entities as a pandas frame: rank, id, name, score, and each unit's score.
+
+        Raises:
+            MelovError: pandas is not installed.
+        """
+        try:
+            import pandas as pd  # type: ignore[import-untyped]
+        except ImportError:
+            raise MelovError("pandas is not installed", "pip install pandas") from None
+        rows = [{**asdict(e), **e.units} for e in self.entities]
+        return pd.DataFrame(rows).drop(columns="units", errors="ignore")
 
     def as_text(self) -> str:
         """A few lines for a reader."""

@@ -167,12 +167,15 @@ def test_filter_leaves_out_irrelevant_pictures_and_says_so(root):
     assert any(one.has_image for one in linked)
 
 
-@pytest.mark.parametrize(
-    ("assignment", "field"), [("max_tokens=10", "max_tokens"), ("resize=crop", "resize")]
-)
-def test_other_settings_than_the_stores_are_refused_by_name(root, assignment, field):
-    with pytest.raises(MelovError, match=rf"{field}: stored .*, asked"):
-        open_linker("melov", 0, f"extract.{assignment}")
+def test_new_mentions_are_read_as_the_store_was_made_whatever_the_parameters_say(root, caplog):
+    caplog.set_level("INFO")
+    others = ("extract.max_tokens=10", "extract.resize=crop", "extract.dtype=bfloat16")
+    linker = open_linker("melov", 0, *others)
+    assert_same_ranking(linker.link(new_mentions(), top=5), evaluated("melov", 0)[0])
+    assert "extract.max_tokens: 20, as the store was made, not 10" in caplog.text
+    caplog.clear()
+    open_linker("melov", 0)
+    assert "as the store was made" not in caplog.text
 
 
 def test_new_mentions_may_stand_in_batches_of_any_size(root):

@@ -1,0 +1,193 @@
+"""Linking from Python, in any folder:
+
+from pipeline import Linker, Mention
+
+linker = Linker.load("runs/wikimel/melov-s0")
+for found in linker.link([Mention("Lincoln", "Lincoln is a car brand.", image="photo.jpg")]):
+    print(found.entities[0].name, found.entities[0].score)
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cache.errors import MelovError
+from stages.config import Params, load_params
+from stages.linking import linker as core
+from stages.linking.mention import NewMention
+from stages.linking.result import Linked
+from stages.paths import DatasetPaths
+from stages.unicode import canonical, folded
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RUN = re.compile(r"(?P<variant>[a-z-]+)-s(?P<seed>\d+)")
+PARAMS = "params.yaml"
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What is to be linked.
+
+    Args:
+        text: the words; left out, they are `sentence[start:end]`.
+        sentence: where they stand.
+        start, end: offsets of the words in the sentence, in characters; `end` is behind the last.
+        image: its picture: a file's path, a file's bytes, or a Pillow image.
+        id: goes into the result.
+
+    Raises:
+        ValueError: no words; a span without a sentence, outside of it, or with other words in it.
+    """
+
+    text: str = ""
+    sentence: str = ""
+    start: int | None = None
+    end: int | None = None
+    image: str | Path | bytes | Image | None = None
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("Mention: start and end go together")
+        if self.start is not None and self.end is not None:
+            if not 0 <= self.start < self.end <= len(self.sentence):
+                raise ValueError(
+                    f"Mention: the span {self.start} to {self.end} lies outside of the sentence, "
+                    f"which has {len(self.sentence)} characters"
+                )
+            words = self.sentence[self.start : self.end]
+            if self.text and self.text != words:
+                raise ValueError(f"Mention: the text {self.text!r} is not the span's {words!r}")
+            object.__setattr__(self, "text", words)
+        if not self.text.strip():
+            raise ValueError("Mention: no words to link: give text, or start and end")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One of the knowledge base."""
+
+    id: str
+    name: str
+
+
+class Entities:
+    """The knowledge base of a linker, to be looked through by id and name."""
+
+    def __init__(self, ids: list[str], names: list[str]) -> None:
+        self._found = [Entity(id, name) for id, name in zip(ids, names, strict=True)]
+        self._row = {id: row for row, id in enumerate(ids)}
+        self._folded = [folded(name) for name in names]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Entity]:
+        return iter(self._found)
+
+    def __contains__(self, id: object) -> bool:
+        return isinstance(id, str) and canonical(id) in self._row
+
+    def __getitem__(self, id: str) -> Entity:
+        """The entity of an id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._found[self._row[canonical(id)]]
+
+    def search(self, text: str, limit: int = 10) -> list[Entity]:
+        """Those whose id is `text`, then those whose name begins with it, then those whose name
+        holds it, whatever the case; each in the order of the knowledge base."""
+        wanted = folded(text.strip())
+        own = self._row.get(canonical(text.strip()))
+        found = [] if own is None else [own]
+        if wanted:
+            begin = [i for i, name in enumerate(self._folded) if name.startswith(wanted)]
+            inside = [i for i, name in enumerate(self._folded) if wanted in name]
+            found += begin + inside
+        return [self._found[row] for row in list(dict.fromkeys(found))[:limit]]
+
+
+class Linker:
+    """Links mentions with a trained run; get one from `load`. Safe to share between threads."""
+
+    def __init__(self, inner: core.Linker) -> None:
+        self._inner = inner
+        self._lock = threading.Lock()
+        names = inner.names
+        self.entities = Entities(names.entity_ids, names.entities)
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, device: str = "auto", text_encoder: str | Path | None = None,
+        index: bool = True,
+    ) -> Linker:  # fmt: skip
+        """Open a run in place, in a project's `runs/DATASET/VARIANT-sSEED`.
+
+        Args:
+            device: auto, cpu, cuda or mps.
+            text_encoder: a folder of the encoder's, where it has moved since extraction.
+            index: keep the entities' side on the disk, where the next call finds it.
+
+        Raises:
+            MelovError: no such run, parts that do not belong together, or an encoder that is not
+                the one that made the store.
+        """
+        folder = Path(run).absolute()
+        named = RUN.fullmatch(folder.name)
+        if named is None or folder.parent.parent.name != "runs":
+            raise MelovError(
+                f"{run}: no run's folder, such as runs/wikimel/melov-s0", "name the folder itself"
+            )
+        root = folder.parents[2]
+        paths = DatasetPaths(folder.parent.name, root)
+        params = Params()
+        if (root / PARAMS).exists():
+            params = load_params(root / PARAMS, paths.dataset)
+        extract = params.extract.model_copy(update={"device": device})
+        if text_encoder is not None:
+            own = {"text_encoder": str(Path(text_encoder).absolute()), "revision": None}
+            extract = extract.model_copy(update=own)
+        evaluate = params.evaluate.model_copy(update={"device": device})
+        variant, seed = named["variant"], int(named["seed"])
+        return cls(core.Linker.open(paths, variant, seed, extract, evaluate, index))
+
+    def link(self, mentions: Iterable[Mention], top: int = 5) -> Iterator[Linked]:
+        """The best entities of each mention, in the order of the mentions.
+
+        Mentions are taken as they are needed, some hundred at a time, so that a stream of any
+        length can be linked. A mention's result does not depend on the others.
+        """
+        batch: list[NewMention] = []
+        for number, mention in enumerate(mentions, 1):
+            batch.append(_inner(mention, number))
+            if len(batch) == core.MENTIONS_AT_ONCE:
+                yield from self._linked(batch, top)
+                batch = []
+        if batch:
+            yield from self._linked(batch, top)
+
+    def _linked(self, batch: list[NewMention], top: int) -> list[Linked]:
+        # A tokenizer is no thread's own while another one calls it.
+        with self._lock:
+            return list(self._inner.link(batch, top))
+
+
+def _inner(mention: Mention, number: int) -> NewMention:
+    image: Any = mention.image
+    if isinstance(image, str):
+        image = Path(image)
+    elif image is not None and not isinstance(image, (Path, bytes)):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        image = file.getvalue()
+    return NewMention(mention.text, mention.sentence, image, mention.id or str(number))
