@@ -64,9 +64,11 @@ def read_records(
 
 def _input_of(paths: DatasetPaths) -> Path:
     """Where the source lies that no option names: in `raw`, else where it was read before."""
-    if paths.raw.exists() or not (paths.records / INDEX).exists():
-        return paths.raw
-    return paths.root / Records.load(paths.records).input
+    if not paths.raw.exists() and (paths.records / INDEX).exists():
+        said = Records.load(paths.records).input
+        if said:  # records of an earlier version say nothing
+            return paths.root / said
+    return paths.raw
 
 
 @command("Read a data set from its source into data/NAME/records.")

@@ -13,14 +13,14 @@ import io
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import MelovError
 from stages.config import Params, load_params
 from stages.linking import linker as core
-from stages.linking.mention import NewMention
+from stages.linking.mention import NewMention, new_mention
 from stages.linking.result import Linked
 from stages.paths import DatasetPaths
 from stages.unicode import canonical, folded
@@ -183,6 +183,9 @@ class Linker:
 
 
 def _inner(mention: Mention, number: int) -> NewMention:
+    """Checked and cut as a line of JSON is."""
+    said = {"mention": mention.text, "sentence": mention.sentence, "id": mention.id}
+    found = new_mention(said, f"mention {number}", str(number))
     image: Any = mention.image
     if isinstance(image, str):
         image = Path(image)
@@ -190,4 +193,4 @@ def _inner(mention: Mention, number: int) -> NewMention:
         file = io.BytesIO()
         image.save(file, "PNG")
         image = file.getvalue()
-    return NewMention(mention.text, mention.sentence, image, mention.id or str(number))
+    return replace(found, image=image)

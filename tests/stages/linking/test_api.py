@@ -81,6 +81,16 @@ def test_words_are_given_or_cut_out_of_the_sentence(elsewhere):
         Mention(sentence=sentence)
 
 
+def test_a_mention_has_the_limits_of_a_line_of_json(elsewhere):
+    long, fine = Mention("Ada " * 50_000), Mention("Ada", id="x" * 20_000)
+    (found,) = elsewhere.link([long], top=1)
+    assert "the mention is cut at 100,000 characters" in found.warnings
+    with pytest.raises(MelovError, match="mention 2: field 'id' has 20,000 characters"):
+        list(elsewhere.link([long, fine]))
+    with pytest.raises(MelovError, match="mention 1: field 'sentence' holds a lone surrogate"):
+        list(elsewhere.link([Mention("Ada", "\ud800")]))
+
+
 def test_a_stream_is_taken_as_it_is_needed(elsewhere, monkeypatch):
     monkeypatch.setattr(core, "MENTIONS_AT_ONCE", 2)
     taken = []
