@@ -194,7 +194,7 @@ def test_the_relevance_cut_is_the_quantile_of_training_mentions_with_pictures(
     assert len(cosines) == 36
     cut = relevance_cut(cached, quantile)
     assert cut == pytest.approx(np.quantile(cosines, quantile), abs=1e-6)
-    keep = relevant_pictures(cached, quantile)
+    keep = relevant_pictures(cached, cut)
     assert keep["train"].sum() == pytest.approx((1 - quantile) * len(cosines), abs=1)
     for split in SPLITS:
         without = cached.image_rows[f"mentions/{split}"] < 0
