@@ -30,7 +30,9 @@ __all__ = [
 PARAMS = "params.yaml"
 
 
-def command(help: str, resumes: bool = False) -> Callable[[Callable[..., None]], click.Command]:
+def command(
+    help: str, resumes: bool = False, cls: type[Command] = Command
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a click command with --dataset, --project, --params, --set and --debug.
 
     The function receives `params` (resolved for the data set), `paths` (of the data set, below the
@@ -38,6 +40,7 @@ def command(help: str, resumes: bool = False) -> Callable[[Callable[..., None]],
 
     Args:
         resumes: whether the same command goes on where an interrupted one was.
+        cls: how its arguments are parsed.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -67,9 +70,7 @@ def command(help: str, resumes: bool = False) -> Callable[[Callable[..., None]],
 
         for option in reversed(_COMMON):
             run = option(run)
-        return click.command(cls=Command, help=help, context_settings={"max_content_width": 100})(
-            run
-        )
+        return click.command(cls=cls, help=help, context_settings={"max_content_width": 100})(run)
 
     return decorate
 

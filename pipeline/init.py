@@ -1,7 +1,6 @@
 """Begin a data set of one's own:  python -m pipeline.init mine"""
 
 import json
-import sys
 
 import click
 
@@ -9,6 +8,7 @@ from cache.errors import MelovError
 from cache.files import atomic_path
 from cache.strict import read_regular
 from pipeline.cli import PARAMS, command, echo
+from pipeline.ending import Command
 from pipeline.prepare import known_source
 from stages.config import Params, load_params
 from stages.paths import DatasetPaths
@@ -18,7 +18,16 @@ SECTIONS = ("prepare", "extract", "graph", "train", "evaluate")
 """That DVC's stages of a data set depend on, each by its own block."""
 
 
-@command("Make the folder of a data set, and its block of settings in params.yaml.")
+class Named(Command):
+    """The data set's name may stand alone, without --dataset."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-"):
+            args = ["--dataset", *args]
+        return super().parse_args(ctx, args)
+
+
+@command("Make the folder of a data set, and its block of settings in params.yaml.", cls=Named)
 @click.option(
     "--source", callback=known_source, metavar="NAME",
     help="Its format, where it cannot be recognised.",
@@ -84,6 +93,4 @@ def write_block(paths: DatasetPaths, block: dict[str, dict[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and not sys.argv[1].startswith("-"):
-        sys.argv.insert(1, "--dataset")
     main()

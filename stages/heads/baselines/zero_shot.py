@@ -23,7 +23,7 @@ from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 
 WEIGHT = 1.0
-"""w; the same for all data (docs/results.md says what others would give)."""
+"""w, the same for all data: a weight that is chosen needs labels."""
 
 
 @dataclass(frozen=True)
