@@ -115,7 +115,7 @@ class DatasetPaths:
                 raise MelovError(
                     f"{self.records}: no complete records: records.json is missing",
                     f"run python -m pipeline.prepare --dataset {self.dataset} again, with the "
-                    "--source and --input of before",
+                    "--input of before",
                 )
             if self.path.exists():
                 state = "has no records yet"
@@ -124,6 +124,6 @@ class DatasetPaths:
                 state += ", ".join(known) or "none"
             raise MelovError(
                 f"data set '{self.dataset}' {state}",
-                f"python -m pipeline.prepare --dataset {self.dataset} --source mimic --input PATH",
+                f"python -m pipeline.prepare --dataset {self.dataset} --input PATH",
             )
         return self.records

@@ -249,7 +249,7 @@ def test_an_input_that_is_not_there_is_told_with_the_whole_command(tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").touch()
     told = hint_of("extract")
-    assert told == "python -m pipeline.prepare --dataset tiny --source mimic --input PATH"
+    assert told == "python -m pipeline.prepare --dataset tiny --input PATH"
     write_mimic(tmp_path / "release")
     _, *arguments = shlex.split(told.replace("PATH", "release"))[2:]
     succeeds("prepare", *arguments[2:])
