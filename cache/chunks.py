@@ -156,6 +156,12 @@ class MappedChunks:
         return DamagedStoreError(f"{self._folder.path / key}: damaged: {what}", self._hint)
 
 
+_UNREADABLE = (
+    OSError, ValueError, RuntimeError, KeyError, TypeError, IndexError, AttributeError,
+    ArithmeticError,
+)  # fmt: skip
+
+
 class ZarrChunks:
     """An array that another program rewrote (compressed, sharded, remote), read through zarr.
 
@@ -202,7 +208,8 @@ class ZarrChunks:
             self._folder.require_there()
         try:
             read = self._array.oindex[(rows,)]
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        # What metadata of other sizes and types lead to: zarr checks them as it reads.
+        except _UNREADABLE as error:
             said = f"{self._where}: damaged: {reason(error)}"
             raise DamagedStoreError(said, self._hint) from error
         return np.ascontiguousarray(read, np.dtype(self.spec.dtype))

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) as a long operation goes on."""
 
 _UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError,
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ArithmeticError,
 )  # fmt: skip
 """What metadata leads to that is missing, torn or something else's."""
 

@@ -101,6 +101,19 @@ def test_metadata_of_an_array_that_zarr_cannot_read_are_one_error(tmp_path: Path
         FeatureStore.open(store)["ids"]
 
 
+@pytest.mark.parametrize(
+    "grid", [{"chunk_shape": [0, 5]}, {"chunk_shape": [0]}, {"chunk_shape": [-1]}, {}, None]
+)
+def test_chunks_of_no_rows_in_an_arrays_metadata_are_one_error(tmp_path: Path, grid: Any):
+    store = build(tmp_path / "work", tmp_path / "features.zarr")
+    for name in ("ids", "texts/global"):
+        node = json.loads((store / name / "zarr.json").read_text())
+        node["chunk_grid"] = {"name": "regular", "configuration": grid}
+        (store / name / "zarr.json").write_text(json.dumps(node))
+        with pytest.raises(StoreError, match=r"features\.zarr"):
+            FeatureStore.open(store)[name].gather([0])
+
+
 def test_metadata_of_an_array_that_say_the_same_in_other_words_are_read(tmp_path: Path):
     store = build(tmp_path / "work", tmp_path / "features.zarr")
     node = json.loads((store / "ids" / "zarr.json").read_text())
