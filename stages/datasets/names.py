@@ -7,7 +7,6 @@ are two names, and a picture of a zip from a Mac would be missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -32,12 +31,6 @@ class Names:
 
     def __len__(self) -> int:
         return len(self._names)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
 
     def find(self, name: str) -> str | None:
         """`name` where it is there, else the one name that is canonically equal to it; None where

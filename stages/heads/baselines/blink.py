@@ -16,11 +16,11 @@ from torch import Tensor
 
 from stages.features.features import Features
 from stages.heads.baselines.bert import identity
-from stages.heads.baselines.vectors import VectorHeads
+from stages.heads.baselines.vectors import BiEncoder
 from stages.heads.settings import HeadsConfig
 
 
-class Blink(VectorHeads):
+class Blink(BiEncoder):
     """A square map of the global texts for each side."""
 
     def __init__(self, config: HeadsConfig) -> None:

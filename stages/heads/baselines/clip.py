@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.features.features import Features, MentionInput
-from stages.heads.baselines.vectors import Plain
-from stages.heads.heads import Optimized
+from stages.features.features import Features
+from stages.heads.baselines.vectors import Untrained
 from stages.heads.matcher import Scores
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
@@ -56,17 +55,12 @@ class MeanCosine(nn.Module):
         return Scores((total + cross) / found, {**units, "cross": cross / 2})
 
 
-class Clip(Plain):
+class Clip(Untrained[Embeddings]):
     """Heads without a parameter over the cached global embeddings."""
 
     def __init__(self, config: HeadsConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.matcher = MeanCosine(config.joint_space)
-
-    def mentions(self, batch: MentionInput) -> tuple[Embeddings, Optimized]:
-        x = batch.features
-        return self.entities(x), Optimized(x.text_global.new_zeros(()))
 
     def entities(self, entities: Features) -> Embeddings:
         x, (v, _) = entities, entities.images

@@ -16,9 +16,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from stages.features.features import Features, MentionInput
-from stages.heads.baselines.vectors import Plain
-from stages.heads.heads import Optimized
+from stages.features.features import Features
+from stages.heads.baselines.vectors import Untrained
 from stages.heads.matcher import Scores
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
@@ -48,17 +47,12 @@ class SparseProduct(nn.Module):
         return Scores(total, {"lexical": total})
 
 
-class Tfidf(Plain):
+class Tfidf(Untrained[NameSide]):
     """Heads without a parameter over the cached TF-IDF rows."""
 
     def __init__(self, config: HeadsConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.matcher = SparseProduct()
-
-    def mentions(self, batch: MentionInput) -> tuple[NameSide, Optimized]:
-        x = batch.features
-        return self.entities(x), Optimized(x.text_global.new_zeros(()))
 
     def entities(self, entities: Features) -> NameSide:
         return NameSide(entities.csr("lexical"))

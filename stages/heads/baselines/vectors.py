@@ -4,7 +4,9 @@ Ranking is then one matrix product. Inputs are conditioned as MELOV's (layer nor
 `train.adapter`), so a difference between two rows of a table is one of fusion and matching.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +19,29 @@ from stages.heads.projection import project
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 
+S = TypeVar("S", bound=Side)
+
 
 class Plain(nn.Module):
     """Heads without a graph and without bounds of their scores."""
 
     tau = None
     screened = None
+
+
+class Untrained(Plain, ABC, Generic[S]):
+    """Heads without a parameter, alike for both sides; a child sets `matcher`."""
+
+    def __init__(self, config: HeadsConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def mentions(self, batch: MentionInput) -> tuple[S, Optimized]:
+        x = batch.features
+        return self.entities(x), Optimized(x.text_global.new_zeros(()))
+
+    @abstractmethod
+    def entities(self, entities: Features) -> S: ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +57,8 @@ class DotProduct(nn.Module):
         return Scores(total, {"joint": total})
 
 
-class VectorHeads(Plain):
-    """LN_t, LN_T on the texts, `encode` of the child, LN_r on its result.
+class BiEncoder(Plain, ABC):
+    """LN_t, LN_T on the texts, the child's encoder of a side, LN_r on its result.
 
     LN_r starts with weight √(logit_scale / d), as the matcher's last norms do, so that the largest
     S at the start is near `train.logit_scale`.
@@ -73,15 +92,13 @@ class VectorHeads(Plain):
         """r_e."""
         return VectorSide(self.ln_r(self.encode_entities(self._texts(entities))))
 
-    def encode(self, x: Features) -> Tensor:
-        """(n, d) of mentions or entities, whose texts have passed their norms."""
-        raise NotImplementedError
-
+    @abstractmethod
     def encode_mentions(self, x: Features) -> Tensor:
-        return self.encode(x)
+        """(n, d) of mentions, whose texts have passed their norms."""
 
+    @abstractmethod
     def encode_entities(self, x: Features) -> Tensor:
-        return self.encode(x)
+        """(n, d) of entities, as those of mentions."""
 
     def _texts(self, x: Features) -> Features:
         t, tokens = self.dropout(x.text_global), x.text_local
@@ -93,6 +110,20 @@ class VectorHeads(Plain):
                 tokens = self.adapter_local(tokens)
             tokens = self.ln_T(tokens)
         return x.with_texts(self.ln_t(t), tokens)
+
+
+class VectorHeads(BiEncoder):
+    """A bi-encoder whose two sides are one."""
+
+    @abstractmethod
+    def encode(self, x: Features) -> Tensor:
+        """(n, d) of mentions or entities, whose texts have passed their norms."""
+
+    def encode_mentions(self, x: Features) -> Tensor:
+        return self.encode(x)
+
+    def encode_entities(self, x: Features) -> Tensor:
+        return self.encode(x)
 
 
 class Pictures(nn.Module):

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.features.features import Features, MentionInput
-from stages.heads.baselines.vectors import Plain
-from stages.heads.heads import Optimized
+from stages.features.features import Features
+from stages.heads.baselines.vectors import Untrained
 from stages.heads.matcher import Scores
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
@@ -48,17 +47,12 @@ class Sum(nn.Module):
         return Scores(units["lexical"] + units["contained"] + WEIGHT * units["text"], units)
 
 
-class ZeroShot(Plain):
+class ZeroShot(Untrained[ZeroShotSide]):
     """Heads without a parameter over cached names and texts."""
 
     def __init__(self, config: HeadsConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.matcher = Sum()
-
-    def mentions(self, batch: MentionInput) -> tuple[ZeroShotSide, Optimized]:
-        x = batch.features
-        return self.entities(x), Optimized(x.text_global.new_zeros(()))
 
     def entities(self, entities: Features) -> ZeroShotSide:
         t = F.normalize(entities.text_global, dim=1)
