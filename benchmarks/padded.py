@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from stages.features.features import Features, MentionInput
 from stages.heads.matcher import Matcher
 from stages.heads.model import Melov
-from stages.heads.units.vision import DualGate
+from stages.heads.units.dual_gate import DualGate
 
 MAX_TOKENS = 40
 

@@ -5,6 +5,7 @@ count as often as they occur, and their ties are exact whatever the rounding.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +29,16 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def members(self, view: int) -> np.ndarray:
+        """The entities of a view, ascending."""
+        order, firsts = self._grouped
+        return order[firsts[view] : firsts[view + 1]]
+
+    @cached_property
+    def _grouped(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.of_entity, kind="stable")
+        return order, np.concatenate([[0], np.cumsum(self.counts)])
 
 
 def distinct_views(cached: CachedFeatures) -> Views:

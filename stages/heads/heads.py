@@ -53,6 +53,8 @@ class Heads(Protocol[M, E]):
 
     tau: the threshold of eq. 4; None where there is no graph to cut.
     screened: the matcher, where it can bound its scores (`stages/ranking/screen.py`); else None.
+    searched: the matcher, where it knows entities in eight bits (`stages/ranking/search.py`), and
+        `entity_unit` then; else None.
     """
 
     config: HeadsConfig
@@ -63,6 +65,8 @@ class Heads(Protocol[M, E]):
     def tau(self) -> Tensor | None: ...
     @property
     def screened(self) -> Matcher | None: ...
+    @property
+    def searched(self) -> Matcher | None: ...
 
     def mentions(self, batch: MentionInput) -> tuple[M, Optimized]:
         """The mentions' side, and the loss besides the contrastive one."""

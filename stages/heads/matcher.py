@@ -17,7 +17,7 @@ from stages.heads.initial import scale_norm
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
-from stages.heads.units.unit import BoundedUnit
+from stages.heads.units.unit import BoundedUnit, CodedUnit, MatcherUnit
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Matcher(nn.Module):
         # nn.ModuleDict knows its values as nn.Module alone; each is a `MatcherUnit`.
         return dict(self.units.items())
 
+    def unit(self, name: str) -> MatcherUnit[Any, Any]:
+        """One of those in use."""
+        found: MatcherUnit[Any, Any] = self._units()[name]
+        return found
+
     def mention_side(self, mentions: Features) -> UnitSides:
         x = self._normed(mentions)
         return UnitSides({name: unit.mention_side(x) for name, unit in self._units().items()})
@@ -84,12 +89,24 @@ class Matcher(nn.Module):
         x = self._normed(entities)
         return UnitSides({name: unit.entity_side(x) for name, unit in self._units().items()})
 
+    def entity_unit(self, name: str, entities: Features) -> Side:
+        """One unit's entity side, of features that were read for it alone."""
+        side: Side = self._units()[name].entity_side(self._normed(entities))
+        return side
+
     def pairs(self, mentions: UnitSides, entities: UnitSides) -> Scores:
         scores = {
             name: unit.pairs(mentions.units[name], entities.units[name])
             for name, unit in self._units().items()
         }
         return Scores(torch.stack(list(scores.values())).mean(0), scores)
+
+    @property
+    def coded(self) -> dict[str, CodedUnit]:
+        """The units that read the encoders' features, where each knows entities in eight bits; none
+        where one does not."""
+        encoded = {name: u for name, u in self._units().items() if UNITS[name].encoded}
+        return encoded if all(isinstance(u, CodedUnit) for u in encoded.values()) else {}
 
     @property
     def bounded(self) -> tuple[str, BoundedUnit] | None:
@@ -117,8 +134,8 @@ class Matcher(nn.Module):
         """LN_t, LN_T, LN_v, LN_V; padded tokens stay out of every unit by their mask."""
         local = x.text_local if self.ln_T is None else self.ln_T(x.text_local)
         y = x.with_texts(self.ln_t(x.text_global), local)
-        if self.ln_v is None and self.ln_V is None:
-            return y
+        if (self.ln_v is None and self.ln_V is None) or x.image_global is None:
+            return y  # a unit that wants pictures will say so
         v, patches = x.images
         v = v if self.ln_v is None else self.ln_v(v)
         return y.with_images(v, patches if self.ln_V is None else self.ln_V(patches))

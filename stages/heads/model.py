@@ -17,6 +17,7 @@ from stages.heads.heads import Optimized
 from stages.heads.matcher import Matcher, UnitSides
 from stages.heads.projection import project
 from stages.heads.settings import HeadsConfig
+from stages.heads.side import Side
 from stages.heads.threshold import Threshold
 from stages.heads.vae import PatchAttention, Vae, generation_loss
 from stages.heads.variants import AGGREGATED, GENERATED, ORIGINAL
@@ -62,12 +63,20 @@ class Melov(nn.Module):
     def screened(self) -> Matcher | None:
         return None if self.matcher.bounded is None else self.matcher
 
+    @property
+    def searched(self) -> Matcher | None:
+        return self.matcher if self.matcher.coded else None
+
     def entities(self, entities: Features) -> UnitSides:
         """The entities' side of the matcher: original features (section 3.3)."""
         x = self._texts(entities)
         if self.config.uses_images:
             x = x.with_images(*self._fill(*self._project(x), x.has_image))
         return self.matcher.entity_side(x)
+
+    def entity_unit(self, name: str, entities: Features) -> Side:
+        """One unit's side of entities, of features that were read for it alone."""
+        return self.matcher.entity_unit(name, self._texts(entities))
 
     def mentions(self, batch: MentionInput) -> tuple[UnitSides, Optimized]:
         """The mentions' side of the matcher after the optimisation, with its loss."""

@@ -9,7 +9,7 @@ unit keeps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import scipy.sparse as sp
@@ -67,7 +67,9 @@ class Side:
 
 def _parts(side: Any) -> Iterator[tuple[str, Any]]:
     """What a side, or a mapping of sides, is made of."""
-    named = side if isinstance(side, Mapping) else vars(side)
+    named = (
+        side if isinstance(side, Mapping) else {f.name: getattr(side, f.name) for f in fields(side)}
+    )
     return ((name, part) for name, part in named.items() if part is not None)
 
 

@@ -28,8 +28,8 @@ from stages.linking.features import ExtendedFeatures, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
-from stages.ranking.entity_index import EntityIndex
-from stages.ranking.top import Candidate, top_entities
+from stages.ranking.search import open_ranked
+from stages.ranking.top import Candidate, Ranked
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
@@ -46,7 +46,7 @@ class Linker:
     Args:
         graph: None where the variant has no GCN.
         cut: of the variant `filter`: the relevance below which a picture is left out; else None.
-        index: the entities' side on disk; None computes it in each call of `link`.
+        ranked: the knowledge base.
     """
 
     model: Heads[Any, Any]
@@ -56,7 +56,7 @@ class Linker:
     encoder: MentionEncoder
     graph: TrainingGraph | None
     cut: float | None
-    index: EntityIndex[Any] | None
+    ranked: Ranked
     config: EvaluateConfig
 
     @classmethod
@@ -93,16 +93,11 @@ class Linker:
             arrays=list(cached.arrays),
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
-        graph, entity_index = run.graph(cached), None
-        if index:
-            entity_index = EntityIndex.opened(
-                paths.index(variant, seed), run.identity, run.model, cached, views,
-                evaluate.entity_rows,
-            )  # fmt: skip
+        folder = paths.index(variant, seed) if index else None
+        ranked = open_ranked(folder, run.identity, run.model, cached, views, evaluate.entity_rows)
         names = RowNames.of(dataset.records, run.training)
-        return cls(
-            run.model, cached, views, names, encoder, graph, run.info.cut, entity_index, evaluate
-        )
+        graph, cut = run.graph(cached), run.info.cut
+        return cls(run.model, cached, views, names, encoder, graph, cut, ranked, evaluate)
 
     def link(self, mentions: Sequence[NewMention], top: int) -> Iterator[Linked]:
         """The `top` entities of each mention, in the order of `mentions`.
@@ -127,9 +122,7 @@ class Linker:
             side, optimized = self.model.mentions(source.input(rows, graph))
             sides.append(side)
             alphas += optimized.weights(self.model.config.sources, len(rows))
-        best = top_entities(
-            self.model, self.cached, self.views, sides, top, self.config.entity_rows, self.index
-        )
+        best = self.ranked.top(sides, top)
         return [
             Linked(
                 id=mention.id,

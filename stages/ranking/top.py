@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from stages.progress import progress
 from stages.ranking.blocks import entity_blocks
 from stages.ranking.entity_index import EntityIndex
 
-_NOT_FINITE = "train the run again with a lower train.learning_rate, or remove its index"
+NOT_FINITE = "train the run again with a lower train.learning_rate, or remove its index"
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,31 @@ class Candidate:
     entity: int
     score: float
     units: dict[str, float]
+
+
+class Ranked(Protocol):
+    """A knowledge base that mentions are ranked against."""
+
+    def top(self, sides: Sequence[Any], k: int) -> list[list[Candidate]]:
+        """The k best entities of each mention of `sides`, best first, ties by the lower row."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Scores every entity, whatever the heads.
+
+    Args:
+        index: has the entities' side in blocks of `size`; None makes it each time.
+    """
+
+    model: Heads[Any, Any]
+    cached: CachedFeatures
+    views: Views
+    size: int
+    index: EntityIndex[Any] | None = None
+
+    def top(self, sides: Sequence[Any], k: int) -> list[list[Candidate]]:
+        return top_entities(self.model, self.cached, self.views, sides, k, self.size, self.index)
 
 
 @torch.inference_mode()
@@ -48,25 +72,33 @@ def top_entities(
             for i, side in enumerate(sides):
                 found = model.matcher.pairs(side, entities)
                 if not torch.isfinite(found.total).all():
-                    raise MelovError("a score is not finite", _NOT_FINITE)
+                    raise MelovError("a score is not finite", NOT_FINITE)
                 best[i] = _merged(best[i], found, start, k)
             bar.update(min(size, len(views) - start))
-    members = np.argsort(views.of_entity, kind="stable")
-    firsts = np.concatenate([[0], np.cumsum(views.counts)])
     named = []
     for block in best:
         assert block is not None
-        scores, columns = block.scores.cpu().numpy(), block.views.cpu().numpy()
-        for mention in range(columns.shape[0]):
-            candidates = [
-                Candidate(int(entity), score, dict(zip(block.units, parts, strict=True)))
-                for view, (score, *parts) in zip(
-                    columns[mention], scores[:, mention].T.tolist(), strict=True
-                )
-                for entity in members[firsts[view] : firsts[view + 1]][:k]
-            ]
-            named.append(sorted(candidates, key=lambda c: (-c.score, c.entity))[:k])
+        named += [
+            candidates(block.scores[:, i], block.views[i], block.units, views, k)
+            for i in range(block.views.shape[0])
+        ]
     return named
+
+
+def candidates(
+    scores: Tensor, at: Tensor, units: Sequence[str], views: Views, k: int
+) -> list[Candidate]:
+    """The k best entities of some views of one mention, best first, ties by the lower row.
+
+    Shapes:
+        scores: (1 + units, n) S and each unit's; at: (n,) the views
+    """
+    found = [
+        Candidate(int(entity), score, dict(zip(units, parts, strict=True)))
+        for view, (score, *parts) in zip(at.tolist(), scores.T.tolist(), strict=True)
+        for entity in views.members(view)[:k]
+    ]
+    return sorted(found, key=lambda c: (-c.score, c.entity))[:k]
 
 
 @dataclass(frozen=True)

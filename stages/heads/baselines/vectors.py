@@ -27,6 +27,7 @@ class Plain(nn.Module):
 
     tau = None
     screened = None
+    searched = None
 
 
 class Untrained(Plain, ABC, Generic[S]):

@@ -15,6 +15,7 @@ from stages.features.features import Features
 from stages.heads.initial import redraw, scale_norm
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
+from stages.heads.units.codes import Codes, Planes, lost, products
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,12 @@ class CrossUnit(nn.Module):
 
     def pairs(self, mentions: CrossSide, entities: CrossSide) -> Tensor:
         return mentions.r @ entities.r.T
+
+    def codes(self, entities: CrossSide) -> Codes:
+        return Codes.of(entities.r)
+
+    def reach(self, mentions: CrossSide) -> Planes:
+        return Planes.of(mentions.r)
+
+    def at_most(self, mentions: Planes, entities: Codes) -> Tensor:
+        return products(mentions, entities).add_(lost(mentions, entities))

@@ -22,16 +22,20 @@ class UnitEntry:
     build: makes the unit for a configuration.
     reads: besides global texts: `tokens`, `pictures`, `patches`, or the name of a record array
         (see `stages/encode/record_arrays`), which the store's layout and the batches then hold.
+    encoded: whether it reads anything of the encoders; False where the record arrays are all.
     """
 
     build: Callable[[HeadsConfig], MatcherUnit[Any, Any]]
     reads: tuple[str, ...]
+    encoded: bool = True
 
 
 UNITS: dict[str, UnitEntry] = {
     "text": UnitEntry(lazily("stages.heads.units.text:TextUnit"), ("tokens",)),
     "vision": UnitEntry(lazily("stages.heads.units.vision:VisionUnit"), ("pictures", "patches")),
     "cross": UnitEntry(lazily("stages.heads.units.cross:CrossUnit"), ("patches",)),
-    "lexical": UnitEntry(lazily("stages.heads.units.lexical:LexicalUnit"), ("lexical", "words")),
+    "lexical": UnitEntry(
+        lazily("stages.heads.units.lexical:LexicalUnit"), ("lexical", "words"), encoded=False
+    ),
 }
 """By name, in the order in which scores are summed."""

@@ -22,6 +22,7 @@ from stages.heads.initial import redraw
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Ragged, Side
 from stages.heads.units.attention import mean_attention
+from stages.heads.units.codes import Codes, Planes
 from stages.heads.units.text_bounds import (
     EntityBounds,
     MentionBounds,
@@ -29,6 +30,7 @@ from stages.heads.units.text_bounds import (
     mention_bounds,
     upper_bound,
 )
+from stages.heads.units.text_codes import TextCodes, TextReach, text_bound
 
 PADDED = -1e9
 """Logit of a padded token; e to this power is 0 in every precision."""
@@ -169,3 +171,15 @@ class TextUnit(nn.Module):
 
     def bound(self, mentions: MentionBounds, entities: EntityBounds) -> Tensor:
         return upper_bound(mentions, entities)
+
+    def codes(self, entities: EntityText) -> TextCodes:
+        frozen = None if entities.frozen is None else Codes.of(entities.frozen)
+        bounds = entity_bounds(entities.direction, entities.offset)
+        return TextCodes(Codes.of(entities.t), bounds.longest + bounds.offset, frozen)
+
+    def reach(self, mentions: MentionText) -> TextReach:
+        frozen = None if mentions.frozen is None else Planes.of(mentions.frozen)
+        return TextReach(Planes.of(mentions.t), frozen)
+
+    def at_most(self, mentions: TextReach, entities: TextCodes) -> Tensor:
+        return text_bound(mentions, entities, 0.0 if self.f is None else float(self.f.exp()))

@@ -51,3 +51,21 @@ class BoundedUnit(Protocol):
 
     def bound(self, mentions: Any, entities: Any) -> Tensor:
         """At least `costly` of all pairs, of what the two methods above made; shape: (m, e)."""
+
+
+@runtime_checkable
+class CodedUnit(Protocol):
+    """A unit with an upper bound of its whole score from entities in eight bits (`codes.py`).
+
+    Linking then reads some hundred bytes an entity, and scores few of them exactly; see
+    `stages/ranking/search.py`.
+    """
+
+    def codes(self, entities: Any) -> Side:
+        """The entities' side in eight bits."""
+
+    def reach(self, mentions: Any) -> Any:
+        """What the bound needs of the mentions' side."""
+
+    def at_most(self, mentions: Any, entities: Any) -> Tensor:
+        """At least `pairs` of all pairs, of what the two methods above made; shape: (m, e)."""

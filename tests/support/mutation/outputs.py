@@ -43,9 +43,8 @@ from stages.features.cached import ENCODED, CachedFeatures
 from stages.features.views import distinct_views
 from stages.graph.source import GraphSource
 from stages.paths import SPLITS, DatasetPaths
-from stages.ranking.entity_index import EntityIndex
 from stages.ranking.rank import Wanted, rank_all
-from stages.ranking.top import top_entities
+from stages.ranking.search import open_ranked
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.figures import curves
 from stages.report.grids import load_grids
@@ -647,7 +646,6 @@ class Index:
 
     name: str = "index"
     most_bytes: int = 300 * MEBIBYTE
-    piece: str = "index/00000000.zarr"
     writes: bool = True
 
     def make(self, world: Path, folder: Path) -> None:
@@ -655,9 +653,10 @@ class Index:
         (folder / "world").write_text(str(world))
 
     def change(self, random: Random, folder: Path) -> Change:
+        piece = next((folder / "index").glob("*.zarr")).relative_to(folder).as_posix()
         if random.random() < 0.4:
-            return torn(random, folder, store_files(folder / self.piece, folder))
-        return changed_store(random, folder, self.piece)
+            return torn(random, folder, store_files(folder / piece, folder))
+        return changed_store(random, folder, piece)
 
     def read(self, folder: Path) -> Any:
         dataset, run = world_of(folder)
@@ -665,11 +664,9 @@ class Index:
         data = run.data(dataset)
         size = EvaluateConfig().entity_rows
         with torch.inference_mode():
-            index = EntityIndex.opened(
-                folder / "index", run.identity, run.model, cached, views, size
-            )
+            ranked = open_ranked(folder / "index", run.identity, run.model, cached, views, size)
             side, _ = run.model.mentions(data.inputs.batch("test", np.arange(3)))
-            found = top_entities(run.model, cached, views, [side], 5, size, index)
+            found = ranked.top([side], 5)
         for best in found:
             assert len(best) == 5
             assert np.isfinite([one.score for one in best]).all()
