@@ -19,7 +19,7 @@ import click
 
 from benchmarks.machine import machine
 
-NAMES = ("audit", "gather", "extract", "graph", "training", "ranking", "ablation")
+NAMES = ("audit", "gather", "extract", "graph", "training", "ranking", "link", "ablation")
 WITH_GPU = ("gpu",)
 """Run by name alone."""
 

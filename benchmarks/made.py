@@ -35,7 +35,7 @@ from stages.paths import SPLITS, DatasetPaths
 from stages.runs.dataset import Dataset
 
 FOLDER_VARIABLE = "MELOV_BENCH_DIR"
-VERSION = 2
+VERSION = 3
 """Of what this module makes; another one replaces what lies in the folder."""
 
 WITH_PICTURE = 0.95

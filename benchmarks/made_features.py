@@ -172,6 +172,8 @@ def _small_arrays(
     """Rows, ids and record arrays, as extraction writes them, and the columns of the latter."""
     fitted, columns = fit_record_arrays(said_of(records), EXTRACT)
     arrays = {
+        "texts/keys": _keys(0, len(f.lengths)),
+        "images/keys": _keys(1, len(f.image_global)),
         "texts/offsets": places.offsets,
         "images/ok": np.ones(len(f.image_global), np.uint8),
         "projections/image": np.zeros((SHAPES.d_image, SHAPES.d_patch), np.float32),
@@ -186,3 +188,8 @@ def _small_arrays(
             f"{group}/id_offsets": id_offsets,
         }
     return arrays, columns
+
+
+def _keys(seed: int, n: int) -> np.ndarray:
+    """As hashes look, uint8 (n, 16)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, 16), dtype=np.uint8)

@@ -3,12 +3,8 @@ whole test split, memory as the knowledge base grows, and scaling."""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +12,8 @@ import torch
 
 from benchmarks import padded
 from benchmarks.compare import Mark, PeakMemory, Result, Timing, at_least, at_most, compare, slope
-from benchmarks.made import made_dataset
-from stages.config import EvaluateConfig, TrainConfig
-from stages.features.data import LinkingData
+from benchmarks.made_heads import Trained, around, trained_heads
 from stages.features.views import Views
-from stages.heads.matcher import UnitSides
-from stages.heads.model import Melov
-from stages.ranking.entity_index import EntityIndex
-from stages.ranking.rank import rank_gold
-from stages.ranking.top import top_entities
-from stages.runs.dataset import Dataset, RunSpec
-from stages.training.step import load_batch, train_step
-
-STEPS_QUICK, STEPS_FULL = 120, 280
-"""Of training before anything is ranked: the share of pairs that bounds settle is a trained
-model's. The full size's steps are two epochs."""
 
 DENSE_MENTIONS, DENSE_BLOCK, DENSE_ENTITIES = 64, (16, 64), 4096
 """Of the padded formulas: 64 mentions against 4,096 entities, some 300 MB at a time."""
@@ -40,25 +23,11 @@ UNSCREENED = 96
 """Mentions of the run that gives every pair its attention."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model, and what it ranks."""
-
-    model: Melov
-    data: LinkingData
-
-    def rank(self, mentions: int, views: Views, screen: bool = True) -> np.ndarray:
-        """Ranks of the first so many test mentions."""
-        rows, config = np.arange(mentions), EvaluateConfig(screen=screen)
-        gold = self.data.gold["test"][rows] % len(views.of_entity)
-        return rank_gold(self.model, self.data.inputs, views, "test", rows, gold, config)
-
-
 def run(full: bool, rounds: int) -> Result:
-    trained = _trained(full)
+    trained = trained_heads(full)
     views = trained.data.views
     tests = len(trained.data.gold["test"])
-    slice_ = _views(len(views), min(DENSE_ENTITIES, len(views)))
+    slice_ = around(len(views), min(DENSE_ENTITIES, len(views)))
     dense = partial(_dense, trained, slice_)
     same, gap = _same_ranks(trained, slice_)
     mentions, unscreened = tests if full else min(512, tests), min(UNSCREENED, tests)
@@ -77,7 +46,6 @@ def run(full: bool, rounds: int) -> Result:
     with PeakMemory() as peak:
         ranks = trained.rank(tests, views)
     whole = time.perf_counter() - begun
-    one_mention = _one_mention(trained)
     grown, grown_note = _memory(trained, full)
     scaling, linear = _scaling(trained)
     goal = 12 * 60 if full else 60
@@ -107,35 +75,10 @@ def run(full: bool, rounds: int) -> Result:
             f"{rates['ours, no screen'] / 1e6:.2f}; dense "
             f"{rates['padded dense formulas'] / 1e3:.0f} thousand",
             f"MRR of the made test split: {(1 / ranks).mean():.3f}",
-            one_mention,
             grown_note,
         ],
         {"pairs_per_second": rates, "whole_seconds": whole, "scaling": scaling},
     )
-
-
-def _trained(full: bool) -> Trained:
-    """melov with the default settings, trained for some steps on the made data set."""
-    config = TrainConfig()
-    dataset = Dataset.open(made_dataset(full))
-    heads = dataset.heads(RunSpec.of("melov", 0, config))
-    data = dataset.data(heads, config, torch.device("cpu"))
-    torch.manual_seed(0)
-    model = Melov(heads).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
-    gold = data.gold["train"]
-    rng = np.random.default_rng(0)
-    size = config.batch_size
-    steps = STEPS_FULL if full else STEPS_QUICK
-    batches = (rng.choice(len(gold), size, replace=False) for _ in range(steps))
-    for batch in (load_batch(data.inputs, rows, gold[rows]) for rows in batches):
-        train_step(model, optimizer, batch, config)
-    return Trained(model.eval(), data)
-
-
-def _views(entities: int, n: int) -> Views:
-    """A knowledge base of n rows that go round the stored entities."""
-    return Views(np.arange(n) % entities, np.ones(n, dtype=np.int64), np.arange(n))
 
 
 @torch.inference_mode()
@@ -175,7 +118,7 @@ def _memory(trained: Trained, full: bool) -> tuple[Mark, str]:
     sizes = (stored, 1_000_000 if full else 9 * stored)
     peaks = []
     for size in sizes:
-        views = _views(stored, size)
+        views = around(stored, size)
         with PeakMemory() as peak:
             trained.rank(64, views)
         peaks.append(peak.grown_gib)
@@ -186,40 +129,13 @@ def _memory(trained: Trained, full: bool) -> tuple[Mark, str]:
     return at_most(f"more memory for {sizes[1]:,} entities", more, 0.25, " GiB"), note
 
 
-@torch.inference_mode()
-def _one_mention(trained: Trained) -> str:
-    """What `link` asks for, with the entities' side made for it and read from an index."""
-    model, data = trained.model, trained.data
-    side, _ = model.mentions(data.inputs.batch("test", np.arange(1)))
-    size = EvaluateConfig().entity_rows
-
-    def best(index: EntityIndex[UnitSides] | None) -> float:
-        begun = time.perf_counter()
-        top_entities(model, data.cached, data.views, [side], 5, size, index)
-        return time.perf_counter() - begun
-
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        folder = Path(name)
-        begun = time.perf_counter()
-        index = EntityIndex.opened(folder, "bench", model, data.cached, data.views, size)
-        written = time.perf_counter() - begun
-        plain = [best(None) for _ in range(3)]
-        indexed = [best(index) for _ in range(3)]
-        gigabytes = sum(path.stat().st_size for path in folder.rglob("c.*")) / 1e9
-    return (
-        f"the best entities of one mention: {statistics.median(plain):.2f} s, out of an index "
-        f"{statistics.median(indexed):.2f} s; the index takes {written:.1f} s once and "
-        f"{gigabytes:.2f} GB"
-    )
-
-
 def _scaling(trained: Trained) -> tuple[dict[str, Any], Mark]:
     """Time of 64 mentions against an eighth, a quarter, a half and the whole of the entities."""
     stored = len(trained.data.views)
     sizes = [stored // part for part in (8, 4, 2, 1)]
     seconds = []
     for size in sizes:
-        views = _views(stored, size)
+        views = around(stored, size)
         times = []
         for _ in range(3):
             begun = time.perf_counter()

@@ -12,44 +12,32 @@ was made of, by less than a tenth of what the row's own eight bits lose.
 
 from __future__ import annotations
 
-import gc
-import hashlib
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cache.build import building
-from cache.errors import StoreError
-from cache.fingerprint import Fingerprint
-from cache.layout import ArraySpec
 from cache.locks import locked
-from cache.reader import FeatureStore
 from stages.features.cached import CachedFeatures
-from stages.features.stored import whole
 from stages.features.views import Views
 from stages.heads.matcher import UnitSides
+from stages.heads.side import Side
 from stages.progress import progress
-from stages.ranking.content_keys import KEY_BYTES, content_keys, places
-from stages.ranking.pieces import pieces_in, work_of
+from stages.ranking.coded_files import Piece, Pieces, array_of, first_of, tensor_of
+from stages.ranking.content_keys import content_keys, places
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raise it with any change of code that moves a number of a row."""
 
-KEYS = "keys"
 PIECE_ROWS = 65_536
 """At most; some 100 MB are held in memory before they are written."""
-
-BLOCK_ROWS = 8192
-"""Scored together: what a mention's bounds need of them stays in the processor's cache."""
 
 DEAD = 0.2
 """Share of rows that are of no entity any more from which on they are moved out."""
@@ -75,7 +63,27 @@ class CodedIndex:
     @property
     def rows(self) -> int:
         """Of entities and of none."""
-        return sum(len(_first(block)) for block in self.blocks)
+        return sum(len(first_of(block)) for block in self.blocks)
+
+    def take(self, unit: str, views: Tensor) -> Side:
+        """One unit's rows of some views."""
+        at = self.place[views]
+        block = torch.bucketize(at, self._ends, right=True)
+        parts, order = [], []
+        for i in torch.unique(block).tolist():
+            mine = (block == i).nonzero()[:, 0]
+            first = 0 if i == 0 else int(self._ends[i - 1])
+            parts.append(self.blocks[i].units[unit].take(at[mine] - first).to_arrays())
+            order.append(mine)
+        back = torch.cat(order).argsort()
+        rows = {name: torch.cat([tensor_of(p[name]) for p in parts])[back] for name in parts[0]}
+        return self.blocks[0].units[unit].from_arrays(rows)
+
+    @cached_property
+    def _ends(self) -> Tensor:
+        """The row behind each block's last."""
+        sizes = [len(first_of(block)) for block in self.blocks]
+        return torch.tensor(sizes, device=self.place.device).cumsum(0)
 
     @classmethod
     @torch.inference_mode()
@@ -92,7 +100,7 @@ class CodedIndex:
             StoreError: the disk is full.
         """
         wanted = content_keys(cached, views.rows)
-        files = _Files(folder, {"coded_index": VERSION, "run": run}, make(views.rows[:1]))
+        files = Pieces(folder, {"coded_index": VERSION, "run": run}, make(views.rows[:1]))
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             pieces = files.read()
@@ -108,7 +116,7 @@ class CodedIndex:
                         parts.append(make(views.rows[at[start : start + size]]).to_arrays())
                         bar.update(min(size, len(at) - start))
                     arrays = {
-                        name: np.concatenate([_array(part[name]) for part in parts])
+                        name: np.concatenate([array_of(part[name]) for part in parts])
                         for name in parts[0]
                     }
                     pieces.append(files.write(wanted[at], arrays))
@@ -118,92 +126,9 @@ class CodedIndex:
         return cls(blocks, torch.from_numpy(place).to(cached.device), len(new))
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """keys: uint8 (n, 32); arrays: n rows each."""
-
-    path: Path
-    keys: np.ndarray
-    arrays: dict[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The pieces in a folder.
-
-    like: a side of any entity: what its arrays are called, and their types.
-    """
-
-    folder: Path
-    made_from: dict[str, Any]
-    like: UnitSides
-
-    def read(self) -> list[_Piece]:
-        """Every piece that is whole and of this run; the others are removed."""
-        found = []
-        for path in pieces_in(self.folder):
-            try:
-                found.append(self._opened(path))
-            except StoreError as error:
-                log.info("%s\n  what it held is made again", error.message)
-                self._remove(path)
-        return found
-
-    def write(self, keys: np.ndarray, arrays: dict[str, np.ndarray]) -> _Piece:
-        digest = _digest(keys)
-        target, asked = self.folder / f"{digest}.zarr", self._fingerprint(digest)
-        arrays = {KEYS: keys, **arrays}
-        specs = [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
-        with building(target, work_of(target), asked.digest, asked, specs) as build:
-            build.write("rows", [(name, 0, values) for name, values in arrays.items()])
-            build.finish(["rows"], {})
-        return self._opened(target)
-
-    def drop(self, piece: _Piece) -> None:
-        self._remove(piece.path)
-
-    def blocks(self, piece: _Piece, device: torch.device) -> list[UnitSides]:
-        """In memory."""
-        found = []
-        for lo in range(0, len(piece), BLOCK_ROWS):
-            rows = {
-                # Copied: torch would warn of a tensor over memory that cannot be written.
-                name: torch.from_numpy(np.array(values[lo : lo + BLOCK_ROWS])).to(device)
-                for name, values in piece.arrays.items()
-            }
-            found.append(self.like.from_arrays(rows))
-        return found
-
-    def _opened(self, path: Path) -> _Piece:
-        """Raises StoreError for another run's piece, or one that is not as it was written."""
-        piece = FeatureStore.open(path, self._fingerprint(path.stem))
-        keys = whole(piece, KEYS)
-        if keys.dtype != np.uint8 or keys.shape[1:] != (2 * KEY_BYTES,):
-            raise StoreError(f"{path}: {KEYS} are none")
-        if _digest(keys) != path.stem:
-            raise StoreError(f"{path}: {KEYS} are another piece's")
-        arrays = {}
-        for name, like in self.like.to_arrays().items():
-            values, one = piece[name], _array(like)
-            if (values.shape, values.dtype) != ((len(keys), *one.shape[1:]), one.dtype):
-                raise StoreError(f"{path}: {name} is not of the shape and type of this side")
-            arrays[name] = values.slice(0, len(keys))  # compares checksums
-        return _Piece(path, keys, arrays)
-
-    def _fingerprint(self, digest: str) -> Fingerprint:
-        return Fingerprint({**self.made_from, "keys": digest})
-
-    def _remove(self, path: Path) -> None:
-        gc.collect()  # what an error's frames hold open is not removed
-        shutil.rmtree(path)
-
-
 def _compacted(
-    files: _Files, pieces: list[_Piece], wanted: np.ndarray, place: np.ndarray
-) -> tuple[list[_Piece], np.ndarray]:
+    files: Pieces, pieces: list[Piece], wanted: np.ndarray, place: np.ndarray
+) -> tuple[list[Piece], np.ndarray]:
     """Without rows that are of no entity, where they are too many."""
     rows = sum(map(len, pieces))
     alive = np.zeros(rows, bool)
@@ -230,16 +155,3 @@ def _compacted(
         if piece.path not in names:
             files.drop(piece)
     return kept, places(wanted, [piece.keys for piece in kept])
-
-
-def _digest(keys: np.ndarray) -> str:
-    return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()
-
-
-def _array(rows: Any) -> np.ndarray:
-    found: np.ndarray = rows.cpu().numpy()
-    return found
-
-
-def _first(block: UnitSides) -> Any:
-    return next(iter(block.to_arrays().values()))

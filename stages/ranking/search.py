@@ -23,15 +23,16 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.features.cached import CachedFeatures
-from stages.features.features import Features
 from stages.features.views import Views
 from stages.heads.heads import Heads
 from stages.heads.matcher import UnitSides
 from stages.heads.model import Melov
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
+from stages.heads.units.unit import NarrowedUnit
 from stages.ranking.coded_index import CodedIndex
 from stages.ranking.entity_index import EntityIndex
+from stages.ranking.entity_sides import EntitySides, arrays_alone
 from stages.ranking.top import NOT_FINITE, Candidate, Ranked, Scan, candidates
 
 FIRST = 64
@@ -45,21 +46,6 @@ AT_ONCE, SCORED_AT_ONCE = 2048, 512
 
 MARGIN = 1e-5
 """Relative: a score's terms round differently in another block."""
-
-
-class EntitySides:
-    """Exact sides of entities, by their rows of the knowledge base."""
-
-    def __init__(self, model: Melov, cached: CachedFeatures) -> None:
-        self.model, self.cached = model, cached
-        self.texts = CachedFeatures(cached.store, {"tokens"}, cached.device)
-
-    def whole(self, rows: np.ndarray) -> UnitSides:
-        return self.model.entities(self.cached.entities(rows))
-
-    def text(self, rows: np.ndarray, name: str) -> Side:
-        """Of the unit `name` alone, which reads no picture."""
-        return self.model.entity_unit(name, self.texts.entities(rows))
 
 
 def open_ranked(
@@ -112,7 +98,7 @@ class Search:
             return UnitSides({name: unit.codes(side[name]) for name, unit in coded.items()})
 
         index = CodedIndex.opened(folder, run, codes, cached, views, size)
-        arrays = _arrays_alone(cached, views.rows)
+        arrays = arrays_alone(cached, views.rows)
         alone = [name for name in model.config.units if not UNITS[name].encoded]
         records = {name: matcher.unit(name).entity_side(arrays) for name in alone}
         return cls(model, sides, views, index, records)
@@ -138,6 +124,10 @@ class Search:
         scores = self._scored(mentions, best)
         least = [score[0].topk(min(k, n)).values[-1] for score in scores]
         left = [(~(row < value)).nonzero()[:, 0] for row, value in zip(bounds, least, strict=True)]
+        left = [
+            self._narrowed(_one(mentions, i), row, at, value)
+            for i, (row, at, value) in enumerate(zip(bounds, left, least, strict=True))
+        ]
         tight = self._attended(mentions, bounds, of_text, left)
         more = []
         for at, score, value, own in zip(left, tight, least, best, strict=True):
@@ -170,6 +160,16 @@ class Search:
         total.add_(total.abs().add_(1), alpha=MARGIN)
         of_text = torch.cat(texts, 1).index_select(1, self.index.place) if texts else None
         return total, of_text
+
+    def _narrowed(self, mention: UnitSides, bounds: Tensor, at: Tensor, least: Tensor) -> Tensor:
+        """The views of `at` whose bound still reaches `least` by what their eight bits say of the
+        bounded unit."""
+        name, unit = self.model.matcher.bounded or ("", None)
+        if not isinstance(unit, NarrowedUnit) or not len(at):
+            return at
+        codes = self.index.take(name, at)
+        excess = unit.excess(mention.units[name], codes) / len(self.model.matcher.units)
+        return at[~(bounds[at] - excess < least)]
 
     def _attended(
         self, mentions: UnitSides, bounds: Tensor, of_text: Tensor | None, wanted: Sequence[Tensor]
@@ -230,15 +230,3 @@ def _chunks(
             if len(mine):
                 parts[i] = mine, torch.searchsorted(chunk, at[mine])
         yield chunk, parts
-
-
-def _arrays_alone(cached: CachedFeatures, rows: np.ndarray) -> Features:
-    """Entities with their record arrays and nothing of the encoders."""
-    none = torch.zeros(len(rows), 0, device=cached.device)
-    return Features(
-        text_global=none,
-        text_local=none[:, None],
-        text_mask=none.bool(),
-        has_image=torch.zeros(len(rows), dtype=torch.bool, device=cached.device),
-        arrays={name: groups["entities"][rows] for name, groups in cached.arrays.items()},
-    )

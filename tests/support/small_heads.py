@@ -23,7 +23,8 @@ def config(variant="melov", **more) -> HeadsConfig:
     sizes = {"d_t": 10, "d_local": 8, "d_image": 7, "d_patch": 9, "n_p": N_P}
     small = {"d_v": 6, "d_h": 5, "d_z": 3, "floor": 0.1, "tau_init": 0.3}
     units = more.pop("units", ("text", "vision", "cross"))
-    return HeadsConfig(variant=variant, units=units, joint_space=False, **sizes, **small, **more)
+    said = {**sizes, **small, **more}
+    return HeadsConfig(variant=variant, units=units, joint_space=False, **said)
 
 
 def features(seed, n=N, missing=()) -> Features:

@@ -11,6 +11,7 @@ so that a product is one of integers, exact and as fast as the memory gives its 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,9 +98,19 @@ class Planes:
 
 def products(m: Planes, x: Codes) -> Tensor:
     """m · (s c) of all pairs, float32 (m, n), within `rounding` of the exact products."""
-    found = integer_products(m.planes, x.codes)
-    total = torch.add(found[: len(m)], found[len(m) :], alpha=1 / SECOND)
-    return total.mul_(m.scale[:, None]).mul_(x.scale)
+    return products_of([m], x)[0]
+
+
+def products_of(several: Sequence[Planes], x: Codes) -> list[Tensor]:
+    """`products` of each, for which the codes are read once."""
+    planes = torch.cat([m.planes for m in several])
+    found = integer_products(planes, x.codes).split([2 * len(m) for m in several])
+    return [
+        torch.add(two[: len(m)], two[len(m) :], alpha=1 / SECOND)
+        .mul_(m.scale[:, None])
+        .mul_(x.scale)
+        for m, two in zip(several, found, strict=True)
+    ]
 
 
 def rounding(m: Planes, x: Codes) -> Tensor:

@@ -30,7 +30,7 @@ from stages.heads.units.text_bounds import (
     mention_bounds,
     upper_bound,
 )
-from stages.heads.units.text_codes import TextCodes, TextReach, text_bound
+from stages.heads.units.text_codes import TextCodes, TextReach, excess, text_bound
 
 PADDED = -1e9
 """Logit of a padded token; e to this power is 0 in every precision."""
@@ -175,7 +175,13 @@ class TextUnit(nn.Module):
     def codes(self, entities: EntityText) -> TextCodes:
         frozen = None if entities.frozen is None else Codes.of(entities.frozen)
         bounds = entity_bounds(entities.direction, entities.offset)
-        return TextCodes(Codes.of(entities.t), bounds.longest + bounds.offset, frozen)
+        return TextCodes(
+            t=Codes.of(entities.t),
+            most=bounds.longest + bounds.offset,
+            offset=bounds.offset,
+            direction=Codes.of(bounds.direction[:, :-1]),  # the last one is its length
+            frozen=frozen,
+        )
 
     def reach(self, mentions: MentionText) -> TextReach:
         frozen = None if mentions.frozen is None else Planes.of(mentions.frozen)
@@ -183,3 +189,6 @@ class TextUnit(nn.Module):
 
     def at_most(self, mentions: TextReach, entities: TextCodes) -> Tensor:
         return text_bound(mentions, entities, 0.0 if self.f is None else float(self.f.exp()))
+
+    def excess(self, mention: MentionText, entities: TextCodes) -> Tensor:
+        return excess(mention.value[0, mention.bias[0] == 0], entities)

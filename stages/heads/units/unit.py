@@ -69,3 +69,12 @@ class CodedUnit(Protocol):
 
     def at_most(self, mentions: Any, entities: Any) -> Tensor:
         """At least `pairs` of all pairs, of what the two methods above made; shape: (m, e)."""
+
+
+@runtime_checkable
+class NarrowedUnit(CodedUnit, Protocol):
+    """A coded unit that can say more of a few pairs, before it reads the entities themselves."""
+
+    def excess(self, mention: Any, entities: Any) -> Tensor:
+        """What `at_most` is too high by at least, for one mention and the entities in eight bits,
+        shape: (e,)."""

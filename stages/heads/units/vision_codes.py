@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stages.heads.side import Side
-from stages.heads.units.codes import Codes, Planes, products
+from stages.heads.units.codes import Codes, Planes, products_of
 from stages.heads.units.dual_gate import ContextSide, DualGate, QuerySide, VisionSide
 
 ROUNDING = 1e-4
@@ -155,25 +155,18 @@ def vision_bound(
     d_1: DualGate, d_2: DualGate, mentions: VisionReach, entities: VisionCodes
 ) -> Tensor:
     """At least S_V of all pairs, (m, e)."""
-    q, c = entities.query, entities.context
-    dots = Dots(
-        x_q=products(mentions.x, q.q),
-        a_a=products(mentions.a_x, q.a),
-        a_rho=products(mentions.a_x, q.rho),
-        k_a=products(mentions.k, q.a),
-        k_rho=products(mentions.k, q.rho),
-    )
+    q, c, m = entities.query, entities.context, mentions
+    (x_q,) = products_of([m.x], q.q)
+    a_a, k_a = products_of([m.a_x, m.k], q.a)
+    a_rho, k_rho = products_of([m.a_x, m.k], q.rho)
     query = Query(*[*_rows(q.terms), q.q.lost, q.a.lost, q.rho.lost])
-    total = _bound(d_1, dots, mentions.context, query)
-    dots = Dots(
-        x_q=products(mentions.q, c.x),
-        a_a=products(mentions.a_q, c.a),
-        a_rho=products(mentions.rho, c.a),
-        k_a=products(mentions.a_q, c.k),
-        k_rho=products(mentions.rho, c.k),
-    )
+    total = _bound(d_1, Dots(x_q, a_a, a_rho, k_a, k_rho), m.context, query)
+    (x_q,) = products_of([m.q], c.x)
+    a_a, a_rho = products_of([m.a_q, m.rho], c.a)
+    k_a, k_rho = products_of([m.a_q, m.rho], c.k)
     context = Context(*[*_rows(c.terms), c.x.lost, c.a.lost, c.k.lost])
-    return total.add_(_bound(d_2, dots, context, mentions.query)).div_(2)
+    dots = Dots(x_q, a_a, a_rho, k_a, k_rho)
+    return total.add_(_bound(d_2, dots, context, m.query)).div_(2)
 
 
 def _bound(gate: DualGate, dots: Dots, c: Context, q: Query) -> Tensor:

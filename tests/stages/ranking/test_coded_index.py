@@ -10,6 +10,7 @@ import torch
 from cache.build import Build
 from stages.heads.matcher import UnitSides
 from stages.heads.units.codes import Codes
+from stages.ranking import coded_files as files
 from stages.ranking import coded_index as module
 from stages.ranking.coded_index import CodedIndex
 from stages.ranking.content_keys import places
@@ -54,7 +55,7 @@ class Kb:
 @pytest.fixture
 def kb(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PIECE_ROWS", 8)
-    monkeypatch.setattr(module, "BLOCK_ROWS", 5)
+    monkeypatch.setattr(files, "BLOCK_ROWS", 5)
     return Kb(tmp_path / "index", monkeypatch)
 
 

@@ -6,7 +6,7 @@ import torch
 from stages.heads.model import Melov
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
-from stages.heads.units.unit import CodedUnit
+from stages.heads.units.unit import CodedUnit, NarrowedUnit
 from tests.support.small_heads import batch, config, features
 
 CODED = [name for name, entry in UNITS.items() if entry.encoded]
@@ -65,3 +65,22 @@ def test_codes_are_a_side_that_is_cut_and_named(name):
     torch.testing.assert_close(
         unit.at_most(reach, codes.take(rows)), unit.at_most(reach, codes)[:, rows]
     )
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("scale", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_text_unit_takes_off_its_bound_is_too_much_by_no_means(scale, seed):
+    model = heads(seed, scale, frozen_scale=3.0, d_h=12)  # more than a mention has tokens
+    unit = model.matcher.unit("text")
+    assert isinstance(unit, NarrowedUnit)
+    mentions, _ = model.mentions(batch(model, features(seed, n=7, missing=[2])))
+    entities = model.entities(features(seed + 100, n=40, missing=[0, 5])).units["text"]
+    codes, taken = unit.codes(entities), 0.0
+    for i in range(7):
+        own = mentions.take(torch.tensor([i])).units["text"]
+        excess = unit.excess(own, codes)
+        bound = unit.at_most(unit.reach(own), codes)[0] - excess
+        assert (bound >= unit.pairs(own, entities)[0] - 1e-4).all()
+        taken += float(excess.mean())
+    assert taken > 0
