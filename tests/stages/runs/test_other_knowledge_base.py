@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stages.encode import feature_job
+from stages.ranking.coded_index import CodedIndex
 from tests.support.tiny_project import call, own_world, run
 
 RAW = Path("data/tiny/raw")
@@ -78,12 +79,27 @@ def linked(variant: str) -> list[dict]:
     return [json.loads(line) for line in said.splitlines()]
 
 
+def indexed(patch: pytest.MonkeyPatch) -> list[int]:
+    """Rows that each index made which is opened from now on."""
+    made: list[int] = []
+    opened = CodedIndex.opened
+
+    def count(*arguments):
+        index = opened(*arguments)
+        made.append(index.made)
+        return index
+
+    patch.setattr(CodedIndex, "opened", count)
+    return made
+
+
 @pytest.mark.parametrize("variant", ["melov", "filter", "mimic"])
 def test_old_heads_rank_a_changed_knowledge_base_as_over_a_store_made_from_nothing(
     project: Path, variant: str, monkeypatch: pytest.MonkeyPatch
 ):
     encoded = {"texts": 0, "pictures": 0}
     texts, pictures = feature_job.encode_texts, feature_job.encode_pictures
+    linked(variant)  # leaves an index
 
     def count_texts(encoder, ids, *rest):
         encoded["texts"] += len(ids)
@@ -101,7 +117,10 @@ def test_old_heads_rank_a_changed_knowledge_base_as_over_a_store_made_from_nothi
         run("extract")
     assert encoded == {"texts": 4, "pictures": 0}  # three new and one renamed; pictures were there
     updated, ranks = evaluated(variant)
-    links = linked(variant)
+    with monkeypatch.context() as patch:
+        made = indexed(patch)
+        links = linked(variant)
+    assert made == [4]
     shutil.rmtree("data/tiny/features.zarr")
     shutil.rmtree("indexes", ignore_errors=True)
     run("extract")
