@@ -27,7 +27,11 @@ KINDS = 100
 PATH_CHARACTERS = 4096
 """Of a picture's path: Linux opens no longer one."""
 PICTURES = 1000
-"""Of an entity, of which the first one is encoded and all are kept."""
+"""Of an entity, of which the first one that decodes is encoded and all are kept."""
+ALIASES = 1000
+"""Of an entity: twice as many as any of Wikidata's has; each is a row of n-grams of its own."""
+PRIOR_COUNT = 2**53
+"""Of an entity's count: a float holds every smaller one."""
 
 PICTURE_BYTES = 256 * 2**20
 """Of a picture's file: it is held in memory as a whole."""

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "datasets": BASIS,
     "features": BASIS,
     # The features as a type: no store, no path, no JSON (HEADS_NEVER).
-    "heads": "section lazy device progress features.features features.neighborhood",
+    "heads": "section lazy device progress features.features features.names features.neighborhood",
     # The sections of the parameters, and the names that they are checked against.
     "config": f"{BASIS} heads.settings heads.variants datasets.sources",
     "encode": f"{BASIS} config datasets",

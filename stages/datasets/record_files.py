@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from cache.errors import DamagedError, reason
 from cache.sealed import Sealed
 from cache.strict import short
+from stages.datasets.entity_columns import broken, with_optional
 from stages.datasets.flags import FLAGS
 from stages.section import Section, checked
 
@@ -79,6 +80,8 @@ def _table(sealed: Sealed, name: str, schema: pa.Schema, rows: int) -> pa.Table:
     data = sealed.bytes_of(f"{name}.parquet")
     try:
         table = pq.read_table(pa.BufferReader(data))
+        if name == "entities":
+            schema = with_optional(schema, table.column_names)
         if table.column_names != schema.names:
             raise ValueError(f"columns {table.column_names}, expected {schema.names}")
         table = table.cast(schema)
@@ -88,6 +91,8 @@ def _table(sealed: Sealed, name: str, schema: pa.Schema, rows: int) -> pa.Table:
         for column in schema.names:
             if column not in ("image_kind", "flags") and table[column].null_count:
                 raise ValueError(f"column '{column}' lacks values")
+        if name == "entities" and (problem := broken(table)):
+            raise ValueError(problem)
     except (pa.ArrowException, OSError, ValueError) as error:
         _damaged(sealed, name, reason(error))
     return table

@@ -3,6 +3,7 @@
 `data/<dataset>/records/` holds
 
     entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
+                            and aliases, count or probability where the source has them
     mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind, flags
     pictures.parquet        path, key, bytes, status               one row a distinct path
     records.json            source, image_root, counts, findings, digest; vouches for the others
@@ -30,11 +31,12 @@ from cache.errors import MelovError
 from cache.files import replacing_files
 from cache.sealed import Sealed, write_sealed
 from cache.strict import short
+from stages.datasets.entity_columns import with_optional
 from stages.datasets.record_files import read_index, read_tables
 from stages.paths import SPLITS
 from stages.shown import one_line
 
-LAYOUT = 3
+LAYOUT = 4
 INDEX = "records.json"
 EXAMPLE = 300
 """Characters of a finding's example: a place, and a value that may be of any length."""
@@ -174,7 +176,7 @@ class Records:
         records.json comes last and vouches for the others.
         """
         tables = {
-            "entities": (self.entities, ENTITY_SCHEMA),
+            "entities": (self.entities, with_optional(ENTITY_SCHEMA, self.entities.column_names)),
             "pictures": (self.pictures, PICTURE_SCHEMA),
             **{f"mentions-{s}": (self.mentions[s], MENTION_SCHEMA) for s in SPLITS},
         }

@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from stages import limits
+from stages.datasets.entity_columns import ALIASES, with_optional
+from stages.datasets.entity_fields import kept_aliases, prior_column
 from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings
 from stages.paths import SPLITS
 from stages.unicode import canonical
@@ -15,8 +17,8 @@ LONG_MENTION = 1000
 """Characters. The text encoder sees 40 tokens; a longer mention is most likely a wrong field."""
 
 WORDS = {
-    "entity-name": "names of entities", "entity-text": "texts of entities", "mention": "mentions",
-    "sentence": "sentences", "image-kind": "kinds of pictures",
+    "entity-name": "names of entities", "alias": "aliases", "entity-text": "texts of entities",
+    "mention": "mentions", "sentence": "sentences", "image-kind": "kinds of pictures",
 }  # fmt: skip
 """What a cut text is called in its finding."""
 
@@ -27,13 +29,21 @@ class EntityRows:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._columns: dict[str, list[Any]] = {name: [] for name in ENTITY_SCHEMA.names}
+        self._aliases: list[list[str]] = []
+        self._priors: list[float | None] = []
+        self._places: list[str] = []
 
-    def add(self, id: str, name: str, text: str, pictures: Sequence[int], where: str) -> None:
+    def add(
+        self, id: str, name: str, text: str, pictures: Sequence[int], where: str,
+        aliases: Sequence[str] = (), prior: float | None = None,
+    ) -> None:  # fmt: skip
         """One entity, cut to the limits.
 
         Args:
             pictures: rows of pictures.parquet, -1 for one that cannot be there; the first one is
-                the entity's `picture`.
+                the entity's `picture`, until it fails (`fallback.py`).
+            aliases: other names, as the source has them.
+            prior: a count or a probability.
         """
         name = _cut(name, limits.NAME_CHARACTERS, "entity-name", where, self._findings)
         text = _cut(text, limits.TEXT_CHARACTERS, "entity-text", where, self._findings)
@@ -45,15 +55,30 @@ class EntityRows:
             pictures = pictures[: limits.PICTURES]
         if not name.strip():
             self._findings.add("entity-name-empty", "entities with an empty name", where)
+        others = [
+            _cut(alias, limits.NAME_CHARACTERS, "alias", where, self._findings) for alias in aliases
+        ]
+        self._aliases.append(kept_aliases(name, others, where, self._findings))
+        self._priors.append(prior)
+        self._places.append(where)
         if len(pictures) > 1:
-            what = "entities with several images; the first one is used, all are kept"
+            what = "entities with several images; the first that decodes is used, all are kept"
             self._findings.add("entity-several-images", what, f"{where}: {len(pictures)} images")
         values = (id, name, text, pictures[0] if pictures else -1, list(pictures))
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
 
     def table(self) -> pa.Table:
-        return pa.table(self._columns, schema=ENTITY_SCHEMA)
+        """The entities; with aliases and priors where any entity has them.
+
+        Raises:
+            RecordsError: a count among probabilities.
+        """
+        optional = prior_column(self._priors, self._places, self._findings)
+        if any(self._aliases):
+            optional[ALIASES] = self._aliases
+        schema = with_optional(ENTITY_SCHEMA, list(optional))
+        return pa.table({**self._columns, **optional}, schema=schema)
 
 
 class MentionRows:

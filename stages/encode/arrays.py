@@ -11,10 +11,14 @@ import numpy as np
 
 from cache.layout import ArraySpec
 from cache.strings import pack_strings
+from stages.datasets.entity_columns import log_prior
 from stages.datasets.records import Records
 from stages.encode.encoders.encoder import Encoder, Shapes
 from stages.encode.plan import PicturePlan, TextPlan, tables_of
 from stages.encode.units import TokenPlaces, chunk_rows
+
+PRIOR_ARRAY = "prior/entities"
+"""The logarithm of each entity's prior, float32 (entities, 1)."""
 
 
 def text_specs(shapes: Shapes, texts: int, places: TokenPlaces, batch: int) -> list[ArraySpec]:
@@ -47,7 +51,8 @@ def specs_of(arrays: Mapping[str, np.ndarray]) -> list[ArraySpec]:
 def small_arrays(
     records: Records, texts: TextPlan, pictures: PicturePlan, encoder: Encoder
 ) -> dict[str, np.ndarray]:
-    """Keys, ids, the records' texts and the encoder's projections, by name.
+    """Keys, ids, the records' texts, the entities' prior where the source has one, and the
+    encoder's projections, by name.
 
     `<group>/image` waits until all pictures are decoded.
     """
@@ -60,6 +65,9 @@ def small_arrays(
         arrays[f"{group}/text"] = texts.rows[group]
         id_bytes, id_offsets = pack_strings(table["id"].to_pylist())
         arrays |= {f"{group}/id_bytes": id_bytes, f"{group}/id_offsets": id_offsets}
+    prior = log_prior(records.entities)
+    if prior is not None:
+        arrays[PRIOR_ARRAY] = prior
     return arrays
 
 

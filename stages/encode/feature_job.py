@@ -10,6 +10,7 @@ import torch
 
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
+from stages.datasets.entity_columns import aliases_of
 from stages.datasets.records import Records
 from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
 from stages.encode.decode import Loaded, decode_picture, read_picture
@@ -132,7 +133,7 @@ def feature_job(
     shapes = encoder.shapes
     units = units_of("texts", len(texts.ids), config.batch_texts)
     places = TokenPlaces.of(texts.lengths, units, 2 * shapes.d_local)
-    fitted, columns = fit_record_arrays(said_of(records), config)
+    fitted, columns = fit_record_arrays(said_of(records), config, aliases_of(records.entities))
     return EncodingJob(
         encoded=[
             *text_specs(shapes, len(texts.ids), places, config.batch_texts),

@@ -1,5 +1,6 @@
 """Batches of features, gathered from the memory-mapped store."""
 
+import logging
 from collections.abc import Collection
 
 import numpy as np
@@ -9,11 +10,15 @@ from torch import Tensor
 from cache.errors import DamagedStoreError, MelovError
 from cache.reader import FeatureStore
 from stages.features.features import Features
-from stages.features.stored import record_array, rows_of, shapes_of
+from stages.features.names import Names
+from stages.features.stored import PRIOR, log_prior, record_array, rows_of, shapes_of
 from stages.paths import SPLITS
 
+log = logging.getLogger(__name__)
+
 ENCODED = frozenset({"tokens", "pictures", "patches"})
-"""What heads may read of the encoders besides global texts; other names are record arrays'."""
+"""What heads may read of the encoders besides global texts; other names are record arrays', and the
+entities' `prior`."""
 
 
 class CachedFeatures:
@@ -23,9 +28,9 @@ class CachedFeatures:
     where they use them.
 
     Args:
-        reads: `tokens`, `pictures`, `patches`, and names of record arrays; what is not named is
-            left alone. Batches without tokens hold none, those without patches no patch of a
-            picture.
+        reads: `tokens`, `pictures`, `patches`, `prior`, and names of record arrays; what is not
+            named is left alone. Batches without tokens hold none, those without patches no patch of
+            a picture.
 
     Raises:
         MelovError: the store lacks something that is read.
@@ -54,10 +59,21 @@ class CachedFeatures:
                 raise DamagedStoreError(
                     f"{store.path}: {group} is damaged: unequal columns", store.hint
                 )
-        self.arrays = {
+        self.arrays: dict[str, dict[str, Names | np.ndarray]] = {
             name: {g: record_array(store, name, g) for g in _groups()}
-            for name in sorted(self.reads - ENCODED)
+            for name in sorted(self.reads - ENCODED - {PRIOR})
         }
+        self.mention_arrays = list(self.arrays)
+        """Names of the record arrays that mentions have rows of."""
+        if PRIOR in self.reads:
+            if not self.has_prior:
+                log.info("%s: says no priors, which the heads weigh: all alike", store.path)
+            self.arrays[PRIOR] = {"entities": log_prior(store)}
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the knowledge base says what its entities' priors are."""
+        return f"{PRIOR}/entities" in self.store
 
     def n_mentions(self, split: str) -> int:
         return len(self.text_rows[f"mentions/{split}"])
@@ -92,7 +108,7 @@ class CachedFeatures:
             has_image=torch.from_numpy(images >= 0).to(self.device),
             image_global=image_global,
             image_local=image_local,
-            arrays={name: groups[group][rows] for name, groups in self.arrays.items()},
+            arrays={name: of[group][rows] for name, of in self.arrays.items() if group in of},
         )
 
     def _tokens(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

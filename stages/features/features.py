@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
 
+from stages.features.names import NameRows, Names
 from stages.features.neighborhood import Neighborhood
 
 
@@ -24,7 +25,7 @@ class Features:
             absent.
         image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
         has_image: shape: (n,), bool.
-        arrays: record arrays by name, each CSR or dense with n rows; see `array`.
+        arrays: record arrays by name, each CSR or dense with n rows, or `NameRows` of n entities.
         text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter
             has changed `text_global` and the matcher wants both.
     """
@@ -35,7 +36,7 @@ class Features:
     has_image: Tensor
     image_global: Tensor | None = None
     image_local: Tensor | None = None
-    arrays: Mapping[str, sp.csr_array | np.ndarray] = field(default_factory=dict)
+    arrays: Mapping[str, Names | np.ndarray] = field(default_factory=dict)
     text_frozen: Tensor | None = None
 
     def __len__(self) -> int:
@@ -68,6 +69,15 @@ class Features:
         if not sp.issparse(found):
             raise ValueError(f"the batch has no sparse array '{name}'; it has {list(self.arrays)}")
         return found
+
+    def names(self, name: str) -> Names:
+        """A sparse record array of entities, with several rows for those that have aliases.
+
+        Raises:
+            ValueError: as `csr` does.
+        """
+        found = self.arrays.get(name)
+        return found if isinstance(found, NameRows) else self.csr(name)
 
 
 @dataclass(frozen=True)

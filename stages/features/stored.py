@@ -4,18 +4,25 @@ A right checksum says who wrote an array last. What points out of the store, or 
 would lead to other records' features or out of the process's memory.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import scipy.sparse as sp
 
 from cache.errors import DamagedStoreError, MelovError, reason
 from cache.ragged import ascends
 from cache.reader import FeatureStore
+from stages.features.names import NameRows, Names
 
 WIDTHS = {
     "d_t": ("texts/global", 1), "d_local": ("texts/local", 1), "d_image": ("images/global", 1),
     "d_patch": ("images/local", 2), "n_p": ("images/local", 1),
 }  # fmt: skip
 """What the attribute `shapes` says, and the side of which array that is."""
+
+
+PRIOR = "prior"
+"""What heads that weigh the entities' prior read; its array is `prior/entities`, of no mention."""
 
 
 def whole(store: FeatureStore, name: str) -> np.ndarray:
@@ -58,12 +65,14 @@ def rows_of(store: FeatureStore, name: str, of: str, least: int = 0) -> np.ndarr
     return rows
 
 
-def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | np.ndarray:
-    """An array with a row a record of `group`, CSR or dense, float32 (records, k).
+def record_array(store: FeatureStore, name: str, group: str) -> Names | np.ndarray:
+    """An array with a row a record of `group`, CSR or dense, float32 (records, k); or with a row
+    for each name of an entity.
 
     Raises:
         MelovError: the store was extracted without it.
-        DamagedStoreError: it is no matrix with a row a record, or has numbers that are not finite.
+        DamagedStoreError: it is no matrix with a row a record (a name), or has numbers that are not
+            finite.
     """
     records = store[f"{group}/text"].shape[0]
     if f"{name}/{group}" in store:
@@ -87,18 +96,42 @@ def record_array(store: FeatureStore, name: str, group: str) -> sp.csr_array | n
     except (ValueError, TypeError) as error:
         what = f"{store.path}: {name}/{group} is damaged: {reason(error)}"
         raise DamagedStoreError(what, store.hint) from None
-    return _checked(store, f"{name}/{group}", matrix, matrix.data, records)
+    if f"{name}/{group}/names" not in store:
+        return _checked(store, f"{name}/{group}", matrix, matrix.data, records)
+    names = NameRows(matrix, whole(store, f"{name}/{group}/names"))
+    try:
+        names.check()
+    except ValueError as error:
+        what = f"{store.path}: {name}/{group}/names is damaged: {error}"
+        raise DamagedStoreError(what, store.hint) from None
+    return _checked(store, f"{name}/{group}", names, matrix.data, records)
+
+
+def log_prior(store: FeatureStore) -> np.ndarray:
+    """The logarithm of each entity's prior, float32 (n, 1). Where the knowledge base says none, all
+    are alike, which moves no rank.
+
+    Raises:
+        DamagedStoreError: as `record_array` does.
+    """
+    entities = store["entities/text"].shape[0]
+    if f"{PRIOR}/entities" not in store:
+        return np.full((entities, 1), -np.log(max(entities, 1)), np.float32)
+    prior = record_array(store, PRIOR, "entities")
+    assert isinstance(prior, np.ndarray)
+    if prior.shape[1] != 1:
+        raise DamagedStoreError(f"{store.path}: {PRIOR} is damaged: no column", store.hint)
+    return prior
+
+
+Matrix = TypeVar("Matrix", np.ndarray, sp.csr_array, NameRows)
 
 
 def _checked(
-    store: FeatureStore,
-    name: str,
-    matrix: sp.csr_array | np.ndarray,
-    values: np.ndarray,
-    records: int,
-) -> sp.csr_array | np.ndarray:
-    if matrix.ndim != 2 or matrix.shape[0] != records or matrix.dtype != np.float32:
-        what = f"{matrix.dtype} of shape {matrix.shape} for {records:,} records"
+    store: FeatureStore, name: str, matrix: Matrix, values: np.ndarray, records: int
+) -> Matrix:
+    if len(matrix.shape) != 2 or matrix.shape[0] != records or values.dtype != np.float32:
+        what = f"{values.dtype} of shape {matrix.shape} for {records:,} records"
         raise DamagedStoreError(f"{store.path}: {name} is damaged: {what}", store.hint)
     if not np.isfinite(values).all():
         raise DamagedStoreError(f"{store.path}: {name} has numbers that are not finite", store.hint)

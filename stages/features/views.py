@@ -1,16 +1,19 @@
 """Distinct entities as the heads see them.
 
-Entities with the same text, picture and name score the same for every mention: scored once, they
+Entities with the same text, picture and names score the same for every mention: scored once, they
 count as often as they occur, and their ties are exact whatever the rounding.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
 from stages.features.cached import CachedFeatures
+from stages.features.names import NameRows, Names
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def distinct_views(cached: CachedFeatures) -> Views:
     texts = cached.text_rows["entities"]
     images = cached.image_rows["entities"] if cached.uses_images else np.zeros_like(texts)
     # The text holds the name, but names may differ past its cut.
-    arrays = [_equal_rows(sp.csr_array(groups["entities"])) for groups in cached.arrays.values()]
+    arrays = [_equal_rows(groups["entities"]) for groups in cached.arrays.values()]
     table = np.stack([texts, images, *arrays], axis=1)
     _, rows, of_entity, counts = np.unique(
         table, axis=0, return_index=True, return_inverse=True, return_counts=True
@@ -54,12 +57,24 @@ def distinct_views(cached: CachedFeatures) -> Views:
     return Views(rows, counts, of_entity.reshape(-1))
 
 
-def _equal_rows(matrix: sp.csr_array) -> np.ndarray:
-    """A number for each row, the same for rows with the same entries."""
+def _equal_rows(array: Names | np.ndarray) -> np.ndarray:
+    """A number for each row, the same for rows with the same entries; of entities with aliases, for
+    those with the same name and the same aliases, in whatever order."""
+    if not isinstance(array, NameRows):
+        return _numbered(_entries(sp.csr_array(array)))
+    rows = _numbered(_entries(array.rows))
+    spans = zip(array.offsets[:-1], array.offsets[1:], strict=True)
+    return _numbered(
+        rows[lo : lo + 1].tobytes() + np.unique(rows[lo:hi]).tobytes() for lo, hi in spans
+    )
+
+
+def _entries(matrix: sp.csr_array) -> Iterator[bytes]:
+    for lo, hi in pairwise(matrix.indptr):
+        yield matrix.indices[lo:hi].tobytes() + matrix.data[lo:hi].tobytes()
+
+
+def _numbered(keys: Iterable[bytes]) -> np.ndarray:
+    """A number for each key, the same for equal ones."""
     first: dict[bytes, int] = {}
-    found = np.empty(matrix.shape[0], dtype=np.int64)
-    for row in range(matrix.shape[0]):
-        lo, hi = matrix.indptr[row], matrix.indptr[row + 1]
-        key = matrix.indices[lo:hi].tobytes() + matrix.data[lo:hi].tobytes()
-        found[row] = first.setdefault(key, len(first))
-    return found
+    return np.array([first.setdefault(key, len(first)) for key in keys], dtype=np.int64)

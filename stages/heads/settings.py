@@ -54,6 +54,9 @@ class HeadsSettings(Section):
     contained_scale: float = Field(0.0, ge=0, le=1e6)
     """Scale exp(c) that the share of an entity's name found in the sentence starts from, a term of
     the lexical unit; 0 leaves it out."""
+    prior_weight: float = Field(0.1, ge=0, le=1e6)
+    """Weight w_p that the logarithm of an entity's prior starts from, a term of the lexical unit
+    where the knowledge base has priors; 0 leaves it out."""
     frozen_scale: float = Field(0.0, ge=0, le=1e6)
     """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
     beside the adapted one; 0 leaves it out, as in the paper."""
@@ -69,6 +72,8 @@ class HeadsConfig(HeadsSettings):
             picture.
         joint_space: whether global texts and pictures share one space (CLIP's).
         floor: of the graph, below which no similarity is stored.
+        prior: whether the knowledge base that they were made for says priors of its entities, and
+            the heads weigh them.
     """
 
     units: tuple[UnitName, ...] = ()
@@ -80,15 +85,22 @@ class HeadsConfig(HeadsSettings):
     n_p: Width = 0
     joint_space: bool
     floor: float = Field(0.0, ge=0, lt=1)
+    prior: bool = False
 
     @classmethod
     def of(
         cls, settings: HeadsSettings, variant: str, shapes: dict[str, int], joint_space: bool,
-        floor: float,
+        floor: float, has_prior: bool = False,
     ) -> Self:  # fmt: skip
-        """The settings as heads of `variant` use them."""
+        """The settings as heads of `variant` use them.
+
+        Args:
+            has_prior: whether the knowledge base says priors.
+        """
         own = {name: getattr(settings, name) for name in HeadsSettings.model_fields}
         own["units"] = VARIANTS[variant].units_of(settings.units)
+        weighs = any(UNITS[unit].weighs_prior for unit in own["units"]) and own["prior_weight"] > 0
+        own["prior"] = has_prior and weighs
         return cls(**own, **shapes, variant=variant, joint_space=joint_space, floor=floor)
 
     @property
@@ -98,7 +110,7 @@ class HeadsConfig(HeadsSettings):
     @property
     def reads(self) -> frozenset[str]:
         """What the heads read besides global texts; see `Variant.reads_of`."""
-        return self.entry.reads_of(self.units)
+        return self.entry.reads_of(self.units) | ({"prior"} if self.prior else set())
 
     @property
     def uses_images(self) -> bool:

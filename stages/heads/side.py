@@ -1,9 +1,9 @@
 """A side: what pairs need of a batch of mentions or of entities, made once.
 
 A side is a frozen dataclass that inherits `Side`. Its fields have a row an item: tensors, `Ragged`
-tensors, SciPy's CSR matrices, other sides, a mapping of sides as the only field, or None. So it can
-be cut to some items and turned into named arrays and back, and nobody else needs to know what a
-unit keeps.
+tensors, SciPy's CSR matrices, `NameRows`, other sides, a mapping of sides as the only field, or
+None. So it can be cut to some items and turned into named arrays and back, and nobody else needs to
+know what a unit keeps.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+
+from stages.features.names import NameRows, Names
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ def _arrays(part: Any, path: str = "") -> Iterator[tuple[str, Rows]]:
             # The one field of a side of sides adds no name of its own.
             here = path if isinstance(inner, Mapping) else f"{path}/{name}".lstrip("/")
             yield from _arrays(inner, here)
+    elif isinstance(part, NameRows):
+        rows, ends = part.rows, torch.from_numpy(part.rows.indptr[part.offsets]).long()
+        yield f"{path}/indices", Ragged(torch.from_numpy(rows.indices), ends)
+        yield f"{path}/data", Ragged(torch.from_numpy(rows.data), ends)
+        lengths = torch.from_numpy(np.diff(rows.indptr)).long()  # of each name's row
+        yield f"{path}/lengths", Ragged(lengths, torch.from_numpy(part.offsets))
     elif isinstance(part, sp.csr_array):
         offsets = torch.from_numpy(part.indptr).long()
         yield f"{path}/indices", Ragged(torch.from_numpy(part.indices), offsets)
@@ -93,15 +102,38 @@ def _like(part: Any, arrays: Mapping[str, Rows], path: str) -> Any:
     if isinstance(part, Side):
         named = ((name, _like(inner, arrays, f"{path}/{name}")) for name, inner in _parts(part))
         return replace(part, **dict(named))
+    if isinstance(part, NameRows):
+        return _names_like(part, arrays, path)
     if not isinstance(part, sp.csr_array):
         return arrays[path]
+    return _matrix(arrays, path, None, part.shape[1])
+
+
+def _matrix(
+    arrays: Mapping[str, Rows], path: str, indptr: np.ndarray | None, width: int
+) -> sp.csr_array:
+    """A CSR matrix; its rows are the items unless `indptr` says otherwise."""
     indices, data = arrays[f"{path}/indices"], arrays[f"{path}/data"]
     assert isinstance(indices, Ragged)
     assert isinstance(data, Ragged)
-    parts = (data.values.cpu().numpy(), indices.values.cpu().numpy(), data.offsets.cpu().numpy())
-    matrix = sp.csr_array(parts, shape=(len(data), part.shape[1]))
+    indptr = data.offsets.cpu().numpy() if indptr is None else indptr
+    parts = (data.values.cpu().numpy(), indices.values.cpu().numpy(), indptr)
+    matrix = sp.csr_array(parts, shape=(len(indptr) - 1, width))
     matrix.check_format()  # before anything follows the indices
     return matrix
+
+
+def _names_like(part: NameRows, arrays: Mapping[str, Rows], path: str) -> NameRows:
+    lengths, data = arrays[f"{path}/lengths"], arrays[f"{path}/data"]
+    assert isinstance(lengths, Ragged)
+    assert isinstance(data, Ragged)
+    of_name, offsets = lengths.values.cpu().numpy(), lengths.offsets.cpu().numpy()
+    indptr = np.concatenate([[0], np.cumsum(of_name)])
+    if (of_name < 0).any() or not np.array_equal(indptr[offsets], data.offsets.cpu().numpy()):
+        raise ValueError("lengths of names that do not add up to their entity's")
+    found = NameRows(_matrix(arrays, path, indptr, part.shape[1]), offsets)
+    found.check()
+    return found
 
 
 def _take(part: Any, rows: Tensor) -> Any:
@@ -109,4 +141,4 @@ def _take(part: Any, rows: Tensor) -> Any:
         return {name: side.take(rows) for name, side in part.items()}
     if isinstance(part, Side | Ragged):
         return part.take(rows)
-    return part[rows.cpu().numpy()] if isinstance(part, sp.csr_array) else part[rows]
+    return part[rows.cpu().numpy()] if isinstance(part, Names) else part[rows]

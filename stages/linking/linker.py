@@ -90,7 +90,7 @@ class Linker:
             extract,
             paths.root,
             images=cached.uses_images,
-            arrays=list(cached.arrays),
+            arrays=cached.mention_arrays,
             hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
         )
         folder = paths.index(variant, seed) if index else None

@@ -173,7 +173,9 @@ class Dataset:
         """
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
         cached, _ = self.features(spec.variant, reads, spec.device)
-        heads = HeadsConfig.of(spec.train, spec.variant, cached.shapes, cached.joint_space, floor=0)
+        heads = HeadsConfig.of(
+            spec.train, spec.variant, cached.shapes, cached.joint_space, 0, cached.has_prior
+        )
         if not heads.uses_graph:
             return heads
         floor = self.graph_config.floor

@@ -8,6 +8,7 @@ import torch
 from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.features.cached import CachedFeatures
+from stages.features.names import best_products
 from stages.features.stored import record_array
 from stages.features.views import Views
 
@@ -20,7 +21,8 @@ MENTIONS_AT_ONCE = 256
 def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.ndarray:
     """Rows of the knowledge base, int64 (training mentions, POOL), nearest first.
 
-    Nearness is the cosine of the global texts plus that of the names' TF-IDF rows, both cached.
+    Nearness is the cosine of the global texts plus that of the names' TF-IDF rows, both cached; an
+    entity with aliases has the best of its names.
     Entities that look the same as the gold one to the heads are no negatives; where the knowledge
     base has fewer than POOL others, the last one repeats.
 
@@ -35,15 +37,17 @@ def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.
     store = cached.store
     mentions = _unit(store, cached.text_rows["mentions/train"])
     entities = _unit(store, cached.text_rows["entities"][views.rows])
-    names_m = sp.csr_array(record_array(store, "lexical", "mentions/train"))
-    names_e = sp.csr_array(record_array(store, "lexical", "entities"))[views.rows].T
+    words, names = (record_array(store, "lexical", g) for g in ("mentions/train", "entities"))
+    assert isinstance(words, sp.csr_array)
+    assert not isinstance(names, np.ndarray)
+    names = names[views.rows]
     gold_view = views.of_entity[gold]
     take = min(POOL, len(views) - 1)
     found = np.empty((len(gold), POOL), dtype=np.int64)
     for lo in range(0, len(gold), MENTIONS_AT_ONCE):
         hi = min(lo + MENTIONS_AT_ONCE, len(gold))
         near = mentions[lo:hi] @ entities.T
-        near += torch.from_numpy((names_m[lo:hi] @ names_e).toarray())
+        near += torch.from_numpy(best_products(words[lo:hi], names))
         near[torch.arange(hi - lo), torch.from_numpy(gold_view[lo:hi])] = -torch.inf
         best = near.topk(take, dim=1).indices.numpy()
         found[lo:hi, :take] = views.rows[best]

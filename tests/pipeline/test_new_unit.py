@@ -30,6 +30,7 @@ class Length:
     """Logarithm of a text's words over the mean entity's name's, dense (records, 1)."""
 
     name: ClassVar[str] = "length"
+    per_name: ClassVar[bool] = False
 
     mean: float
 

@@ -1,12 +1,13 @@
 """A knowledge base of one's own.
 
-    entities    {id, name, description?, image?}
+    entities    {id, name, description?, image?, aliases?, prior?}
     mentions    {mention, sentence?, image?, answer, id?, split?, image_kind?}
     | mentions-train, mentions-valid, mentions-test
 
 each a file of JSON Lines (.jsonl) or CSV (.csv: with commas, semicolons or tabs). One JSON object a
-line; blank lines are skipped. `image` of an entity is a path or a list of paths (in CSV: separated
-by `|`). Entity row = order in the file. Mentions without any split get a seeded one (`splits.py`).
+line; blank lines are skipped. `image` of an entity is a path or a list of paths, `aliases` a list
+of names (in CSV: separated by `|`), `prior` a count or a probability. Entity row = order in the
+file. Mentions without any split get a seeded one (`splits.py`).
 
 A relative image path lies below the folder of these files, and must not climb out of it. An
 absolute one is allowed, since the pictures may be a collection kept elsewhere: it is stored as it
@@ -18,8 +19,8 @@ from typing import Any, Literal
 
 from cache.errors import nearest
 from cache.strict import plain, short
+from stages.datasets.entity_fields import ALIASES, PRIOR, said_aliases, said_images, said_prior
 from stages.datasets.fields import (
-    kind_of,
     normalised,
     optional_text,
     require,
@@ -33,7 +34,7 @@ from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
 from stages.paths import SPLITS, project_path
 
-ENTITY_FIELDS = ("id", "name", "description", "image")
+ENTITY_FIELDS = ("id", "name", "description", "image", *ALIASES, *PRIOR)
 MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
 ENDINGS = (".jsonl", ".csv")
 OWN_FILES = tuple(f"{name}{ending}" for name in ("entities", "mentions") for ending in ENDINGS)
@@ -118,6 +119,7 @@ def _read_entities(
     file = _one_of(folder, "entities")
     entities, lines = EntityRows(findings), list[str]()
     rows: dict[str, int] = {}
+    csv = file.suffix == ".csv"
     for where, record in records_of(file, name, ENTITY_FIELDS):
         _count_unknown(record, ENTITY_FIELDS, where, findings)
         id = _identifier(record, where, findings)
@@ -127,8 +129,12 @@ def _read_entities(
         lines.append(where)
         title = well_formed(require(record, "name", str, where), where, findings)
         text = well_formed(optional_text(record, "description", where) or "", where, findings)
-        paths = [_own_path(path, folder, where) for path in _images(record, where, findings)]
-        entities.add(id, title, text, [pictures.row(path, where) for path in paths], where)
+        images = said_images(record, where, findings, csv)
+        paths = [_own_path(path, folder, where) for path in images]
+        entities.add(
+            id, title, text, [pictures.row(path, where) for path in paths], where,
+            said_aliases(record, where, findings, csv), said_prior(record, where, csv),
+        )  # fmt: skip
     if not rows:
         raise RecordsError(f"{file}: the knowledge base is empty: no mention can link")
     return entities, rows
@@ -219,22 +225,6 @@ def _answer(record: dict[str, Any], where: str, findings: Findings) -> str | Non
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     return _identifier(record, where, findings, "answer")
-
-
-def _images(record: dict[str, Any], where: str, findings: Findings) -> list[str]:
-    """The paths in `image`: none, one, a list, or a CSV cell with `|` between them."""
-    value = record.get("image")
-    if value is None:
-        return []
-    if isinstance(value, str):
-        value = value.split("|") if _is_csv(where) else [value]
-    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
-        raise RecordsError(f"{where}: field 'image' is {kind_of(value)}, expected a path or paths")
-    return [well_formed(path, where, findings) for path in value if path.strip()]
-
-
-def _is_csv(where: str) -> bool:
-    return where.rpartition(":")[0].endswith(".csv")
 
 
 def _own_path(path: str, folder: Path, where: str) -> str:

@@ -99,9 +99,11 @@ def read_melbench(
     for qid in gold:
         first, *others = titles[qid]
         if others:
-            what = "QIDs with several titles; the first one met names the entity"
+            what = (
+                "QIDs with several titles; the first one met names the entity, others are aliases"
+            )
             findings.add("entity-several-titles", what, f"{qid}: {', '.join(titles[qid])}")
-        entities.add(qid, first, "", (), f"{file.name} answer {plain(qid)}")
+        entities.add(qid, first, "", (), f"{file.name} answer {plain(qid)}", others)
 
     rows = MentionRows(findings)
     splits = _split(file, mentions, seed)

@@ -1,6 +1,6 @@
 """The MIMIC release (WikiMEL, RichpediaMEL, WikiDiverse), with its quirks.
 
-    kb_entity.json          [{id, entity_name, attr | desc, image_list}, ...]
+    kb_entity.json          [{id, entity_name, attr | desc, image_list, aliases?, prior?}, ...]
     qid2id.json             {QID: id}
     *train.json             [{mentions, sentence, imgPath, answer}, ...]
     *dev.json | *valid.json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cache.strict import short
+from stages.datasets.entity_fields import said_aliases, said_prior
 from stages.datasets.fields import (
     decoded_text,
     kind_of,
@@ -87,7 +88,10 @@ def read_mimic(
         name = decoded_text(require(record, "entity_name", str, where), where, findings)
         text = _entity_text(record, text_field, where, findings)
         images = _entity_images(record, present or Names(), where, findings)
-        entities.add(id, name, text, [pictures.row(path, where) for path in images], where)
+        entities.add(
+            id, name, text, [pictures.row(path, where) for path in images], where,
+            said_aliases(record, where, findings, decoded=decoded_text), said_prior(record, where),
+        )  # fmt: skip
 
     mentions, finder = MentionRows(findings), MentionImages(folder, findings)
     for split, file in files.items():

@@ -26,6 +26,7 @@ class Lexical:
     """
 
     name: ClassVar[str] = "lexical"
+    per_name: ClassVar[bool] = True
 
     terms: Terms
     ngrams: tuple[int, int]

@@ -6,6 +6,8 @@ then stores it, linking computes it for new mentions, and the fingerprint holds 
     <name>/<key>                             what `state` gives
     <name>/<group>/{indptr, indices, data}   rows, where they are sparse
     <name>/<group>                           rows, where they are dense
+    <name>/entities/names                    where each entity's rows lie, int64 (entities + 1,), of
+                                             an array with a row a name, if any entity has aliases
 
 Imports neither torch nor scikit-learn, so asking whether a store is finished stays quick.
 """
@@ -31,10 +33,12 @@ class RecordArray(Protocol):
 
     name: ClassVar[str]
     """Its group in the store, and its key in a batch."""
+    per_name: ClassVar[bool]
+    """Whether an entity has a row for each of its names, its own and its aliases; else one row."""
 
     @classmethod
     def fit(cls, names: Sequence[str], config: ExtractConfig) -> Self:
-        """From all entities' names."""
+        """From all entities' names, with their aliases where it is `per_name`."""
 
     def of_entities(self, names: Sequence[str], texts: Sequence[str]) -> Rows: ...
 
@@ -56,23 +60,40 @@ RECORD_ARRAYS = {array.name: array for array in _ALL}
 
 
 def fit_record_arrays(
-    said: Mapping[str, tuple[Sequence[str], Sequence[str]]], config: ExtractConfig
-) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    said: Mapping[str, tuple[Sequence[str], Sequence[str]]], config: ExtractConfig,
+    aliases: Sequence[Sequence[str]] | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:  # fmt: skip
     """All of them fitted: the arrays of a store by name, and each one's columns.
 
     Args:
         said: by group, the names and texts of entities, the words and sentences of mentions.
+        aliases: of each entity; None where no entity has any.
     """
     arrays: dict[str, np.ndarray] = {}
     columns = {}
     for name, kind in RECORD_ARRAYS.items():
-        fitted = kind.fit(said["entities"][0], config)
+        entities = said["entities"]
+        if aliases is not None and kind.per_name:
+            entities, offsets = _end_to_end(*entities, aliases)
+            arrays[f"{name}/entities/names"] = offsets
+        fitted = kind.fit(entities[0], config)
         arrays |= {f"{name}/{key}": array for key, array in fitted.state().items()}
-        for group, texts in said.items():
+        for group, texts in {**said, "entities": entities}.items():
             rows = (fitted.of_entities if group == "entities" else fitted.of_mentions)(*texts)
             arrays |= _stored(f"{name}/{group}", rows)
             columns[name] = int(rows.shape[1])
     return arrays, columns
+
+
+def _end_to_end(
+    names: Sequence[str], texts: Sequence[str], aliases: Sequence[Sequence[str]]
+) -> tuple[tuple[list[str], list[str]], np.ndarray]:
+    """Every name of every entity with the entity's text, and where each entity's names lie."""
+    every = [[own, *others] for own, others in zip(names, aliases, strict=True)]
+    counts = [len(own) for own in every]
+    repeated = [text for text, n in zip(texts, counts, strict=True) for _ in range(n)]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return ([name for own in every for name in own], repeated), offsets
 
 
 def _stored(name: str, rows: Rows) -> dict[str, np.ndarray]:

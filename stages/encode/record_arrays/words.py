@@ -30,6 +30,7 @@ class NameWords:
     """
 
     name: ClassVar[str] = "words"
+    per_name: ClassVar[bool] = True
 
     terms: Terms
 

@@ -5,7 +5,8 @@ Moon et al., "Multimodal Named Entity Disambiguation for Noisy Social Media Post
     [a_w; a_v; a_c] = σ(W_a [x_w; x_v; x_c] + b_a)     α = softmax(a)     r = LN_r(Σ α_k x_k)
 
 Here x_w = W_t LN_t(t), x_v = LN_v(W_v v), and x_c = Σ_k f_k C_(k mod 4096) over the TF-IDF values
-f_k of the name's character n-grams. A missing picture takes no part in the softmax.
+f_k of the name's character n-grams; of an entity's names its own, since a sum over aliases would
+blur it. A missing picture takes no part in the softmax.
 
 Frozen: t stands in for the LSTM over words. The characters' LSTM has no cached output; the n-grams,
 hashed into a fixed table C (Weinberger et al., ICML 2009), stand in for it, so the heads' shapes do
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.features.features import Features
+from stages.features.names import own_names
 from stages.heads.baselines.vectors import VectorHeads, masked_softmax
 from stages.heads.projection import project
 from stages.heads.settings import HeadsConfig
@@ -48,7 +50,7 @@ class Dzmned(VectorHeads):
 
     def _characters(self, x: Features) -> Tensor:
         """Σ_k f_k C_(k mod BUCKETS), shape (n, h); zero for a name without any known n-gram."""
-        rows, device = x.csr("lexical"), self.c.device
+        rows, device = own_names(x.names("lexical")), self.c.device
         found: Tensor = F.embedding_bag(
             torch.from_numpy(rows.indices).long().to(device) % BUCKETS,
             self.c,

@@ -4,19 +4,20 @@ Salton and Buckley, "Term-weighting approaches in automatic text retrieval", Inf
 and Management, 1988, with character n-grams for terms (`extract.lexical_ngrams`). The paper has no
 such row; ours has one because neural heads over frozen features can lose to it.
 
-    x_k = tf_k · idf_k,   S = x_m · x_e / (‖x_m‖ ‖x_e‖)
+    x_k = tf_k · idf_k,   S = max_a x_m · x_a / (‖x_m‖ ‖x_a‖)
 
-The store's rows have unit length and an idf fitted on the knowledge base alone. A name without any
-known n-gram is a zero row and scores 0 with all.
+over the names a of an entity: its own and its aliases. The store's rows have unit length and an idf
+fitted on the knowledge base alone. A name without any known n-gram is a zero row and scores 0 with
+all.
 """
 
 from dataclasses import dataclass
 
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features
+from stages.features.names import Names, best_products, own_names
 from stages.heads.baselines.vectors import Untrained
 from stages.heads.matcher import Scores
 from stages.heads.settings import HeadsConfig
@@ -25,9 +26,9 @@ from stages.heads.side import Side
 
 @dataclass(frozen=True)
 class NameSide(Side):
-    """TF-IDF rows, CSR (n, terms)."""
+    """TF-IDF rows, (n, terms)."""
 
-    rows: sp.csr_array
+    rows: Names
 
 
 class SparseProduct(nn.Module):
@@ -43,7 +44,8 @@ class SparseProduct(nn.Module):
         self.register_buffer("place", torch.empty(0), persistent=False)  # follows `to(device)`
 
     def pairs(self, mentions: NameSide, entities: NameSide) -> Scores:
-        total = torch.from_numpy((mentions.rows @ entities.rows.T).toarray()).to(self.place.device)
+        found = best_products(own_names(mentions.rows), entities.rows)
+        total = torch.from_numpy(found).to(self.place.device)
         return Scores(total, {"lexical": total})
 
 
@@ -55,4 +57,4 @@ class Tfidf(Untrained[NameSide]):
         self.matcher = SparseProduct()
 
     def entities(self, entities: Features) -> NameSide:
-        return NameSide(entities.csr("lexical"))
+        return NameSide(entities.names("lexical"))

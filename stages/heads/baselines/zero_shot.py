@@ -1,21 +1,22 @@
 """Zero-shot: what names and frozen texts say by themselves. Nothing is trained, no label is read.
 
-    S = cos(x_m, x_e) + C + w cos(t_m, t_e)
+    S = max_a cos(x_m, x_a) + max_a C_a + w cos(t_m, t_e)
 
-with x the TF-IDF rows of the n-grams of the mention's words and of the entity's name, C the share
-of the name's words that the mention's sentence contains (both as in the lexical unit, M15'), and t
-the encoder's global texts. Not in the paper: it links against a knowledge base of which no mention
-is labelled, and is the sum that trained heads have to beat.
+over the names a of an entity, its own and its aliases, with x the TF-IDF rows of the n-grams of the
+mention's words and of a name, C_a the share of the name's words that the mention's sentence
+contains (both as in the lexical unit, M15'), and t the encoder's global texts. An entity's prior is
+left out, since its weight would have to be learned. Not in the paper: it links against a knowledge
+base of which no mention is labelled, and is the sum that trained heads have to beat.
 """
 
 from dataclasses import dataclass
 
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.features.features import Features
+from stages.features.names import Names, best_products, own_names
 from stages.heads.baselines.vectors import Untrained
 from stages.heads.matcher import Scores
 from stages.heads.settings import HeadsConfig
@@ -29,8 +30,8 @@ WEIGHT = 1.0
 class ZeroShotSide(Side):
     """n-grams, rows of unit length, (n, terms); words, (n, words of names); t of unit length."""
 
-    ngrams: sp.csr_array
-    words: sp.csr_array
+    ngrams: Names
+    words: Names
     t: Tensor
 
 
@@ -56,8 +57,8 @@ class ZeroShot(Untrained[ZeroShotSide]):
 
     def entities(self, entities: Features) -> ZeroShotSide:
         t = F.normalize(entities.text_global, dim=1)
-        return ZeroShotSide(entities.csr("lexical"), entities.csr("words"), t)
+        return ZeroShotSide(entities.names("lexical"), entities.names("words"), t)
 
 
-def _product(a: sp.csr_array, b: sp.csr_array, like: Tensor) -> Tensor:
-    return torch.from_numpy((a @ b.T).toarray()).to(like)
+def _product(mentions: Names, entities: Names, like: Tensor) -> Tensor:
+    return torch.from_numpy(best_products(own_names(mentions), entities)).to(like)

@@ -1,30 +1,36 @@
 """The lexical unit of the matcher: names, by their characters and their words. Not in the paper.
 
-    S_L = exp(s) cos(x_m, x_e) + exp(c) C
+    S_L = exp(s) max_a cos(x_m, x_a) + exp(c) max_a C_a + w_p log p_e
 
-with x the TF-IDF rows of the character n-grams of a mention's words and of an entity's name, and C
-the share of the entity's name that the mention's sentence contains. `contained_scale: 0` leaves out
-C. On names it beats frozen encoders.
+over the names a of an entity, its own and its aliases, with x the TF-IDF rows of the character
+n-grams of a mention's words and of a name, C_a the share of the name that the mention's sentence
+contains, and p_e the entity's prior. `contained_scale: 0` leaves out C; a knowledge base without
+priors, or `prior_weight: 0`, the last term. On names it beats frozen encoders.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features
+from stages.features.names import Names, best_products, own_names
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 
 
 @dataclass(frozen=True)
 class LexicalSide(Side):
-    """n-grams, rows of unit length, (n, terms); and where C counts, words, (n, words of names)."""
+    """n-grams, rows of unit length, (n, terms); where C counts, words, (n, words of names); and of
+    entities whose prior counts, its logarithm, (n, 1).
 
-    ngrams: sp.csr_array
-    words: sp.csr_array | None
+    Entities of a knowledge base with aliases have a row a name.
+    """
+
+    ngrams: Names
+    words: Names | None
+    prior: Tensor | None = None
 
 
 class LexicalUnit(nn.Module):
@@ -35,25 +41,36 @@ class LexicalUnit(nn.Module):
         self.scale, self.contained_scale = config.lexical_scale, config.contained_scale
         self.s = nn.Parameter(torch.empty(()))
         self.c = nn.Parameter(torch.empty(())) if self.contained_scale else None
+        self.prior_weight = config.prior_weight
+        self.w_p = nn.Parameter(torch.empty(())) if config.prior else None
 
     def reset_parameters(self) -> None:
         nn.init.constant_(self.s, math.log(self.scale))
         if self.c is not None:
             nn.init.constant_(self.c, math.log(self.contained_scale))
+        if self.w_p is not None:
+            nn.init.constant_(self.w_p, self.prior_weight)
 
-    def side(self, x: Features) -> LexicalSide:
-        return LexicalSide(x.csr("lexical"), None if self.c is None else x.csr("words"))
+    def mention_side(self, x: Features) -> LexicalSide:
+        return LexicalSide(x.names("lexical"), None if self.c is None else x.names("words"))
 
-    mention_side = entity_side = side
+    def entity_side(self, x: Features) -> LexicalSide:
+        side = self.mention_side(x)
+        if self.w_p is None:
+            return side
+        return replace(side, prior=torch.as_tensor(x.arrays["prior"]).to(self.w_p))
 
     def pairs(self, mentions: LexicalSide, entities: LexicalSide) -> Tensor:
         score = self.s.exp() * _products(mentions.ngrams, entities.ngrams).to(self.s)
-        if self.c is None:
-            return score
-        assert mentions.words is not None
-        assert entities.words is not None
-        return score + self.c.exp() * _products(mentions.words, entities.words).to(self.s)
+        if self.c is not None:
+            assert mentions.words is not None
+            assert entities.words is not None
+            score = score + self.c.exp() * _products(mentions.words, entities.words).to(self.s)
+        if self.w_p is not None:
+            assert entities.prior is not None
+            score = score + self.w_p * entities.prior.T
+        return score
 
 
-def _products(a: sp.csr_array, b: sp.csr_array) -> Tensor:
-    return torch.from_numpy((a @ b.T).toarray())
+def _products(mentions: Names, entities: Names) -> Tensor:
+    return torch.from_numpy(best_products(own_names(mentions), entities))

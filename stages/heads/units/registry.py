@@ -23,11 +23,13 @@ class UnitEntry:
     reads: besides global texts: `tokens`, `pictures`, `patches`, or the name of a record array
         (see `stages/encode/record_arrays`), which the store's layout and the batches then hold.
     encoded: whether it reads anything of the encoders; False where the record arrays are all.
+    weighs_prior: whether it has a use for the entities' `prior`, where the knowledge base says one.
     """
 
     build: Callable[[HeadsConfig], MatcherUnit[Any, Any]]
     reads: tuple[str, ...]
     encoded: bool = True
+    weighs_prior: bool = False
 
 
 UNITS: dict[str, UnitEntry] = {
@@ -35,7 +37,8 @@ UNITS: dict[str, UnitEntry] = {
     "vision": UnitEntry(lazily("stages.heads.units.vision:VisionUnit"), ("pictures", "patches")),
     "cross": UnitEntry(lazily("stages.heads.units.cross:CrossUnit"), ("patches",)),
     "lexical": UnitEntry(
-        lazily("stages.heads.units.lexical:LexicalUnit"), ("lexical", "words"), encoded=False
+        lazily("stages.heads.units.lexical:LexicalUnit"), ("lexical", "words"), encoded=False,
+        weighs_prior=True,
     ),
 }
 """By name, in the order in which scores are summed."""
