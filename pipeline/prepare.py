@@ -13,6 +13,7 @@ from cache.locks import working
 from pipeline.cli import absolute, command, echo
 from stages.config import Params, PrepareConfig
 from stages.datasets.audit import audited
+from stages.datasets.fallback import with_pictures_that_decode
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import INDEX, Records
 from stages.datasets.sources import AUTO, SOURCES, recognised
@@ -59,7 +60,8 @@ def read_records(
         keys=keys,
     )  # fmt: skip
     records = replace(records, input=project_path(place, root))
-    return records if squares is None else audited(records, absolute(paths.root), squares)
+    records = with_pictures_that_decode(records, root, squares)
+    return records if squares is None else audited(records, root, squares)
 
 
 def _input_of(paths: DatasetPaths) -> Path:

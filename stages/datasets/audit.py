@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from stages.datasets.fallback import files_of
 from stages.datasets.flags import FLAGS, clean_of
 from stages.datasets.records import MENTION_SCHEMA, Findings, Records
 from stages.datasets.squares import Squares, near
@@ -160,11 +161,7 @@ class _Pictures:
 
     @classmethod
     def of(cls, records: Records, root: Path, squares: Squares) -> _Pictures:
-        folder = records.image_folder(root)
-        paths, keys = (records.pictures[name].to_pylist() for name in ("path", "key"))
-        files = {key: folder / path for path, key in reversed(list(zip(paths, keys, strict=True)))}
-        files.pop("", None)  # of those that are not there
-        return cls(keys, dict(reversed(files.items())), squares)
+        return cls(records.pictures["key"].to_pylist(), files_of(records, root), squares)
 
     def key(self, row: int) -> str:
         """Of a row of the pictures; "" where there is nothing."""

@@ -74,18 +74,14 @@ def small_arrays(
 def image_arrays(
     pictures: PicturePlan, encoder: Encoder, failed: Collection[int] = ()
 ) -> dict[str, np.ndarray]:
-    """Every record's image row, -1 where the picture is missing or did not decode, and which
-    pictures did.
+    """Every record's image row, of an entity with several pictures the first that decoded, -1 where
+    there is none; and which pictures did.
 
     Args:
         failed: rows of the pictures that did not decode.
     """
-    gone = np.array(sorted(failed), dtype=np.int32)
-    arrays = {
-        f"{group}/image": np.where(np.isin(rows, gone), np.int32(-1), rows)
-        for group, rows in pictures.rows.items()
-    }
+    arrays = {f"{group}/image": rows for group, rows in pictures.without(failed).items()}
     if encoder.pixels is not None:
         arrays["images/ok"] = np.ones(len(pictures.paths), np.uint8)
-        arrays["images/ok"][gone] = 0
+        arrays["images/ok"][sorted(failed)] = 0
     return arrays

@@ -182,7 +182,7 @@ def joint_job(
     tokenizer = Tokenizer(checkpoint, config.max_tokens)
     encoder = open_vilt(checkpoint, tokenizer, device, dtype)
     texts = plan_texts(texts_of(records), tokenizer, config.max_tokens)
-    plan = plan_pairs(texts, plan_pictures(records, encode=True))
+    plan = plan_pairs(texts, plan_pictures(records, encode=True, fall_back=False))
     shapes = Shapes(d_t=encoder.d, d_local=encoder.d, d_image=0, d_patch=0, n_p=0)
     return EncodingJob(
         encoded=text_specs(shapes, len(plan), TokenPlaces.of((), (), 1), config.batch_images),

@@ -5,12 +5,13 @@ stored by token length, so a batch of consecutive rows has little padding.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from stages.datasets.fallback import tried
 from stages.datasets.records import Records
 from stages.encode.tokens import joined
 from stages.paths import SPLITS
@@ -42,6 +43,21 @@ class PicturePlan:
     keys: list[str]
     sizes: list[int]  # bytes of the files
     rows: dict[str, np.ndarray]  # group -> int32 (records,), -1 without a picture
+    further: dict[int, list[int]]  # entity -> the rows that it falls back to, in their order
+
+    def without(self, failed: Collection[int]) -> dict[str, np.ndarray]:
+        """`rows` once it is known which pictures did not decode: an entity gets its next one that
+        did, and -1 where there is none."""
+        gone = np.array(sorted(failed), dtype=np.int32)
+        found = {
+            group: np.where(np.isin(rows, gone), np.int32(-1), rows)
+            for group, rows in self.rows.items()
+        }
+        entities = found["entities"]
+        for entity, rows in self.further.items():
+            if entities[entity] < 0:
+                entities[entity] = next((row for row in rows if row not in failed), -1)
+        return found
 
     @property
     def key_rows(self) -> np.ndarray:
@@ -103,8 +119,14 @@ def plan_texts(
     return TextPlan(ordered, keys, {g: rank[rows] for g, rows in places.items()}, cut)
 
 
-def plan_pictures(records: Records, encode: bool) -> PicturePlan:
-    """Distinct readable pictures that a mention or an entity's first place names."""
+def plan_pictures(records: Records, encode: bool, fall_back: bool = True) -> PicturePlan:
+    """Distinct readable pictures that a mention names, or an entity: its own, and those before it
+    that failed when the records were made.
+
+    Args:
+        encode: False where the encoder takes no pictures.
+        fall_back: False leaves out those before it.
+    """
     table = records.pictures
     paths, keys = table["path"].to_pylist(), table["key"].to_pylist()
     status, sizes = table["status"].to_pylist(), table["bytes"].to_pylist()
@@ -112,12 +134,13 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
         group: found["picture"].to_numpy().astype(np.int32)
         for group, found in tables_of(records).items()
     }
+    of_entity = _tried(records) if fall_back else {}
     of_picture = np.full(len(paths), -1, dtype=np.int32)
     row_of_key: dict[str, int] = {}
     kept: list[int] = []
     if encode:
         for group in GROUPS:
-            for picture in wanted[group]:
+            for picture in _in_order(wanted[group], of_entity if group == "entities" else {}):
                 if picture < 0 or of_picture[picture] >= 0 or status[picture] != "ok":
                     continue
                 key = keys[picture]
@@ -127,9 +150,26 @@ def plan_pictures(records: Records, encode: bool) -> PicturePlan:
                 of_picture[picture] = row_of_key[key]
     with_none = np.append(of_picture, np.int32(-1))  # so that -1 stays -1
     rows = {group: with_none[pictures] for group, pictures in wanted.items()}
+    further = {}
+    for entity, pictures in of_entity.items():
+        first, *others = [int(row) for row in with_none[pictures] if row >= 0] or [-1]
+        rows["entities"][entity], further[entity] = first, others
     return PicturePlan(
         [paths[picture] for picture in kept],
         list(row_of_key),
         [sizes[picture] for picture in kept],
         rows,
+        further,
     )
+
+
+def _tried(records: Records) -> dict[int, list[int]]:
+    """The pictures that are tried of each entity whose first one is not its own, by its row."""
+    columns = (records.entities[name].to_pylist() for name in ("picture", "pictures"))
+    found = {i: tried(*said) for i, said in enumerate(zip(*columns, strict=True))}
+    return {entity: pictures for entity, pictures in found.items() if len(pictures) > 1}
+
+
+def _in_order(wanted: np.ndarray, several: Mapping[int, list[int]]) -> Iterator[int]:
+    for record, picture in enumerate(wanted.tolist()):
+        yield from several.get(record, [picture])

@@ -17,6 +17,7 @@ from cache.check import ledger_text
 from cache.files import replacing_files
 from cache.reader import FeatureStore
 from cache.sealed import write_sealed
+from stages.datasets.fallback import tried
 from stages.datasets.records import Records
 from stages.datasets.store import FAILED, LEDGER, SUMMARY
 from stages.encode.plan import GROUPS, tables_of
@@ -27,7 +28,7 @@ STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable":
 
 @dataclass(frozen=True)
 class FailedPicture:
-    """A picture without features, and the records that lose theirs by it."""
+    """A picture without features, and the records that lose theirs by it or use their next one."""
 
     path: str
     reason: str
@@ -36,26 +37,42 @@ class FailedPicture:
 
 
 def failed_pictures(store: FeatureStore, records: Records) -> list[FailedPicture]:
-    """Every picture that a record names first and that has no features, by path."""
-    decoding: dict[str, str] = store.attributes["failed_pictures"]
+    """Every picture that was tried and has no features, by path."""
     paths = records.pictures["path"].to_pylist()
-    status = records.pictures["status"].to_pylist()
+    reasons = _reasons(store, records)
     owners: dict[int, list[str]] = {}
     for group, table in tables_of(records).items():
         kind = "entity" if group == "entities" else "mention"
         ids, pictures = (table[column].to_pylist() for column in ("id", "picture"))
-        for owner, picture in zip(ids, pictures, strict=True):
-            if picture >= 0:
-                owners.setdefault(picture, []).append(f"{kind} {owner}")
-    # One file under two names is decoded once, under the first: both names fail with it.
-    keys = records.pictures["key"].to_pylist()
-    by_key = {k: decoding[p] for p, k in zip(paths, keys, strict=True) if p in decoding}
-    found = []
-    for picture, named in owners.items():
-        reason = STATUS_REASON.get(status[picture]) or by_key.get(keys[picture])
-        if reason is not None:
-            found.append(FailedPicture(paths[picture], reason, len(named), named[0]))
+        several = table["pictures"].to_pylist() if group == "entities" else [[]] * len(ids)
+        for owner, picture, all_of_it in zip(ids, pictures, several, strict=True):
+            for one in tried(picture, all_of_it):
+                if one in reasons:
+                    owners.setdefault(one, []).append(f"{kind} {owner}")
+    found = [
+        FailedPicture(paths[picture], reasons[picture], len(named), named[0])
+        for picture, named in owners.items()
+    ]
     return sorted(found, key=lambda failed: failed.path)
+
+
+def fallen_back(store: FeatureStore, records: Records) -> int:
+    """Entities whose first picture failed and that have a later one."""
+    reasons, images = _reasons(store, records), store["entities/image"]
+    firsts = [own[0] if own else -1 for own in records.entities["pictures"].to_pylist()]
+    there = images.slice(0, len(images)) >= 0
+    return sum(first in reasons and bool(has) for first, has in zip(firsts, there, strict=True))
+
+
+def _reasons(store: FeatureStore, records: Records) -> dict[int, str]:
+    """Why a picture has no features, by its row in the records."""
+    decoding: dict[str, str] = store.attributes["failed_pictures"]
+    columns = (records.pictures[name].to_pylist() for name in ("path", "key", "status"))
+    paths, keys, status = columns
+    # One file under two names is decoded once, under the first: both names fail with it.
+    by_key = {k: decoding[p] for p, k in zip(paths, keys, strict=True) if p in decoding}
+    why = [STATUS_REASON.get(s) or by_key.get(k) for s, k in zip(status, keys, strict=True)]
+    return {row: reason for row, reason in enumerate(why) if reason is not None}
 
 
 def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[str, Any]:
@@ -77,6 +94,7 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
             "failed": len(failed),
             "failed_by_reason": dict(sorted(Counter(_kind(f.reason) for f in failed).items())),
         },
+        "fallen_back": fallen_back(store, records) if has_images else 0,
         "without_picture": {
             group: int(np.sum(store[f"{group}/image"].slice(0, len(store[f"{group}/image"])) < 0))
             for group in GROUPS
