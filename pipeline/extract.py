@@ -13,6 +13,7 @@ from pipeline.cli import command, echo
 from stages.config import Params
 from stages.datasets.records import Records
 from stages.datasets.store import read_summary
+from stages.encode.as_before import as_before
 from stages.encode.extract import extract
 from stages.encode.summary import write_summary
 from stages.paths import DatasetPaths
@@ -35,7 +36,10 @@ from stages.paths import DatasetPaths
     "that were started with --together and the same settings.",
 )
 def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, together: bool) -> None:
-    extraction = extract(paths, params.extract, force, replace, together)
+    config = params.extract
+    if not replace:  # DVC replaces: a store then is what the parameters say, whatever was before
+        config = as_before(paths, config, params.said(paths.dataset, "extract"))
+    extraction = extract(paths, config, force, replace, together)
     timings = paths.extract / "timings.json"
     if extraction.did_work or not timings.exists():
         with atomic_path(timings) as path:
@@ -59,6 +63,8 @@ def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, togeth
         echo(f"  {count} x {reason}")
     if pictures["failed"]:
         echo(f"  each with its reason: {paths.extract / 'failed_pictures.csv'}")
+    if summary["fallen_back"]:
+        echo(f"another picture than their first, which fails: {summary['fallen_back']} of entities")
     for group, count in summary["without_picture"].items():
         echo(f"without a picture: {count} of {group}")
 

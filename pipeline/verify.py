@@ -55,7 +55,8 @@ def show_repair(params: Params, paths: DatasetPaths) -> None:
     """Repair, and say what was done."""
     from stages.verify.repair import repair  # loads torch, for which a check has no use
 
-    for store, repaired in repair(paths, params.extract).items():
+    said = params.said(paths.dataset, "extract")
+    for store, repaired in repair(paths, params.extract, said).items():
         encoded = ", ".join(f"{n:,} {kind}" for kind, n in repaired.encoded.items()) or "nothing"
         echo(f"{store}: {len(repaired.files)} files made again; encoded {encoded}")
         for path in repaired.files:

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, PrivateAttr, StrictInt, field_validator
 
 from cache.errors import nearest
 from stages.heads.settings import HeadsSettings, VariantName
@@ -215,6 +215,20 @@ class Params(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
     overrides: dict[str, dict[str, dict[str, Any] | None] | None] = Field(default_factory=dict)
+    _assigned: frozenset[str] = PrivateAttr(frozenset())
+    """Keys of `--set`."""
+
+    def said(self, dataset: str, section: str) -> frozenset[str]:
+        """Keys of a section that count as said for a data set: in its overrides, by `--set`, or for
+        all data sets by a value that is not the default."""
+        own = (self.overrides.get(dataset) or {}).get(section) or {}
+        values = getattr(self, section)
+        changed = {
+            name for name, field in type(values).model_fields.items()
+            if getattr(values, name) != field.default
+        }  # fmt: skip
+        assigned = (key.partition(".") for key in self._assigned)
+        return frozenset({*own, *changed, *(key for at, _, key in assigned if at == section)})
 
 
 SECTIONS = tuple(
@@ -251,6 +265,7 @@ def load_params(
         raw[section] = {**(raw.get(section) or {}), **(values or {})}
     assign_all(raw, assignments)
     params = validated(Params, raw, str(path))
+    params._assigned = frozenset(said.partition("=")[0].strip() for said in assignments)
     for name in params.datasets:
         dataset_name(name)
     return params

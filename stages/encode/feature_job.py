@@ -160,6 +160,8 @@ def feature_job(
             "joint_space": checkpoints.image is not None
             and family_of(checkpoints.text).joint_space,
             "shapes": asdict(shapes),
+            # Of a hub name; what was not said is not remembered.
+            **({} if config.revision is None else {"revision": config.revision}),
             "max_tokens": config.max_tokens,
             "texts_at_max_tokens": texts.cut,
             "lexical_ngrams": list(config.lexical_ngrams),

@@ -15,6 +15,7 @@ from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.decoding.picture import PictureError, read_bytes
 from stages.device import DTYPES, resolve_device
+from stages.encode.as_before import as_stored, with_encoder_of
 from stages.encode.decode import Loaded, decode_picture, quiet_pillow
 from stages.encode.encoders.encoder import Encoder, Pixels
 from stages.encode.encoders.families import family_of, find_checkpoints
@@ -24,7 +25,6 @@ from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures
 from stages.linking.mention import NewMention
-from stages.section import validated
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def open_mention_encoder(
         StoreError: another encoder, or other settings, than those that made the store; the store
             holds no such array.
     """
-    config = as_stored(store, _own_encoder(store, config, root))
+    config = as_stored(store, with_encoder_of(store, config, root))
     checkpoints = find_checkpoints(config, root)
     said = store.fingerprint.fields
     dtype = str(said.get("dtype"))
@@ -143,43 +143,6 @@ def open_mention_encoder(
         config,
         {name: open_record_array(store, name, config, hint) for name in arrays},
     )
-
-
-def as_stored(store: FeatureStore, config: ExtractConfig) -> ExtractConfig:
-    """`config` with the settings that decided the store's features, so that nobody needs to say
-    them again: what is linked goes the way of what was extracted. Where the parameters say
-    otherwise, a line in the log tells of it.
-
-    Raises:
-        ConfigError: the store names a setting that cannot be.
-    """
-    said = store.fingerprint.fields
-    own = {name: said[name] for name in DECIDING if said.get(name) is not None}
-    found = validated(ExtractConfig, {**config.model_dump(), **own}, f"{store.path}: fingerprint")
-    for name in own:
-        asked, stored = getattr(config, name), getattr(found, name)
-        if asked not in (stored, "auto"):
-            log.info("extract.%s: %s, as the store was made, not %s", name, stored, asked)
-    return found
-
-
-DECIDING = ("max_tokens", "text_pooling", "resize", "exif", "dtype", "lexical_ngrams")
-"""Settings of extraction that stand in a fingerprint under their own names."""
-
-
-def _own_encoder(store: FeatureStore, config: ExtractConfig, root: Path) -> ExtractConfig:
-    """`config` with the encoder that the store names.
-
-    Where the store's folder is not here (it was made on another machine) and the parameters name
-    one that is, that one stands in; its hash is compared all the same.
-    """
-    text, image = store.attributes["text_encoder"], store.attributes["image_encoder"]
-    moved = (root / config.text_encoder).is_dir() and not (root / text).is_dir()
-    if moved or config.text_encoder == text:
-        return config
-    image = "none" if image is None else "same" if image == text else image
-    own = {"text_encoder": text, "image_encoder": image, "revision": None}
-    return config.model_copy(update=own)
 
 
 def name_of(image: Path | bytes) -> str:

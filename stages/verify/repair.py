@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.config import ExtractConfig
 from stages.datasets.store import LEDGER, SUMMARY
+from stages.encode.as_before import as_before
 from stages.encode.job import EncodingJob
 from stages.encode.repair import (
     Repaired,
@@ -39,8 +40,13 @@ class _Kind:
     command: str
 
 
-def repair(paths: DatasetPaths, config: ExtractConfig) -> dict[Path, Repaired]:
+def repair(
+    paths: DatasetPaths, config: ExtractConfig, said: Collection[str]
+) -> dict[Path, Repaired]:
     """Repair the stores of features and of joint vectors; what was done, by store.
+
+    Args:
+        said: keys of `config` that were said for the data set; others are the feature store's own.
 
     Raises:
         MelovError: the records, the encoder or the settings are not those that made the store; its
@@ -52,11 +58,12 @@ def repair(paths: DatasetPaths, config: ExtractConfig) -> dict[Path, Repaired]:
         paths.store: _Kind("store", LEDGER, feature_job_again, extract),
         paths.joint: _Kind("joint", None, joint_job_again, joint),
     }
+    settings = {paths.store: as_before(paths, config, said), paths.joint: config}
     found = {}
     for path, kind in kinds.items():
         if path.exists():
             with working(paths.lock(kind.lock), "repairs"):
-                found[path] = _repaired(path, kind, paths, config)
+                found[path] = _repaired(path, kind, paths, settings[path])
     return found
 
 

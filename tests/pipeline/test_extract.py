@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
+from cache.reader import FeatureStore
 from pipeline import extract
 from stages.encode.encoders import checkpoint
 from stages.paths import DatasetPaths
@@ -347,3 +348,38 @@ def test_a_text_model_asked_to_encode_pictures_is_refused(project: DatasetPaths,
 def test_more_tokens_than_the_model_reads_are_refused(project: DatasetPaths):
     told = message(run("--set", "extract.max_tokens=100"))
     assert "reads 77 tokens of a text at most" in told
+
+
+BATCHES = ("extract.dtype=float32", "extract.device=cpu", "extract.batch_texts=2",
+           "extract.batch_images=1", "extract.max_tokens=12")  # fmt: skip
+
+
+def test_a_later_extract_takes_what_an_earlier_one_was_told(
+    project: DatasetPaths, encoders: Path, caplog: pytest.LogCaptureFixture
+):
+    params = project.root / "params.yaml"
+    params.write_text("extract: {device: cpu}\n")
+    told = with_encoder(encoders / "bert", encoders / "vit", *BATCHES)
+    assert told.exit_code == 0, told.output
+    asked = FeatureStore.open(project.store).fingerprint.fields
+    assert "finished already" in run().output  # whatever the parameters' defaults are
+    add_entities(project)
+    with caplog.at_level("INFO"):
+        result = run()
+    assert "updated; reused" in result.output, result.output
+    assert f"extract.text_encoder={encoders / 'bert'} (not openai/clip" in caplog.text
+    assert "nothing else is said" in caplog.text
+    updated = FeatureStore.open(project.store).fingerprint.fields
+    assert {**updated, "records": ""} == {**asked, "records": ""}
+
+    # What is said, for this data set or by a value for all, is not passed over.
+    assert "max_tokens: stored 12, asked 40" in message(run("--set", "extract.max_tokens=40"))
+    for written in ("extract: {device: cpu, max_tokens: 9}",
+                    "overrides: {tiny: {extract: {max_tokens: 9}}}"):  # fmt: skip
+        params.write_text(written + "\n")
+        assert "max_tokens: stored 12, asked 9" in message(run())
+    assert "extract.max_tokens=9 (not 12)" in caplog.text
+    params.write_text("extract: {device: cpu}\n")
+    assert "text_encoder: stored" in message(with_encoder(encoders / "clip"))
+    # DVC's own call says all by its parameters.
+    assert "openai/clip-vit-base-patch32" in message(run("--replace"))
