@@ -11,6 +11,7 @@ from pipeline.cli import PARAMS, command, echo
 from pipeline.ending import Command
 from pipeline.prepare import known_source
 from stages.config import Params, load_params
+from stages.datasets.readers.jsonl import ENTITY_FIELDS
 from stages.paths import DatasetPaths
 from stages.section import ConfigError, read_mapping
 
@@ -52,7 +53,8 @@ def main(
     write_block(paths, block)
     paths.raw.mkdir(parents=True, exist_ok=True)
     echo(f"{paths.root / PARAMS}: overrides.{paths.dataset} written")
-    echo(f"put the source into {paths.raw}, then:")
+    echo(f"put the source into {paths.raw} (of your own: entities and mentions, .jsonl or .csv;")
+    echo(f"an entity has {', '.join(ENTITY_FIELDS)}; docs/data.md), then:")
     for step in ("validate", "prepare", "extract"):
         echo(f"  python -m pipeline.{step} --dataset {paths.dataset}")
 

@@ -30,8 +30,8 @@ PICTURES = 1000
 """Of an entity, of which the first one that decodes is encoded and all are kept."""
 ALIASES = 1000
 """Of an entity: twice as many as any of Wikidata's has; each is a row of n-grams of its own."""
-PRIOR_COUNT = 2**53
-"""Of an entity's count: a float holds every smaller one."""
+PRIOR_COUNT = 10**15
+"""Of an entity's count: a float holds every whole number up to nine times of it."""
 
 PICTURE_BYTES = 256 * 2**20
 """Of a picture's file: it is held in memory as a whole."""

@@ -31,6 +31,11 @@ def aliases_of(entities: pa.Table) -> list[list[str]] | None:
     return entities[ALIASES].to_pylist() if ALIASES in entities.column_names else None
 
 
+def prior_of(entities: pa.Table) -> str | None:
+    """The kind of the entities' priors, `count` or `probability`; None where there are none."""
+    return next((name for name in (COUNT, PROBABILITY) if name in entities.column_names), None)
+
+
 def log_prior(entities: pa.Table) -> np.ndarray | None:
     """The logarithm of each entity's prior, float32 (n, 1); None where the source says none.
 

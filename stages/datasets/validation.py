@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.datasets.entity_columns import aliases_of, prior_of
 from stages.datasets.headers import HeaderReport, inspect_headers
 from stages.datasets.published import PublishedCounts, published_counts
 from stages.datasets.records import Finding, Records
@@ -20,6 +21,7 @@ class Validation:
         published: the published counts of the MIMIC release, where the data set is one of its
             three.
         coverage: for `entities` and each split, rows and those whose picture's file is there.
+        aliases: entities that have some; prior: the kind that they have, None of a source without.
         headers: None if the pictures were not opened.
     """
 
@@ -29,6 +31,8 @@ class Validation:
     counts: dict[str, int]
     published: PublishedCounts | None
     coverage: dict[str, tuple[int, int]]
+    aliases: int
+    prior: str | None
     findings: tuple[Finding, ...]
     headers: HeaderReport | None
 
@@ -59,6 +63,8 @@ def validate(records: Records, root: Path, open_pictures: bool = True) -> Valida
         },
         published_counts(records.dataset) if records.source == "mimic" else None,
         coverage,
+        sum(map(bool, aliases_of(records.entities) or ())),
+        prior_of(records.entities),
         records.findings,
         headers,
     )
@@ -72,6 +78,12 @@ def render(report: Validation) -> str:
     for name, (rows, there) in report.coverage.items():
         share = f"{there / rows:7.1%}" if rows else ""
         lines.append(f"  {name:<18}{there:>10,} of {rows:>10,} {share}")
+    if report.aliases or report.prior:
+        lines += ["", "of entities"]
+    if report.aliases:
+        lines.append(f"  {'with aliases':<18}{report.aliases:>10,}")
+    if report.prior:
+        lines.append(f"  {'prior':<18}{report.prior:>10}")
     lines += ["", "quirks met", *(render_findings(report.findings) or ["  none"])]
     dropped = [finding for finding in report.findings if finding.dropped]
     lines += ["", "dropped by pipeline.prepare"]

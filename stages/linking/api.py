@@ -77,15 +77,24 @@ class Entity:
 
     id: str
     name: str
+    aliases: tuple[str, ...] = ()
 
 
 class Entities:
-    """The knowledge base of a linker, to be looked through by id and name."""
+    """The knowledge base of a linker, to be looked through by id and name.
 
-    def __init__(self, ids: list[str], names: list[str]) -> None:
-        self._found = [Entity(id, name) for id, name in zip(ids, names, strict=True)]
+    Args:
+        aliases: of each entity; None where no entity has any.
+    """
+
+    def __init__(
+        self, ids: list[str], names: list[str], aliases: list[list[str]] | None = None
+    ) -> None:
+        others: list[list[str]] = aliases or [[]] * len(ids)
+        said = zip(ids, names, others, strict=True)
+        self._found = [Entity(id, name, tuple(also)) for id, name, also in said]
         self._row = {id: row for row, id in enumerate(ids)}
-        self._folded = [folded(name) for name in names]
+        self._folded = [[folded(name) for name in (e.name, *e.aliases)] for e in self._found]
 
     def __len__(self) -> int:
         return len(self._found)
@@ -105,15 +114,16 @@ class Entities:
         return self._found[self._row[canonical(id)]]
 
     def search(self, text: str, limit: int = 10) -> list[Entity]:
-        """Those whose id is `text`, then those whose name begins with it, then those whose name
-        holds it, whatever the case; each in the order of the knowledge base."""
+        """Those whose id is `text`, then those one of whose names begins with it, then those one of
+        whose names holds it, whatever the case, aliases included; each in the order of the
+        knowledge base."""
         wanted = folded(text.strip())
         own = self._row.get(canonical(text.strip()))
         found = [] if own is None else [own]
         if wanted:
-            begin = [i for i, name in enumerate(self._folded) if name.startswith(wanted)]
-            inside = [i for i, name in enumerate(self._folded) if wanted in name]
-            found += begin + inside
+            named = list(enumerate(self._folded))
+            found += [i for i, names in named if any(n.startswith(wanted) for n in names)]
+            found += [i for i, names in named if any(wanted in n for n in names)]
         return [self._found[row] for row in list(dict.fromkeys(found))[:limit]]
 
 
@@ -124,7 +134,7 @@ class Linker:
         self._inner = inner
         self._lock = threading.Lock()
         names = inner.names
-        self.entities = Entities(names.entity_ids, names.entities)
+        self.entities = Entities(names.entity_ids, names.entities, names.aliases)
 
     @classmethod
     def load(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cache.errors import MelovError
+from stages.datasets.entity_columns import aliases_of
 from stages.datasets.records import Records
 from stages.runs.training_mentions import TrainingMentions
 from stages.shown import one_line
@@ -91,16 +92,21 @@ class Linked:
 
 @dataclass(frozen=True)
 class RowNames:
-    """Ids and names by row, of the knowledge base and of the run's training mentions."""
+    """Ids and names by row, of the knowledge base and of the run's training mentions.
+
+    aliases: of each entity; None where no entity has any.
+    """
 
     entity_ids: list[str]
     entities: list[str]
     mention_ids: list[str]
     mentions: list[str]
+    aliases: list[list[str]] | None = None
 
     @classmethod
     def of(cls, records: Records, training: TrainingMentions | None) -> RowNames:
         ids, names = (records.entities[name].to_pylist() for name in ("id", "name"))
+        aliases = aliases_of(records.entities)
         if training is None:
-            return cls(ids, names, [], [])
-        return cls(ids, names, training.ids, training.words)
+            return cls(ids, names, [], [], aliases)
+        return cls(ids, names, training.ids, training.words, aliases)

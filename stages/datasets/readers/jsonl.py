@@ -34,7 +34,8 @@ from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import seeded_split
 from stages.paths import SPLITS, project_path
 
-ENTITY_FIELDS = ("id", "name", "description", "image", *ALIASES, *PRIOR)
+ENTITY_FIELDS = ("id", "name", "description", "image", ALIASES[0], PRIOR[0])
+KNOWN = (*ENTITY_FIELDS, *ALIASES[1:], *PRIOR[1:])
 MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
 ENDINGS = (".jsonl", ".csv")
 OWN_FILES = tuple(f"{name}{ending}" for name in ("entities", "mentions") for ending in ENDINGS)
@@ -120,8 +121,8 @@ def _read_entities(
     entities, lines = EntityRows(findings), list[str]()
     rows: dict[str, int] = {}
     csv = file.suffix == ".csv"
-    for where, record in records_of(file, name, ENTITY_FIELDS):
-        _count_unknown(record, ENTITY_FIELDS, where, findings)
+    for where, record in records_of(file, name, KNOWN):
+        _count_unknown(record, KNOWN, where, findings)
         id = _identifier(record, where, findings)
         if id in rows:
             raise RecordsError(f"{where}: duplicate id {short(id)}, first in {lines[rows[id]]}")

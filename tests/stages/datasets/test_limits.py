@@ -62,7 +62,12 @@ def test_what_is_too_long_is_cut_and_named_and_the_rest_is_read(tmp_path):
     entities = [
         {"id": "E0", "name": "n" * 2 * MIB, "description": "d" * (limits.TEXT_CHARACTERS + 1)},
         {"id": "E1", "name": "n" * 9_999, "description": "d" * 100_000, "image": ["x.png"] * 1001},
-        {"id": "E2", "name": "plain", "image": "p" * 4097},
+        {
+            "id": "E2",
+            "name": "plain",
+            "image": "p" * 4097,
+            "aliases": ["a" * (limits.NAME_CHARACTERS + 1), *map(str, range(limits.ALIASES))],
+        },
     ]
     records = read_jsonl(write(tmp_path, entities, [long, {"mention": "B", "answer": "E2"}]), "x")
     table = records.entities.to_pylist()
@@ -70,6 +75,8 @@ def test_what_is_too_long_is_cut_and_named_and_the_rest_is_read(tmp_path):
     assert [len(row["text"]) for row in table] == [limits.TEXT_CHARACTERS, 100_000, 0]
     assert [len(row["pictures"]) for row in table] == [0, limits.PICTURES, 0]
     assert table[2]["picture"] == -1
+    assert [len(row["aliases"]) for row in table] == [0, 0, limits.ALIASES]
+    assert len(table[2]["aliases"][0]) == limits.NAME_CHARACTERS
     one, other = sorted(all_mentions(records), key=lambda row: row["words"], reverse=True)
     assert len(one["words"]) == limits.NAME_CHARACTERS
     assert len(one["sentence"]) == limits.TEXT_CHARACTERS
@@ -79,6 +86,7 @@ def test_what_is_too_long_is_cut_and_named_and_the_rest_is_read(tmp_path):
         "entity-name-beyond-limit": "entities.jsonl:1", "entity-text-beyond-limit":
         "entities.jsonl:1", "entity-images-beyond-limit": "entities.jsonl:2",
         "mention-beyond-limit": "mentions.jsonl:1", "sentence-beyond-limit": "mentions.jsonl:1",
+        "alias-beyond-limit": "entities.jsonl:3", "aliases-beyond-limit": "entities.jsonl:3",
         "image-kind-beyond-limit": "mentions.jsonl:1", "image-path-beyond-limit": "jsonl:",
     }.items():  # fmt: skip
         finding = found(records)[code]

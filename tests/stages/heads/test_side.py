@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stages.features.features import MentionInput
+from stages.features.names import NameRows
 from stages.heads.side import Ragged, Side
+from stages.heads.units.lexical import LexicalSide
 from stages.heads.units.registry import UNITS
 from stages.heads.variants import VARIANTS
 from tests.support.small_heads import N, config, features
@@ -20,6 +22,8 @@ from tests.support.small_heads import N, config, features
 BASELINES = [name for name, entry in VARIANTS.items() if not entry.has_units]
 MODELS = [(unit,) for unit in UNITS] + [tuple(UNITS)] + BASELINES
 """Units of the matcher, or a baseline's name."""
+NAMED = [("lexical",), tuple(UNITS), "tfidf", "zero-shot", "dzmned"]
+"""Of them, what reads names: entities may have several, and the units weigh their prior."""
 OF_TEXT = {"frozen_scale": 3.0, "contained_scale": 2.0}
 """With every term that has an array of its own."""
 
@@ -35,14 +39,27 @@ def named(seed):
     return replace(features(seed, missing=[1]), arrays=arrays)
 
 
-def built(model):
+def aliased(seed):
+    """The same, of entities with one to three names and a prior."""
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(1, 4, N))])
+    arrays = {"prior": -rng.random((N, 1), dtype=np.float32)}
+    for name in ("lexical", "words"):
+        dense = rng.random((offsets[-1], 9), dtype=np.float32)
+        dense *= rng.random(dense.shape) < 0.4
+        arrays[name] = NameRows(sp.csr_array(dense), offsets)
+    return replace(named(seed), arrays=arrays)
+
+
+def built(model, several=False):
     """(heads, side of N mentions, side of N entities)"""
     torch.manual_seed(0)
     variant, units = (model, ()) if isinstance(model, str) else ("mimic", model)
-    heads = VARIANTS[variant].build(config(variant, units=units, **OF_TEXT)).eval()
+    weighs = several and bool(units)
+    heads = VARIANTS[variant].build(config(variant, units=units, prior=weighs, **OF_TEXT)).eval()
     with torch.no_grad():
         mentions, _ = heads.mentions(MentionInput(named(1)))
-        return heads, mentions, heads.entities(named(2))
+        return heads, mentions, heads.entities((aliased if several else named)(2))
 
 
 def items(rows):
@@ -57,13 +74,17 @@ def numbers(side):
     return {name: items(rows) for name, rows in side.to_arrays().items()}
 
 
-def ids(model):
-    return model if isinstance(model, str) else "+".join(model)
+def ids(case):
+    model, several = case
+    return (model if isinstance(model, str) else "+".join(model)) + " aliases" * several
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=ids)
+CASES = [(model, False) for model in MODELS] + [(model, True) for model in NAMED]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=ids)
 def sides(request):
-    return built(request.param)
+    return built(*request.param)
 
 
 ROWS = st.lists(st.integers(0, N - 1), max_size=2 * N)
@@ -142,3 +163,33 @@ def test_an_array_is_named_by_the_path_of_its_field_and_what_is_left_out_stays_o
 def test_a_side_that_lacks_an_array_says_which():
     with pytest.raises(KeyError, match="b"):
         Inner(torch.zeros(1), torch.zeros(1)).from_arrays({"a": torch.zeros(2)})
+
+
+@pytest.mark.parametrize("change", ["negative", "too few", "no name"])
+def test_names_that_do_not_add_up_are_refused(change):
+    side = LexicalSide(aliased(2).arrays["lexical"], None)
+    arrays = side.to_arrays()
+    lengths = arrays["ngrams/lengths"]
+    values, offsets = lengths.values.clone(), lengths.offsets.clone()
+    if change == "negative":
+        values[0], values[1] = -1, values[0] + values[1] + 1
+    elif change == "too few":
+        values[-1] -= 1
+    else:
+        offsets[1] = 0
+    with pytest.raises(ValueError, match="name"):
+        side.from_arrays({**arrays, "ngrams/lengths": Ragged(values, offsets)})
+
+
+def test_the_prior_is_a_term_of_the_lexical_unit_and_none_of_a_knowledge_base_without():
+    torch.manual_seed(0)
+    heads, mentions, entities = built(("lexical",), several=True)
+    unit = heads.matcher.units["lexical"]
+    with_it = heads.matcher.pairs(mentions, entities).units["lexical"]
+    unit.w_p.data.fill_(0)
+    without = heads.matcher.pairs(mentions, entities).units["lexical"]
+    prior = torch.from_numpy(aliased(2).arrays["prior"])[:, 0]
+    torch.testing.assert_close(with_it - without, (0.1 * prior).expand(N, N), rtol=1e-4, atol=1e-5)
+    plain = built(("lexical",))[0].state_dict()
+    assert heads.state_dict().keys() - plain.keys() == {"matcher.units.lexical.w_p"}
+    assert config("mimic", units=("lexical",)).prior is False
