@@ -15,6 +15,8 @@ ALIASES = ("aliases", "alias", "also_known_as", "labels")
 PRIOR = ("prior", "popularity", "count")
 """Names of a field, of which a record has one."""
 
+RENAME = "rename the field if it says something else"
+
 BETWEEN = "|"
 """What stands between the values of a CSV cell."""
 
@@ -31,13 +33,15 @@ def said_aliases(
     Raises:
         RecordsError: the field holds something else, or has two of its names.
     """
-    name, value = _said(record, ALIASES, where)
+    name, value = _said(record, ALIASES, where, findings)
     if value is None:
         return []
     if isinstance(value, str):
         value = value.split(BETWEEN) if csv else [value]
     if not isinstance(value, list) or not all(isinstance(alias, str) for alias in value):
-        raise RecordsError(f"{where}: field '{name}' is {kind_of(value)}, expected a list of names")
+        raise RecordsError(
+            f"{where}: field '{name}' is {kind_of(value)}, expected a list of names", RENAME
+        )
     return [decoded(alias, where, findings) for alias in value]
 
 
@@ -59,13 +63,15 @@ def said_images(
     return [well_formed(path, where, findings) for path in value if path.strip()]
 
 
-def said_prior(record: dict[str, Any], where: str, csv: bool = False) -> float | None:
+def said_prior(
+    record: dict[str, Any], where: str, findings: Findings, csv: bool = False
+) -> float | None:
     """The entity's prior, a count or a probability; None where the record says none.
 
     Raises:
         RecordsError: it is no number, or one that is neither; the field has two of its names.
     """
-    name, value = _said(record, PRIOR, where)
+    name, value = _said(record, PRIOR, where, findings)
     if value is None:
         return None
     try:
@@ -74,13 +80,14 @@ def said_prior(record: dict[str, Any], where: str, csv: bool = False) -> float |
             raise ValueError
     except ValueError:
         raise RecordsError(
-            f"{where}: field '{name}' is {kind_of(value)} ({short(value)}), expected a number"
+            f"{where}: field '{name}' is {kind_of(value)} ({short(value)}), expected a number",
+            RENAME,
         ) from None
     if not 0 <= number <= limits.PRIOR_COUNT or (number > 1 and number != int(number)):
         raise RecordsError(
             f"{where}: field '{name}' is {short(value)}, expected a count (a whole number from 0 "
-            f"to {limits.PRIOR_COUNT:,}) or a probability (from 0 to 1)"
-        )
+            f"to {limits.PRIOR_COUNT:,}) or a probability (from 0 to 1)", RENAME,
+        )  # fmt: skip
     return number
 
 
@@ -141,12 +148,20 @@ def prior_column(
     return {PROBABILITY: [float(prior or 0) for prior in priors]}
 
 
-def _said(record: dict[str, Any], names: tuple[str, ...], where: str) -> tuple[str, Any]:
-    """The name that the record has the field by, and its value; NaN, as pandas writes, is none."""
+def _said(
+    record: dict[str, Any], names: tuple[str, ...], where: str, findings: Findings
+) -> tuple[str, Any]:
+    """The name that the record has the field by, and its value; NaN, as pandas writes, is none. A
+    name that is not the first is counted, since it may be meant otherwise."""
     there = [name for name in names if not _nothing(record.get(name))]
     if len(there) > 1:
         raise RecordsError(f"{where}: fields '{there[0]}' and '{there[1]}' are one", "keep one")
-    return (there[0], record[there[0]]) if there else (names[0], None)
+    if not there:
+        return names[0], None
+    if there[0] != names[0]:
+        what = "fields that are read by another name; rename those that say something else"
+        findings.add("field-read-as", what, f"{where}: '{there[0]}' as '{names[0]}'")
+    return there[0], record[there[0]]
 
 
 def _nothing(value: Any) -> bool:

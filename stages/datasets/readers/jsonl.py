@@ -134,7 +134,7 @@ def _read_entities(
         paths = [_own_path(path, folder, where) for path in images]
         entities.add(
             id, title, text, [pictures.row(path, where) for path in paths], where,
-            said_aliases(record, where, findings, csv), said_prior(record, where, csv),
+            said_aliases(record, where, findings, csv), said_prior(record, where, findings, csv),
         )  # fmt: skip
     if not rows:
         raise RecordsError(f"{file}: the knowledge base is empty: no mention can link")

@@ -90,7 +90,8 @@ def read_mimic(
         images = _entity_images(record, present or Names(), where, findings)
         entities.add(
             id, name, text, [pictures.row(path, where) for path in images], where,
-            said_aliases(record, where, findings, decoded=decoded_text), said_prior(record, where),
+            said_aliases(record, where, findings, decoded=decoded_text),
+            said_prior(record, where, findings),
         )  # fmt: skip
 
     mentions, finder = MentionRows(findings), MentionImages(folder, findings)

@@ -37,7 +37,9 @@ UNITS: dict[str, UnitEntry] = {
     "vision": UnitEntry(lazily("stages.heads.units.vision:VisionUnit"), ("pictures", "patches")),
     "cross": UnitEntry(lazily("stages.heads.units.cross:CrossUnit"), ("patches",)),
     "lexical": UnitEntry(
-        lazily("stages.heads.units.lexical:LexicalUnit"), ("lexical", "words"), encoded=False,
+        lazily("stages.heads.units.lexical:LexicalUnit"),
+        ("lexical", "words"),
+        encoded=False,
         weighs_prior=True,
     ),
 }
