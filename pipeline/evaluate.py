@@ -1,15 +1,17 @@
 """Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov"""
 
 import time
+from typing import Any
 
 from cache.files import atomic_path
 from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.device import heads_device
 from stages.paths import DatasetPaths
+from stages.ranking.answers import ANSWER_METRICS
 from stages.ranking.metrics import shown
 from stages.runs.dataset import Dataset
-from stages.runs.folder import RunFolder
+from stages.runs.folder import PROBABILITY, UNCALIBRATED, RunFolder
 from stages.runs.run import Run
 from stages.shown import one_line
 
@@ -29,7 +31,31 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
         if isinstance(values, dict) and "mentions" in values:
             rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
             echo(f"{one_line(part):<26} n {values['mentions']:>5}  {rates}")
+    for line in answers_shown(found[PROBABILITY]):
+        echo(line)
     echo(f"ranked in {seconds:.3f} s")
+
+
+def answers_shown(said: dict[str, Any]) -> list[str]:
+    """The calibration, and what answers are worth that may be none."""
+    if UNCALIBRATED in said:
+        return [f"probabilities: uncalibrated: {said[UNCALIBRATED]}"]
+    least = said["threshold"]
+    reached = "is not reached" if least is None else f"from probability {least:.4f} on"
+    nil = said["nil_score"]
+    lines = [
+        f"temperature {said['temperature']:.4f}  "
+        f"nil score {'unknown' if nil is None else f'{nil:.4f}'}  "
+        f"precision {said['precision']:g} on validation {reached}"
+    ]
+    for split in ("valid", "test"):
+        rates = "  ".join(
+            f"{m.title} {'-' if (x := said[split][m.key]) is None else f'{x:.4f}'}"
+            for m in ANSWER_METRICS.values()
+        )
+        counts = f"n {said[split]['mentions']:>5}  nil {said[split]['nil_mentions']:>4}"
+        lines.append(f"{split:<6} {counts}  {rates}")
+    return lines
 
 
 if __name__ == "__main__":

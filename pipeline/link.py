@@ -43,6 +43,10 @@ from stages.shown import json_line
     show_default=True,
     help="Entities to name.",
 )
+@click.option(
+    "--min-probability", type=click.FloatRange(0, 1), metavar="P",
+    help="Answer none where the best entity is less probable; the run must be evaluated.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines also for a single --mention.")
 @click.option(
     "--index/--no-index", default=True, show_default=True,
@@ -53,8 +57,8 @@ from stages.shown import json_line
 )
 def main(
     params: Params, paths: DatasetPaths, variant: str, seed: int, mention: str | None,
-    sentence: str, image: str | None, source: str | None, top: int, as_json: bool,
-    index: bool, output: Path | None,
+    sentence: str, image: str | None, source: str | None, top: int,
+    min_probability: float | None, as_json: bool, index: bool, output: Path | None,
 ) -> None:  # fmt: skip
     if (mention is None) == (source is None):
         raise click.UsageError("give one of --mention and --input")
@@ -65,7 +69,7 @@ def main(
         check_picture(Path(image))
     mentions = [new_mention(said, "--mention")] if source is None else read(source)
     linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
-    results = linker.link(mentions, top)
+    results = linker.link(mentions, top, min_probability)
     if source is None and not as_json and output is None:
         for linked in results:
             echo(linked.as_text())

@@ -190,6 +190,8 @@ class EvaluateConfig(Section):
     """Block of mentions and of entities scored at once; bounds memory, changes no rank."""
     screen: bool = True
     """Settle most pairs by an upper bound of their score; changes no rank either."""
+    precision: float = Field(0.95, gt=0, lt=1)
+    """Of answers with an entity: the threshold of their probability is chosen on validation."""
     device: str = "auto"
 
 

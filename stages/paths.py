@@ -10,6 +10,8 @@ from cache.errors import MelovError, nearest
 REPORT = "report.json"
 """Vouches for the files of a report, and says what it was made from."""
 SPLITS = ("train", "valid", "test")
+NIL = "nil"
+"""Mentions without an entity stand beside the splits, under this name."""
 DATASET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """It names a folder, a key of the parameters and a DVC stage; DVC addresses no dot and no space."""
 

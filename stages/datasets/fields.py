@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cache.quick_json import MORE_JSON, parse_source
 from stages.datasets.encodings import decode
 from stages.datasets.records import Findings, RecordsError
 from stages.limits import FILE_BYTES, ID_CHARACTERS, RECORDS
+from stages.paths import NIL
 from stages.unicode import canonical
 
 ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -105,6 +107,12 @@ def require_identifier(text: str, where: str, field: str = "id") -> str:
             f"than {ID_CHARACTERS:,}"
         )
     return text
+
+
+def says_nil(answer: str, ids: Container[str] = ()) -> bool:
+    """Whether a source says by its answer that no entity is meant: `nil`, in any case and with
+    blanks around it. An entity of that very id, one of `ids`, is meant instead."""
+    return answer.strip().lower() == NIL and answer not in ids
 
 
 def normalised(text: str, where: str, findings: Findings, field: str = "id") -> str:

@@ -17,6 +17,7 @@ from cache.sealed import Sealed
 from cache.strict import short
 from stages.datasets.entity_columns import broken, with_optional
 from stages.datasets.flags import FLAGS
+from stages.paths import SPLITS
 from stages.section import Section, checked
 
 ROWS_OF = {"picture": (-1, "pictures"), "pictures": (0, "pictures"), "gold": (0, "entities")}
@@ -69,6 +70,8 @@ def read_tables(
     for name, table in tables.items():
         if "flags" in table.column_names:
             _require_flags(sealed, name, table["flags"])
+        if "split" in table.column_names:
+            _require_splits(sealed, name, table["split"])
     for name, table in tables.items():
         for column, (least, other) in ROWS_OF.items():
             if column in table.column_names:
@@ -114,6 +117,12 @@ def _require_flags(sealed: Sealed, name: str, flags: pa.ChunkedArray) -> None:
     for own in flags.combine_chunks().flatten().unique().to_pylist():
         if own not in FLAGS:
             _damaged(sealed, name, f"column 'flags' holds {short(own)}, which is no flag")
+
+
+def _require_splits(sealed: Sealed, name: str, splits: pa.ChunkedArray) -> None:
+    for own in splits.unique().to_pylist():
+        if own not in SPLITS:
+            _damaged(sealed, name, f"column 'split' holds {short(own)}, which is no split")
 
 
 def _require_keys(sealed: Sealed, pictures: pa.Table) -> None:

@@ -5,12 +5,15 @@
     entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
                             and aliases, count or probability where the source has them
     mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind, flags
+    mentions-nil.parquet    id, split, words, sentence, picture, answer, image_kind
     pictures.parquet        path, key, bytes, status               one row a distinct path
     records.json            source, image_root, counts, findings, digest; vouches for the others
 
 `picture` columns hold rows of pictures.parquet, -1 where there is none; `gold` holds rows of
-entities.parquet. `digest` is a hash of the content, so a store or a graph can tell which records
-it was made from; `flags` (stages/datasets/audit.py) follow from the rest and are not in it.
+entities.parquet. Mentions of which the source says that no entity is meant (nil) stand beside the
+splits: nothing is trained on them and no rank is theirs. `digest` is a hash of the content, so a
+store or a graph can tell which records it was made from; `flags` (stages/datasets/audit.py) follow
+from the rest and are not in it.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from cache.sealed import Sealed, write_sealed
 from cache.strict import short
 from stages.datasets.entity_columns import with_optional
 from stages.datasets.record_files import read_index, read_tables
-from stages.paths import SPLITS
+from stages.paths import NIL, SPLITS
 from stages.shown import one_line
 
 LAYOUT = 4
@@ -60,6 +63,17 @@ MENTION_SCHEMA = pa.schema(
         ("gold", pa.int32()),
         ("image_kind", pa.string()),
         ("flags", pa.list_(pa.string())),
+    ]
+)
+NIL_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("words", pa.string()),
+        ("sentence", pa.string()),
+        ("picture", pa.int32()),
+        ("answer", pa.string()),
+        ("image_kind", pa.string()),
     ]
 )
 PICTURE_SCHEMA = pa.schema(
@@ -139,6 +153,8 @@ class Records:
     findings: tuple[Finding, ...] = ()
     input: str = ""
     """Folder or file that was read; relative to the project's folder if inside it."""
+    nil: pa.Table = field(default_factory=NIL_SCHEMA.empty_table)
+    """Mentions without an entity, of every split."""
 
     @property
     def test_bed(self) -> bool:
@@ -158,7 +174,10 @@ class Records:
     def digest(self) -> str:
         """Hash of everything that an encoder or a gold rank depends on (hex, 128 bits)."""
         state = hashlib.blake2b(digest_size=16)
-        for table in (self.entities, *(self.mentions[s] for s in SPLITS), self.pictures):
+        tables = [self.entities, *(self.mentions[s] for s in SPLITS), self.pictures]
+        if self.nil.num_rows:  # records without any have the digest of an earlier version
+            tables.append(self.nil)
+        for table in tables:
             for name in table.column_names:
                 if name == "flags":
                     continue
@@ -170,6 +189,10 @@ class Records:
         rows: np.ndarray = self.mentions[split]["gold"].to_numpy()
         return rows
 
+    def nil_rows(self, split: str) -> np.ndarray:
+        """Rows of `nil` that are of a split, int64 (mentions,)."""
+        return np.flatnonzero(self.nil["split"].to_numpy() == split)
+
     def save(self, folder: Path) -> None:
         """Write all files, then move them in together; older records stay until then.
 
@@ -179,6 +202,7 @@ class Records:
             "entities": (self.entities, with_optional(ENTITY_SCHEMA, self.entities.column_names)),
             "pictures": (self.pictures, PICTURE_SCHEMA),
             **{f"mentions-{s}": (self.mentions[s], MENTION_SCHEMA) for s in SPLITS},
+            f"mentions-{NIL}": (self.nil, NIL_SCHEMA),
         }
         with replacing_files(folder, last=INDEX) as scratch:
             for name, (table, schema) in tables.items():
@@ -197,6 +221,7 @@ class Records:
             "counts": {
                 "entities": self.entities.num_rows,
                 **{split: self.mentions[split].num_rows for split in SPLITS},
+                NIL: self.nil.num_rows,
                 "pictures": self.pictures.num_rows,
             },
             "findings": [asdict(finding) for finding in self.findings],
@@ -221,12 +246,14 @@ class Records:
             raise RecordsError(f"{folder}: {held}", "run the same command again")
         schemas = {"entities": ENTITY_SCHEMA, "pictures": PICTURE_SCHEMA}
         schemas |= {f"mentions-{split}": MENTION_SCHEMA for split in SPLITS}
+        schemas[f"mentions-{NIL}"] = NIL_SCHEMA
         tables = read_tables(sealed, index, schemas)
         records = cls(
             **index.model_dump(include={"dataset", "source", "input", "image_root", "text_field"}),
             entities=tables["entities"],
             mentions={split: tables[f"mentions-{split}"] for split in SPLITS},
             pictures=tables["pictures"],
+            nil=tables[f"mentions-{NIL}"],
             findings=tuple(
                 Finding(**{**item.model_dump(), "examples": tuple(item.examples)})
                 for item in index.findings

@@ -9,7 +9,7 @@ import pyarrow as pa
 from stages import limits
 from stages.datasets.entity_columns import ALIASES, with_optional
 from stages.datasets.entity_fields import kept_aliases, prior_column
-from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings
+from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, NIL_SCHEMA, Findings
 from stages.paths import SPLITS
 from stages.unicode import canonical
 
@@ -82,13 +82,14 @@ class EntityRows:
 
 
 class MentionRows:
-    """Columns of mentions-<split>.parquet, for each split."""
+    """Columns of mentions-<split>.parquet, for each split, and of mentions-nil.parquet."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._columns: dict[str, dict[str, list[Any]]] = {
             split: {name: [] for name in MENTION_SCHEMA.names} for split in SPLITS
         }
+        self._nil: dict[str, list[Any]] = {name: [] for name in NIL_SCHEMA.names}
         self._kinds: set[str] = set()
 
     def add(
@@ -100,12 +101,12 @@ class MentionRows:
         sentence: str,
         picture: int,
         answer: str,
-        gold: int,
+        gold: int | None,
         image_kind: str | None,
         where: str,
     ) -> None:
         """One mention, cut to the limits; `picture` is -1 without one, `gold` a row of the
-        entities."""
+        entities, or None where the source says that no entity is meant."""
         words = _cut(words, limits.NAME_CHARACTERS, "mention", where, self._findings)
         sentence = _cut(sentence, limits.TEXT_CHARACTERS, "sentence", where, self._findings)
         image_kind = self._kind(image_kind, where)
@@ -114,8 +115,13 @@ class MentionRows:
         if len(words) > LONG_MENTION:
             what = f"mentions of more than {LONG_MENTION} characters, kept whole"
             self._findings.add("mention-long", what, f"{where}: {len(words)} characters")
-        values = (id, words, sentence, picture, answer, gold, image_kind, None)
-        for column, value in zip(self._columns[split].values(), values, strict=True):
+        values: tuple[Any, ...] = (id, words, sentence, picture, answer, gold, image_kind, None)
+        columns = self._columns[split]
+        if gold is None:
+            what = "mentions without an entity (nil), kept beside the splits"
+            self._findings.add("nil-mention", what, where)
+            values, columns = (id, split, words, sentence, picture, answer, image_kind), self._nil
+        for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
 
     def _kind(self, kind: str | None, where: str) -> str | None:
@@ -150,6 +156,10 @@ class MentionRows:
             split: pa.table(columns, schema=MENTION_SCHEMA)
             for split, columns in self._columns.items()
         }
+
+    def nil(self) -> pa.Table:
+        """Those without an entity, in the order in which they were added."""
+        return pa.table(self._nil, schema=NIL_SCHEMA)
 
 
 def _cut(text: str, most: int, of: str, where: str, findings: Findings) -> str:

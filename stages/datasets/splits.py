@@ -44,3 +44,28 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
             splits[member] = split
         taken += len(together)
     return splits
+
+
+def split_with_nil(
+    ids: Sequence[str], sentences: Sequence[str], nil: Sequence[bool], seed: int
+) -> list[str]:
+    """`seeded_split` of mentions with an entity, which those without one (`nil`) do not move.
+
+    One without goes where the others of its sentence went; those left are split by themselves.
+    """
+    splits = [""] * len(ids)
+    where: dict[str, str] = {}
+
+    def settle(rows: Sequence[int]) -> None:
+        own = seeded_split([ids[row] for row in rows], [sentences[row] for row in rows], seed)
+        for row, split in zip(rows, own, strict=True):
+            splits[row] = split
+
+    settle([row for row, is_nil in enumerate(nil) if not is_nil])
+    for split, sentence in zip(splits, sentences, strict=True):
+        if split and sentence.strip():
+            where[canonical(sentence)] = split
+    for row, sentence in enumerate(sentences):
+        splits[row] = splits[row] or where.get(canonical(sentence), "")
+    settle([row for row, split in enumerate(splits) if not split])
+    return splits

@@ -22,7 +22,7 @@ ENCODER = (
 """Fields of a store's fingerprint that name its encoder: weights, preprocessing, precision. Of the
 others the records and what is computed of them differ by the knowledge base, and batch sizes move
 the last bits of a feature."""
-GroupName = Literal["entities", "mentions/train", "mentions/valid", "mentions/test"]
+GroupName = Literal["entities", "mentions/train", "mentions/valid", "mentions/test", "mentions/nil"]
 
 
 class PictureCounts(Section):

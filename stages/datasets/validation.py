@@ -8,7 +8,7 @@ from stages.datasets.entity_columns import aliases_of, prior_of
 from stages.datasets.headers import HeaderReport, inspect_headers
 from stages.datasets.published import PublishedCounts, published_counts
 from stages.datasets.records import Finding, Records
-from stages.paths import SPLITS
+from stages.paths import NIL, SPLITS
 from stages.shown import one_line
 
 
@@ -20,7 +20,8 @@ class Validation:
         counts: rows kept, and the quirks that are published too.
         published: the published counts of the MIMIC release, where the data set is one of its
             three.
-        coverage: for `entities` and each split, rows and those whose picture's file is there.
+        coverage: for `entities`, each split and `nil`, the mentions without an entity: rows, and
+            those whose picture's file is there.
         aliases: entities that have some; prior: the kind that they have, None of a source without.
         headers: None if the pictures were not opened.
     """
@@ -41,10 +42,13 @@ def validate(records: Records, root: Path, open_pictures: bool = True) -> Valida
     """Count, compare and, if wanted, open every picture that is there; `root` is the project's."""
     met = {finding.code: finding.count for finding in records.findings}
     statuses = records.pictures["status"].to_pylist()
+    tables = {"entities": records.entities, **records.mentions}
+    if records.nil.num_rows:
+        tables[NIL] = records.nil
     coverage = {
         name: (table.num_rows, sum(row >= 0 and statuses[row] == "ok" for row in
                                    table["picture"].to_pylist()))
-        for name, table in [("entities", records.entities), *records.mentions.items()]
+        for name, table in tables.items()
     }  # fmt: skip
     headers = None
     if open_pictures:

@@ -28,7 +28,7 @@ from stages.encode.encoders.encoder import Shapes
 from stages.encode.encoders.vilt import ViltEncoder, open_vilt, require_vilt
 from stages.encode.features import encode_pairs
 from stages.encode.job import EncodingJob
-from stages.encode.plan import GROUPS, PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
+from stages.encode.plan import PicturePlan, TextPlan, plan_pictures, plan_texts, texts_of
 from stages.encode.schedule import Work
 from stages.encode.tokens import Tokenizer
 from stages.encode.units import Encoded, TokenPlaces, WorkUnit, units_of
@@ -60,10 +60,10 @@ class PairPlan:
 
 def plan_pairs(texts: TextPlan, pictures: PicturePlan) -> PairPlan:
     wide = len(pictures.paths) + 1
-    codes = [texts.rows[g].astype(np.int64) * wide + pictures.rows[g] + 1 for g in GROUPS]
+    codes = [texts.rows[g].astype(np.int64) * wide + pictures.rows[g] + 1 for g in texts.rows]
     distinct, pair = np.unique(np.concatenate(codes), return_inverse=True)
     parts = np.split(pair.astype(np.int32), np.cumsum([len(code) for code in codes])[:-1])
-    rows = dict(zip(GROUPS, parts, strict=True))
+    rows = dict(zip(texts.rows, parts, strict=True))
     return PairPlan(texts, pictures, distinct // wide, distinct % wide - 1, rows)
 
 

@@ -14,9 +14,7 @@ import numpy as np
 from stages.datasets.fallback import tried
 from stages.datasets.records import Records
 from stages.encode.tokens import joined
-from stages.paths import SPLITS
-
-GROUPS = ("entities", *(f"mentions/{split}" for split in SPLITS))
+from stages.paths import NIL, SPLITS
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,11 @@ class PicturePlan:
 
 
 def tables_of(records: Records) -> dict[str, Any]:
-    """The records' Arrow tables by group, in the order of GROUPS."""
-    return dict(zip(GROUPS, (records.entities, *map(records.mentions.get, SPLITS)), strict=True))
+    """The records' Arrow tables by group of the store; where no mention is without an entity, there
+    is no group of such."""
+    tables = {"entities": records.entities}
+    tables |= {f"mentions/{split}": records.mentions[split] for split in SPLITS}
+    return tables | ({f"mentions/{NIL}": records.nil} if records.nil.num_rows else {})
 
 
 def said_of(records: Records) -> dict[str, tuple[list[str], list[str]]]:
@@ -98,9 +99,9 @@ def plan_texts(
     ids: list[np.ndarray] = []
     places: dict[str, np.ndarray] = {}
     cut = 0
-    for group in GROUPS:
-        rows = np.empty(len(texts[group]), dtype=np.int64)
-        for index, row in enumerate(tokenize(texts[group])):
+    for group, said in texts.items():
+        rows = np.empty(len(said), dtype=np.int64)
+        for index, row in enumerate(tokenize(said)):
             key = row.tobytes()
             if key not in first:
                 first[key] = len(ids)
@@ -139,8 +140,8 @@ def plan_pictures(records: Records, encode: bool, fall_back: bool = True) -> Pic
     row_of_key: dict[str, int] = {}
     kept: list[int] = []
     if encode:
-        for group in GROUPS:
-            for picture in _in_order(wanted[group], of_entity if group == "entities" else {}):
+        for group, named in wanted.items():
+            for picture in _in_order(named, of_entity if group == "entities" else {}):
                 if picture < 0 or of_picture[picture] >= 0 or status[picture] != "ok":
                     continue
                 key = keys[picture]

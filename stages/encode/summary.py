@@ -20,7 +20,7 @@ from cache.sealed import write_sealed
 from stages.datasets.fallback import tried
 from stages.datasets.records import Records
 from stages.datasets.store import FAILED, LEDGER, SUMMARY
-from stages.encode.plan import GROUPS, tables_of
+from stages.encode.plan import tables_of
 from stages.shown import cell
 
 STATUS_REASON = {"missing": "missing file", "empty": "empty file", "unreadable": "unreadable file"}
@@ -80,7 +80,8 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
     has_images = "images/global" in store
     failed = failed_pictures(store, records) if has_images else []
     tokens = store.ragged("texts/local", "texts/offsets")
-    asked = sum(len(store[f"{group}/text"]) for group in GROUPS)
+    groups = [*tables_of(records)]
+    asked = sum(len(store[f"{group}/text"]) for group in groups)
     summary: dict[str, Any] = {
         "store": store.identity,
         "texts": {
@@ -97,7 +98,7 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
         "fallen_back": fallen_back(store, records) if has_images else 0,
         "without_picture": {
             group: int(np.sum(store[f"{group}/image"].slice(0, len(store[f"{group}/image"])) < 0))
-            for group in GROUPS
+            for group in groups
         },
     }
     with replacing_files(folder, last=SUMMARY) as scratch:

@@ -12,7 +12,7 @@ from cache.reader import FeatureStore
 from stages.features.features import Features
 from stages.features.names import Names
 from stages.features.stored import PRIOR, log_prior, record_array, rows_of, shapes_of
-from stages.paths import SPLITS
+from stages.paths import NIL, SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,9 @@ class CachedFeatures:
             )
         self.shapes = shapes_of(store)
         self.tokens = store.ragged("texts/local", "texts/offsets")
-        self.text_rows = {g: rows_of(store, f"{g}/text", "texts/global") for g in _groups()}
-        self.image_rows = {g: rows_of(store, f"{g}/image", "images/global", -1) for g in _groups()}
+        groups = ["entities", *(f"mentions/{split}" for split in mention_groups(store))]
+        self.text_rows = {g: rows_of(store, f"{g}/text", "texts/global") for g in groups}
+        self.image_rows = {g: rows_of(store, f"{g}/image", "images/global", -1) for g in groups}
         if len(self.tokens) != len(store["texts/global"]):
             raise DamagedStoreError(
                 f"{store.path}: texts/offsets is damaged: unequal columns", store.hint
@@ -60,7 +61,7 @@ class CachedFeatures:
                     f"{store.path}: {group} is damaged: unequal columns", store.hint
                 )
         self.arrays: dict[str, dict[str, Names | np.ndarray]] = {
-            name: {g: record_array(store, name, g) for g in _groups()}
+            name: {g: record_array(store, name, g) for g in groups}
             for name in sorted(self.reads - ENCODED - {PRIOR})
         }
         self.mention_arrays = list(self.arrays)
@@ -90,7 +91,8 @@ class CachedFeatures:
         return self._features("entities", rows, self.image_rows["entities"][rows])
 
     def mentions(self, split: str, rows: np.ndarray, keep: np.ndarray | None = None) -> Features:
-        """Mentions by row of the split; `keep` (mentions,) False takes a mention's picture away."""
+        """Mentions by row of a split, or of those without an entity (`NIL`); `keep` (mentions,)
+        False takes a mention's picture away."""
         group = f"mentions/{split}"
         images = self.image_rows[group][rows]
         if keep is not None:
@@ -139,5 +141,6 @@ class CachedFeatures:
         return torch.from_numpy(values).to(self.device)
 
 
-def _groups() -> list[str]:
-    return ["entities", *(f"mentions/{split}" for split in SPLITS)]
+def mention_groups(store: FeatureStore) -> list[str]:
+    """The splits, and the mentions without an entity where the store has some."""
+    return [*SPLITS, *([NIL] if f"mentions/{NIL}/text" in store else [])]

@@ -3,17 +3,19 @@
 import numpy as np
 
 from cache.errors import MelovError
-from stages.features.cached import CachedFeatures
-from stages.paths import SPLITS
+from stages.features.cached import CachedFeatures, mention_groups
 
 
 def relevant_pictures(cached: CachedFeatures, cut: float) -> dict[str, np.ndarray]:
-    """For each split, whether a mention keeps its picture, bool (mentions,).
+    """For each split, and for those without an entity, whether a mention keeps its picture, bool
+    (mentions,).
 
     Args:
         cut: as `relevance_cut` gives it.
     """
-    return {split: is_relevant(_relevance(cached, split), cut) for split in SPLITS}
+    return {
+        split: is_relevant(_relevance(cached, split), cut) for split in mention_groups(cached.store)
+    }
 
 
 def relevance_cut(cached: CachedFeatures, quantile: float) -> float:

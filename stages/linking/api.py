@@ -171,25 +171,36 @@ class Linker:
         variant, seed = named["variant"], int(named["seed"])
         return cls(core.Linker.open(paths, variant, seed, extract, evaluate, index))
 
-    def link(self, mentions: Iterable[Mention], top: int = 5) -> Iterator[Linked]:
+    def link(
+        self, mentions: Iterable[Mention], top: int = 5, min_probability: float | None = None
+    ) -> Iterator[Linked]:
         """The best entities of each mention, in the order of the mentions.
 
         Mentions are taken as they are needed, some hundred at a time, so that a stream of any
         length can be linked. A mention's result does not depend on the others.
+
+        Args:
+            min_probability: below it a mention's `answer` is None, and its entities are candidates.
+
+        Raises:
+            ValueError: it is no probability.
+            MelovError: it is asked of a run that knows no probabilities.
         """
+        if min_probability is not None and not 0 <= min_probability <= 1:
+            raise ValueError(f"min_probability {min_probability:g} is not from 0 to 1")
         batch: list[NewMention] = []
         for number, mention in enumerate(mentions, 1):
             batch.append(_inner(mention, number))
             if len(batch) == core.MENTIONS_AT_ONCE:
-                yield from self._linked(batch, top)
+                yield from self._linked(batch, top, min_probability)
                 batch = []
         if batch:
-            yield from self._linked(batch, top)
+            yield from self._linked(batch, top, min_probability)
 
-    def _linked(self, batch: list[NewMention], top: int) -> list[Linked]:
+    def _linked(self, batch: list[NewMention], top: int, least: float | None) -> list[Linked]:
         # A tokenizer is no thread's own while another one calls it.
         with self._lock:
-            return list(self._inner.link(batch, top))
+            return list(self._inner.link(batch, top, least))
 
 
 def _inner(mention: Mention, number: int) -> NewMention:

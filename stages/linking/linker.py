@@ -28,8 +28,10 @@ from stages.linking.features import ExtendedFeatures, NewFeatures
 from stages.linking.mention import NewMention
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
+from stages.ranking.calibration import CANDIDATES
 from stages.ranking.search import open_ranked
 from stages.ranking.top import Candidate, Ranked
+from stages.runs.calibrated import Known, calibration_of
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
@@ -47,6 +49,7 @@ class Linker:
         graph: None where the variant has no GCN.
         cut: of the variant `filter`: the relevance below which a picture is left out; else None.
         ranked: the knowledge base.
+        known: how scores become probabilities.
     """
 
     model: Heads[Any, Any]
@@ -58,6 +61,7 @@ class Linker:
     cut: float | None
     ranked: Ranked
     config: EvaluateConfig
+    known: Known
 
     @classmethod
     def open(
@@ -97,15 +101,29 @@ class Linker:
         ranked = open_ranked(folder, run.identity, run.model, cached, views, evaluate.entity_rows)
         names = RowNames.of(dataset.records, run.training)
         graph, cut = run.graph(cached), run.info.cut
-        return cls(run.model, cached, views, names, encoder, graph, cut, ranked, evaluate)
+        known = calibration_of(run.folder, dataset.records.digest)
+        return cls(run.model, cached, views, names, encoder, graph, cut, ranked, evaluate, known)
 
-    def link(self, mentions: Sequence[NewMention], top: int) -> Iterator[Linked]:
+    def link(
+        self, mentions: Sequence[NewMention], top: int, least: float | None = None
+    ) -> Iterator[Linked]:
         """The `top` entities of each mention, in the order of `mentions`.
 
         A mention's result does not depend on the others.
+
+        Args:
+            least: the probability from which on the best entity is the answer; None: always.
+
+        Raises:
+            MelovError: `least` is asked of a run that knows no probabilities.
         """
+        if least is not None and self.known.calibration is None:
+            raise MelovError(
+                f"no probability is known, so none can be asked for: {self.known.words}"
+            )
         for lo in range(0, len(mentions), MENTIONS_AT_ONCE):
-            yield from self._link(mentions[lo : lo + MENTIONS_AT_ONCE], top)
+            for linked in self._link(mentions[lo : lo + MENTIONS_AT_ONCE], top):
+                yield linked.answered(least)
 
     @torch.inference_mode()
     def _link(self, mentions: Sequence[NewMention], top: int) -> list[Linked]:
@@ -122,16 +140,19 @@ class Linker:
             side, optimized = self.model.mentions(source.input(rows, graph))
             sides.append(side)
             alphas += optimized.weights(self.model.config.sources, len(rows))
-        best = self.ranked.top(sides, top)
+        most = top if self.known.calibration is None else max(top, CANDIDATES)
+        best = self.ranked.top(sides, most)
         return [
             Linked(
                 id=mention.id,
                 mention=mention.words,
-                entities=self._entities(best[i]),
+                entities=self._entities(best[i])[:top],
                 has_image=bool(new.pictures[i] >= 0),
                 neighbours=[] if graph is None else self._neighbors(graph, i),
                 alpha=alphas[i],
                 warnings=list(new.warnings[i]),
+                nil_probability=self.known.of([c.score for c in best[i]])[1],
+                calibration=self.known.words,
             )
             for i, mention in enumerate(mentions)
         ]
@@ -153,9 +174,10 @@ class Linker:
 
     def _entities(self, found: Sequence[Candidate]) -> list[LinkedEntity]:
         ids, names = self.names.entity_ids, self.names.entities
+        likely, _ = self.known.of([c.score for c in found])
         return [
-            LinkedEntity(rank, ids[c.entity], names[c.entity], c.score, c.units)
-            for rank, c in enumerate(found, 1)
+            LinkedEntity(rank, ids[c.entity], names[c.entity], c.score, c.units, p)
+            for rank, (c, p) in enumerate(zip(found, likely, strict=True), 1)
         ]
 
     def _neighbors(self, graph: SplitGraph, mention: int) -> list[LinkedNeighbor]:

@@ -75,7 +75,7 @@ def rank_all(
     places = [
         (w, first + part, part)
         for w, first in zip(wanted, firsts, strict=False)
-        for part in _by_length(inputs.cached, w, config.mention_rows)
+        for part in by_length(inputs.cached, w, config.mention_rows)
     ]
     at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
     names = " and ".join(w.split for w in wanted)
@@ -105,7 +105,7 @@ def rank_all(
     return np.split(ranks, firsts[1:-1])
 
 
-def _by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.ndarray]:
+def by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.ndarray]:
     """Places of `wanted.rows` in parts of `size` mentions of similar length."""
     lengths = cached.text_rows[f"mentions/{wanted.split}"][wanted.rows]  # stored by length
     order = np.argsort(lengths, kind="stable")

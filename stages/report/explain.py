@@ -16,7 +16,9 @@ from stages.features.data import LinkingData
 from stages.graph.neighbors import Neighbor, nearest
 from stages.paths import DatasetPaths
 from stages.progress import progress
+from stages.ranking.calibration import CANDIDATES
 from stages.ranking.top import Candidate, top_entities
+from stages.runs.calibrated import calibration_of
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
@@ -34,12 +36,16 @@ class Explained:
     top: the best entities, best first; gold: the right one, wherever it stands.
     alpha: weights of eq. 6 for the global feature by source; None where nothing is fused.
     neighbors: the nearest training mentions; none where the variant has no GCN.
+    probability: of the candidates by their rows; empty of an uncalibrated run.
+    nil: the probability of none of them; None of an uncalibrated run.
     """
 
     top: list[Candidate]
     gold: Candidate
     alpha: dict[str, float] | None
     neighbors: list[Neighbor]
+    probability: dict[int, float]
+    nil: float | None
 
 
 class Explainer:
@@ -70,7 +76,11 @@ class Explainer:
         model = run.model
         at = np.array(rows, dtype=np.int64)
         side, optimized = model.mentions(data.inputs.batch("test", at))
-        best = top_entities(model, data.cached, data.views, [side], TOP, self.config.entity_rows)
+        best = top_entities(
+            model, data.cached, data.views, [side], CANDIDATES, self.config.entity_rows
+        )
+        known = calibration_of(run.folder, self.dataset.records.digest)
+        likely = [known.of([c.score for c in own]) for own in best]
         gold = data.gold["test"][at]
         pairs = model.matcher.pairs(side, model.entities(data.cached.entities(gold)))
         own = [pairs.total.diagonal().tolist()]
@@ -78,10 +88,12 @@ class Explainer:
         alphas = optimized.weights(model.config.sources, len(at))
         return [
             Explained(
-                best[i],
+                best[i][:TOP],
                 Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
                 alphas[i],
                 self._neighbors(run, data, int(at[i])),
+                {c.entity: p for c, p in zip(best[i], likely[i][0], strict=True) if p is not None},
+                likely[i][1],
             )
             for i, (score, *parts) in enumerate(zip(*own, strict=True))
         ]

@@ -7,7 +7,7 @@ from cache.errors import MelovError
 from stages.datasets.records import Records
 from stages.datasets.store import SUMMARY, open_store, read_summary
 from stages.graph.files import load_matrix, read_graph_index
-from stages.paths import SPLITS, DatasetPaths
+from stages.paths import NIL, DatasetPaths
 from stages.report.drawing import Drawing
 from stages.report.histograms import draw_degrees, draw_similarities
 
@@ -85,9 +85,9 @@ def picture_facts(paths: DatasetPaths, records: Records) -> PictureFacts | None:
         path = paths.extract / SUMMARY
         what = f"of another store than {paths.store}" if path.exists() else "missing"
         raise MelovError(f"{path}: {what}", command)
-    totals = {"entities": records.entities.num_rows} | {
-        f"mentions/{split}": records.mentions[split].num_rows for split in SPLITS
-    }
+    tables = {**records.mentions, NIL: records.nil}
+    totals = {f"mentions/{name}": table.num_rows for name, table in tables.items()}
+    totals["entities"] = records.entities.num_rows
     pictures = summary["pictures"]
     return PictureFacts(
         pictures["distinct"],

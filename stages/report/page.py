@@ -8,11 +8,13 @@ from markupsafe import Markup
 from stages.datasets.records import Records
 from stages.paths import SPLITS
 from stages.ranking.metrics import by_part, shown
+from stages.report.columns import cell
 from stages.report.drawing import Drawing
 from stages.report.facts import GraphFacts, PictureFacts
 from stages.report.figures import bars, curves, tau_curve
 from stages.report.grids import GridReport, Grids
 from stages.report.insight import Insight
+from stages.report.probability import probability_facts
 from stages.report.results import Results
 from stages.report.sheet import Sheet
 from stages.report.sheets import (
@@ -27,7 +29,7 @@ from stages.report.sheets import (
     table2_sheet,
 )
 from stages.report.sweeps import draw_sweep, find_sweeps
-from stages.report.table import FROZEN, TEST_BED, cell, partial_notes, poor_difference
+from stages.report.table import FROZEN, TEST_BED, partial_notes, poor_difference
 from stages.shown import page as page_text
 
 MOST_BARS = 6
@@ -65,7 +67,7 @@ def render_page(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
         finalize=page_text,
     )  # fmt: skip
-    tau = tau_curve(results)
+    tau, probability = tau_curve(results), probability_facts(results)
     page: str = environment.get_template("page.html").render(
         results=results,
         counts={split: records.mentions[split].num_rows for split in SPLITS},
@@ -80,6 +82,8 @@ def render_page(
         partial_notes=partial_notes(results),
         difference=poor_difference(results),
         parts_sheet=parts_sheet(results),
+        probability=probability,
+        probability_drawings=[_markup(drawing) for drawing in probability.drawings],
         bars=_bars(results, "runs"),
         kinds=results.kinds,
         table2=table2_sheet(results),

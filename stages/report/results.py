@@ -1,7 +1,7 @@
 """The runs of one data set, read back from their files: metrics, course of training, ranks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,18 @@ from cache.errors import MelovError
 from stages.datasets.records import Records
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
+from stages.ranking.answers import Answers
 from stages.ranking.metrics import Metric, deciding, shown
 from stages.report.others import OtherRun, other_runs, same_settings
 from stages.report.rate import Rate
-from stages.report.run_files import read_config, read_history, read_metrics, read_ranks
-from stages.runs.folder import MADE_FROM, RunFolder
+from stages.report.run_files import (
+    read_answers,
+    read_config,
+    read_history,
+    read_metrics,
+    read_ranks,
+)
+from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
@@ -27,11 +34,25 @@ class Run:
     """One variant with one seed.
 
     ranks: (test mentions,), rank of the gold entity, in the order of the records.
+    answers: of the test mentions; None where probabilities are not known.
     """
 
     metrics: dict[str, Any]
     history: list[dict[str, float]]
     ranks: np.ndarray
+    answers: Answers | None = None
+
+    @property
+    def probability(self) -> dict[str, Any]:
+        """What metrics.json says of probabilities; empty where an earlier version wrote it."""
+        said: dict[str, Any] = self.metrics.get(PROBABILITY, {})
+        return said
+
+    @property
+    def uncalibrated(self) -> str:
+        """Why no probability is known; empty where they are."""
+        why = "" if self.probability else "an earlier version evaluated it: evaluate it again"
+        return str(self.probability.get(UNCALIBRATED, why))
 
     @property
     def best_epoch(self) -> dict[str, float]:
@@ -110,6 +131,22 @@ class Results:
         runs = (self.runs[variant, seed] for seed in of)
         return Rate(tuple(metric.scale * run.metrics[part][metric.key] for run in runs))
 
+    @property
+    def uncalibrated(self) -> dict[str, str]:
+        """Variants with a run whose probabilities are not known, and why."""
+        return {
+            variant: why
+            for variant in self.variants
+            for seed in reversed(self.seeds_of(variant))
+            if (why := self.runs[variant, seed].uncalibrated)
+        }
+
+    def answer_rate(self, variant: str, key: str) -> Rate | None:
+        """A metric of answers that may be none, on test, in percent; None where it has no value."""
+        runs = (self.runs[variant, seed] for seed in self.seeds_of(variant))
+        values = [run.probability["test"][key] for run in runs]
+        return None if None in values else Rate(tuple(100 * value for value in values))
+
 
 def part_name(part: str) -> str:
     """`test_image_low_value` as a table names it: `low_value`; a kind that is called as another
@@ -179,7 +216,10 @@ def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: i
         )
     if missing := undeclared(content):
         raise MelovError(f"{folder.metrics}: {missing}", evaluate)
-    return Run(content, history, ranks)
+    run = Run(content, history, ranks)
+    if run.uncalibrated:
+        return run
+    return replace(run, answers=read_answers(metrics, folder.probabilities.name))
 
 
 def _require_alike(

@@ -18,8 +18,9 @@ from cache.errors import DamagedError, MelovError, reason
 from cache.npz import read_npz
 from cache.sealed import Sealed
 from cache.strict import parse_json
+from stages.ranking.answers import ANSWER_METRICS, Answers
 from stages.ranking.metrics import METRICS, validated
-from stages.runs.folder import MADE_FROM, RunFolder
+from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
 
 LARGEST = 1e15
 """A mean rank of more entities than that is none; NaN and infinity are none either."""
@@ -75,6 +76,7 @@ def read_metrics(folder: RunFolder, evaluate: str) -> Sealed:
                 _damaged(sealed, f"{part}.{key} is no number")
             if said["mentions"] and not low <= value <= high:
                 _damaged(sealed, f"{part}.{key} is {value:g}, out of its range")
+    _require_answers(sealed)
     if not isinstance(content.get("graph", {}), dict):
         _damaged(sealed, "graph holds no settings")
     return sealed
@@ -119,6 +121,56 @@ def read_ranks(sealed: Sealed, name: str, entities: int) -> np.ndarray:
     if not ((ranks >= 1) & (ranks <= entities)).all():
         raise DamagedError(f"{where}: damaged: ranks out of 1 to {entities:,}", sealed.hint)
     return ranks
+
+
+def read_answers(sealed: Sealed, name: str) -> Answers:
+    """The test mentions' answers that metrics.json vouches for; those without an entity are last.
+
+    Raises:
+        DamagedError: it is another file, or holds none of them.
+    """
+    where = f"{sealed.path.parent / name}"
+    arrays = read_npz(sealed.bytes_of(name), where, lambda said: DamagedError(said, sealed.hint))
+    try:
+        names = ("probability", "nil", "right", "linked")
+        own = {name: arrays[f"test_{name}"] for name in names}
+        if len({array.shape for array in own.values()}) > 1 or own["nil"].ndim != 1:
+            raise ValueError("columns of unequal length")
+        if any(array.dtype.kind not in "fu" for array in own.values()):
+            raise ValueError("columns of another type")
+        values = np.concatenate([own["probability"], own["nil"]])
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError("probabilities out of 0 to 1")
+        if len(values) // 2 != sealed.content[PROBABILITY]["test"]["mentions"]:
+            raise ValueError(f"{len(values) // 2:,} answers, {sealed.path.name} tells of others")
+    except (ValueError, KeyError) as error:
+        raise DamagedError(f"{where}: damaged: {reason(error)}", sealed.hint) from None
+    return Answers(own["probability"], own["nil"], own["right"] == 1, own["linked"] == 1)
+
+
+def _require_answers(sealed: Sealed) -> None:
+    """What stands under PROBABILITY, if anything does."""
+    said = sealed.content.get(PROBABILITY)
+    if said is None or (isinstance(said, dict) and isinstance(said.get(UNCALIBRATED), str)):
+        return
+    if not isinstance(said, dict) or not _is_share(said.get("precision")):
+        _damaged(sealed, f"{PROBABILITY} holds no calibration")
+    if said.get("threshold") is not None and not _is_share(said["threshold"]):
+        _damaged(sealed, f"{PROBABILITY}.threshold is no probability")
+    for split in ("valid", "test"):
+        own = said.get(split)
+        if not isinstance(own, dict):
+            _damaged(sealed, f"no part '{PROBABILITY}.{split}'")
+        for key in ("mentions", "nil_mentions", "answered"):
+            if type(own.get(key)) is not int or own[key] < 0:
+                _damaged(sealed, f"{PROBABILITY}.{split}.{key} is no count")
+        for key in ANSWER_METRICS:
+            if key not in own or (own[key] is not None and not _is_share(own[key])):
+                _damaged(sealed, f"{PROBABILITY}.{split}.{key} is no share")
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def read_grid_rows(index: Sealed, name: str) -> list[dict[str, Any]]:

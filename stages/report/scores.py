@@ -21,7 +21,8 @@ SMALL = 64
 
 @dataclass(frozen=True)
 class ShownEntity:
-    """An entity with S and every unit's score; `rank` as a reader sees it."""
+    """An entity with S and every unit's score; `rank` as a reader sees it. `probability` is None
+    where it is not known."""
 
     rank: str
     name: str
@@ -29,6 +30,7 @@ class ShownEntity:
     is_gold: bool
     score: float
     units: dict[str, float]
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class View:
 
     entities: the best ones, and the gold one last where it is none of them.
     alpha: fusion weights of eq. 6 by source; None where nothing is fused.
+    nil: the probability of none of the entities; None where it is not known.
     """
 
     variant: str
@@ -55,6 +58,7 @@ class View:
     entities: list[ShownEntity]
     alpha: dict[str, float] | None
     neighbors: list[ShownNeighbor]
+    nil: float | None = None
 
 
 class Viewer:
@@ -79,18 +83,22 @@ class Viewer:
         """`rank`: of the gold entity, as the run's evaluation counted it."""
         gold = explained.gold.entity
         entities = [
-            self._scored(str(place), candidate, candidate.entity == gold)
+            self._scored(str(place), candidate, explained, candidate.entity == gold)
             for place, candidate in enumerate(explained.top, 1)
         ]
         if not any(entity.is_gold for entity in entities):
-            entities.append(self._scored(rank, explained.gold, True))
+            entities.append(self._scored(rank, explained.gold, explained, True))
         neighbors = [self._neighbor(neighbor) for neighbor in explained.neighbors]
-        return View(variant, rank, entities, explained.alpha, neighbors)
+        return View(variant, rank, entities, explained.alpha, neighbors, explained.nil)
 
-    def _scored(self, rank: str, candidate: Candidate, is_gold: bool) -> ShownEntity:
+    def _scored(
+        self, rank: str, candidate: Candidate, explained: Explained, is_gold: bool
+    ) -> ShownEntity:
         entity = self.records.entities.slice(candidate.entity, 1).to_pylist()[0]
         picture = self.picture(entity["picture"], SMALL)
-        return ShownEntity(rank, entity["name"], picture, is_gold, candidate.score, candidate.units)
+        likely = explained.probability.get(candidate.entity)
+        scores = candidate.score, candidate.units, likely
+        return ShownEntity(rank, entity["name"], picture, is_gold, *scores)
 
     def _neighbor(self, neighbor: Neighbor) -> ShownNeighbor:
         mention = self.records.mentions["train"].slice(neighbor.row, 1).to_pylist()[0]

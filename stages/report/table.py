@@ -3,56 +3,21 @@
 import csv
 import io
 import textwrap
-from dataclasses import dataclass
 
 from stages.ranking.metrics import by_part, shown
+from stages.report.answers import answers_note, answers_table
+from stages.report.columns import Table, cell
 from stages.report.rate import Rate
 from stages.report.results import Results, part_name
 from stages.report.sheet import NOTHING
 from stages.shown import cell as safe_cell
-from stages.shown import markdown, one_line, terminal
+from stages.shown import markdown, terminal
 
 FROZEN = (
     "Trained heads on frozen, cached features. Published systems fine-tune their encoders:\n"
     "their figures are other conditions."
 )
 TEST_BED = "is a test bed made by this project: no number here is a claim about WikiMEL."
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; the first `left` columns are words, the others numbers."""
-
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    left: int
-
-    def text(self) -> str:
-        """Columns aligned by spaces; a first cell equal to the one above it is left blank."""
-        rows = [tuple(map(one_line, row)) for row in self.rows]
-        for here in range(len(rows) - 1, 0, -1):
-            if self.left > 1 and rows[here][0] == self.rows[here - 1][0]:
-                rows = [*rows[:here], ("", *rows[here][1:]), *rows[here + 1 :]]
-        widths = [max(map(len, column)) for column in zip(self.header, *rows, strict=True)]
-        rule = tuple("-" * width for width in widths)
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if place < self.left else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in (self.header, rule, *rows)
-        )
-
-    def markdown(self) -> str:
-        rule = tuple(":--" if place < self.left else "--:" for place in range(len(self.header)))
-        rows = [tuple(map(markdown, row)) for row in (self.header, *self.rows)]
-        lines = (" | ".join(row) for row in (rows[0], rule, *rows[1:]))
-        return "\n".join(f"| {line} |" for line in lines)
-
-
-def cell(rate: Rate | None) -> str:
-    """Two digits, `± std` where there are several seeds."""
-    return NOTHING if rate is None else str(rate)
 
 
 def main_table(results: Results) -> Table:
@@ -188,10 +153,12 @@ def notes(results: Results) -> list[str]:
 
 def text_report(results: Results) -> str:
     """`table.txt`, at most 100 columns wide."""
+    answers, note = answers_table(results), answers_note(results)
     blocks = [
         f"{results.dataset}\n{heading(results)}",
         main_table(results).text(),
         part_table(results).text(),
+        "" if answers is None else f"{textwrap.fill(note, WIDTH)}\n\n{answers.text()}",
         "\n".join(poor_difference(results)),
         f"{OTHERS}\n{others_table(results).text()}" if results.others else "",
         reasons(results, WIDTH),
@@ -202,11 +169,13 @@ def text_report(results: Results) -> str:
 
 def markdown_report(results: Results) -> str:
     """`table.md`."""
+    answers, note = answers_table(results), answers_note(results)
     blocks = [
         f"# {results.dataset}",
         heading(results),
         main_table(results).markdown(),
         part_table(results).markdown(),
+        "" if answers is None else f"{note}\n\n{answers.markdown()}",
         "\n".join(f"- {line}" for line in poor_difference(results)),
         f"{OTHERS}\n\n{others_table(results).markdown()}" if results.others else "",
         reasons(results, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 
 MADE_FROM = "made_from"
 """Key of `metrics.json`: the run's seal and what names the data."""
+PROBABILITY = "probability"
+"""Key of `metrics.json`: the calibration, and what answers that may be none are worth."""
+UNCALIBRATED = "uncalibrated"
+"""Key in its place there: why no probability is known."""
 METRICS = "metrics.json"
 TABLES = "tables.json"
 """In a grid's folder: vouches for its tables, and has each run's MADE_FROM."""
@@ -49,9 +54,12 @@ class RunFolder:
     timings = Below("timings.json")
     """Seconds an epoch; nothing depends on it."""
     metrics = Below(METRICS)
-    """By part of the mentions, and what they were made from. It vouches for the ranks."""
+    """By part of the mentions, the calibration, and what all was made from. It vouches for ranks
+    and probabilities."""
     ranks = Below("ranks.npz")
     """Of the gold entities, by split."""
+    probabilities = Below("probabilities.npz")
+    """Of the best entities, by split; nothing where no calibration is known."""
     nearness = Below("nearness.json")
     """Of repaired pictures to clean ones, which a test bed alone knows."""
 
@@ -142,11 +150,12 @@ class RunFolder:
         return metrics.content
 
     def forget_results(self) -> None:
-        """Remove metrics and ranks that are not of the weights that are here."""
+        """Remove metrics, ranks and probabilities that are not of the weights that are here."""
         try:
             self.read_metrics()
         except (FileNotFoundError, MelovError):
-            for path in (self.ranks, self.metrics):  # ranks alone would pass for damage
+            # Ranks alone would pass for damage.
+            for path in (self.probabilities, self.ranks, self.metrics):
                 path.unlink(missing_ok=True)
 
     def copy_from(self, other: RunFolder, metrics: dict[str, Any]) -> None:
@@ -154,13 +163,16 @@ class RunFolder:
         with replacing_files(self.path, last=self.config.name) as scratch:
             for name in (*other.read_config().files, other.config.name):
                 shutil.copyfile(other.path / name, scratch / name)
-        self.write_results(other.ranks.read_bytes(), metrics)
+        names = sorted(other.read_metrics().files)
+        self.write_results({name: (other.path / name).read_bytes() for name in names}, metrics)
 
-    def write_results(self, ranks: bytes, metrics: dict[str, Any]) -> None:
-        """Put `ranks.npz` and `metrics.json` in the place of older ones, together."""
+    def write_results(self, files: Mapping[str, bytes], metrics: dict[str, Any]) -> None:
+        """Put `metrics.json` and the `files` that it vouches for in the place of older ones,
+        together."""
         with replacing_files(self.path, last=self.metrics.name) as scratch:
-            (scratch / self.ranks.name).write_bytes(ranks)
-            beside = [scratch / self.ranks.name]
+            for name, data in files.items():
+                (scratch / name).write_bytes(data)
+            beside = [scratch / name for name in files]
             write_sealed(scratch / self.metrics.name, metrics, beside, atomic=False)
 
 

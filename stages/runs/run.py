@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,12 @@ from stages.features.relevance import relevant_pictures
 from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
+from stages.paths import NIL
 from stages.runs.dataset import Dataset, RunSpec, cut_of, reading_of
 from stages.runs.evaluation import RANKED, evaluate
-from stages.runs.folder import MADE_FROM, RunFolder, write_json
+from stages.runs.folder import MADE_FROM, PROBABILITY, RunFolder, write_json
 from stages.runs.history import write_history
+from stages.runs.probability import probabilities
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.section import Section
@@ -141,7 +143,8 @@ class Run:
         cached, views = dataset.features(info.heads.variant, info.heads.reads, self.device)
         keep = None if info.cut is None else relevant_pictures(cached, info.cut)
         graph = self.graph(cached)
-        graphs = {} if graph is None else {split: graph.of_split(split) for split in RANKED}
+        splits = [*RANKED, *([NIL] if dataset.records.nil.num_rows else [])]
+        graphs = {} if graph is None else {split: graph.of_split(split) for split in splits}
         inputs = MentionInputs.around(cached, graphs, keep)
         made_from = dataset.provenance(info.heads.variant)
         return LinkingData(cached, inputs, dataset.gold, views, made_from)
@@ -149,7 +152,8 @@ class Run:
     def evaluate(
         self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Rank validation and test, write `ranks.npz` and `metrics.json`; returns the latter.
+        """Rank validation and test, write `ranks.npz`, `probabilities.npz` and `metrics.json`;
+        returns the latter.
 
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
@@ -160,9 +164,12 @@ class Run:
         named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
         graph = {"graph": info.provenance["graph"]} if "graph" in info.provenance else {}
         made_from = {MADE_FROM: {"run": self.identity, **data.provenance, **graph}}
-        content = {**named, **(about or {}), **found, **made_from}
-        file = io.BytesIO()
-        np.savez(file, valid=ranks["valid"].astype("f4"), test=ranks["test"].astype("f4"))
+        said, arrays = probabilities(self.model, data, dataset.records, config)
+        content = {**named, **(about or {}), **found, PROBABILITY: said, **made_from}
+        files = {
+            self.folder.ranks.name: _npz({split: of.astype("f4") for split, of in ranks.items()}),
+            self.folder.probabilities.name: _npz(arrays),
+        }
         lock = self.folder.lock
         with nullcontext() if lock is None else working(lock, "writes the run's metrics"):
             if self.folder.read_config().seal != self.identity:
@@ -170,8 +177,14 @@ class Run:
                     f"{self.folder.path}: trained again while it was ranked; nothing is written",
                     f"run {self.folder.evaluation} again",
                 )
-            self.folder.write_results(file.getvalue(), content)
+            self.folder.write_results(files, content)
         return content
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def execute(

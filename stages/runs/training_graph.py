@@ -13,6 +13,7 @@ from stages.features.neighborhood import limit_neighbors
 from stages.features.stored import whole
 from stages.graph.build import build_rows
 from stages.graph.graph import hstack_csr
+from stages.paths import NIL
 from stages.runs.training_mentions import Similarity, TrainingMentions
 
 
@@ -48,11 +49,12 @@ class TrainingGraph:
         return found
 
     def of_split(self, split: str) -> SplitGraph:
-        """A split of the store's own records."""
+        """A split of the store's own records; those without an entity never see each other."""
         group = f"mentions/{split}"
         images = self.cached.image_rows[group]
         texts = self._features(self.cached.text_rows[group])
-        return self._below(texts, images, images, self.similarity.config.transductive)
+        transductive = self.similarity.config.transductive and split != NIL
+        return self._below(texts, images, images, transductive)
 
     def of_new(self, texts: np.ndarray, images: np.ndarray, keys: Sequence[bytes]) -> SplitGraph:
         """New mentions, which never see each other, also where the graph is `transductive`.

@@ -6,9 +6,8 @@ from cache.check import Damage
 from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.datasets.records import Records
-from stages.paths import SPLITS, DatasetPaths
-
-GROUPS = {"entities": "entity", **{f"mentions/{split}": f"{split} mention" for split in SPLITS}}
+from stages.encode.plan import tables_of
+from stages.paths import DatasetPaths
 
 
 def named_by(store: FeatureStore, damage: Damage, paths: DatasetPaths) -> str:
@@ -38,13 +37,11 @@ def _texts_of(store: FeatureStore, lo: int, hi: int) -> tuple[int, int]:
 
 
 def _first_record(store: FeatureStore, column: str, lo: int, hi: int, records: Records) -> str:
-    tables = {"entities": records.entities} | {
-        f"mentions/{split}": records.mentions[split] for split in SPLITS
-    }
-    for group, named in GROUPS.items():
+    for group, table in tables_of(records).items():
         rows = store[f"{group}/{column}"]
         found = rows.slice(0, len(rows))
         inside = np.flatnonzero((found >= lo) & (found < hi))
         if len(inside):
-            return f", such as that of {named} {tables[group]['id'][int(inside[0])].as_py()}"
+            named = "entity" if group == "entities" else f"{group.partition('/')[2]} mention"
+            return f", such as that of {named} {table['id'][int(inside[0])].as_py()}"
     return ""

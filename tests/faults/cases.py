@@ -97,7 +97,7 @@ def _evaluated_by_another(root: Path, run: Callable[..., Ended]) -> None:
     run(root, "evaluate")
     shutil.copytree(root / "runs", root / "runs-of-another")
     run(root, "train")
-    for name in ("metrics.json", "ranks.npz"):
+    for name in ("metrics.json", "ranks.npz", "probabilities.npz"):
         shutil.copy(root / "runs-of-another" / DATASET / "melov-s0" / name, _run_folder(root))
     shutil.rmtree(root / "runs-of-another")
 

@@ -36,7 +36,10 @@ runs:
   - {name: cosine, graph: {metric: cosine}}
   - {name: d_z=2, variant: no-intra, train: {d_z: 2, epochs: 8}}
 """
-FILES = ("model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz")
+FILES = (
+    "model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz",
+    "probabilities.npz",
+)  # fmt: skip
 NOTED = "timings.json"
 """Written beside them, and read by nothing."""
 TABLES = ("table.csv", "table.md", "table.parquet", "runs.parquet")

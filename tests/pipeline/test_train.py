@@ -19,7 +19,8 @@ from tests.support.tiny_world import tiny_world
 PROJECT = Path(__file__).parents[2]
 OPTIONS = ["--dataset", "tiny", "--set", "train.epochs=4"]
 FILES = {
-    "model.safetensors", "config.json", "history.csv", "history.png", "metrics.json", "ranks.npz"
+    "model.safetensors", "config.json", "history.csv", "history.png", "metrics.json", "ranks.npz",
+    "probabilities.npz",
 }  # fmt: skip
 KILLED = """
 import os, pathlib, signal
@@ -100,7 +101,14 @@ def test_the_metrics_have_the_layout_of_the_contract(straight):
     said = json.loads(straight[0]["metrics.json"])
     assert (said.pop("dataset"), said.pop("variant"), said.pop("seed")) == ("tiny", "melov", 0)
     assert said.pop("made_from").keys() == {"run", "store", "records", "graph"}
-    assert (list(said.pop("files")), len(said.pop("seal"))) == (["ranks.npz"], 32)
+    assert list(said.pop("files")) == ["ranks.npz", "probabilities.npz"]
+    assert len(said.pop("seal")) == 32
+    probability = said.pop("probability")
+    assert list(probability) == [
+        "temperature", "nil_score", "candidates", "precision", "threshold", "valid", "test"
+    ]  # fmt: skip
+    assert (probability["nil_score"], probability["precision"]) == (None, 0.95)
+    assert (probability["valid"]["mentions"], probability["test"]["mentions"]) == (12, 24)
     assert said.keys() == {"test", "valid", "test_seen", "test_unseen"}
     values = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
     for part in said.values():

@@ -25,13 +25,14 @@ from stages.datasets.fields import (
     optional_text,
     require,
     require_identifier,
+    says_nil,
     well_formed,
 )
 from stages.datasets.lines import records_of
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
-from stages.datasets.splits import seeded_split
+from stages.datasets.splits import split_with_nil
 from stages.paths import SPLITS, project_path
 
 ENTITY_FIELDS = ("id", "name", "description", "image", ALIASES[0], PRIOR[0])
@@ -50,7 +51,7 @@ def read_jsonl(
     """Read a folder of JSON Lines (entities also as CSV).
 
     A mention without `id` is called `<split or "mention">-<position in its file>`; `nil` mentions
-    are dropped and counted.
+    have no entity, unless one has that id, and are kept beside the splits.
 
     Parameters are those of `Reader`; a missing answer is no entity's id.
 
@@ -84,10 +85,8 @@ def read_jsonl(
             if answer is None:
                 findings.add("answer-blank", "mentions without an answer", where, dropped=True)
                 continue
-            if answer.lower() == "nil" and answer not in rows:
-                findings.add("nil-mention", "mentions whose answer is nil", where, dropped=True)
-                continue
-            if answer not in rows:
+            nil = says_nil(answer, rows)
+            if not nil and answer not in rows:
                 if missing_answer == "error":
                     near = nearest(answer, [*rows])
                     raise RecordsError(
@@ -101,7 +100,8 @@ def read_jsonl(
             mention["picture"] = -1
             if image:
                 mention["picture"] = pictures.row(_own_path(image, folder, where), where)
-            mentions.append({**mention, "gold": rows[answer], "where": where})
+            gold = None if nil else rows[answer]
+            mentions.append({**mention, "gold": gold, "where": where})
 
     table = MentionRows(findings)
     splits = _splits_of(mentions, seed)
@@ -110,7 +110,7 @@ def read_jsonl(
     tables = table.tables()
     return Records(
         dataset, "jsonl", name, "description", entities.table(), tables,
-        pictures.build(findings, keys), findings.listed(),
+        pictures.build(findings, keys), findings.listed(), nil=table.nil(),
     )  # fmt: skip
 
 
@@ -177,7 +177,8 @@ def _splits_of(mentions: list[dict[str, Any]], seed: int) -> list[str]:
             "give every mention a split, or none",
         )
     ids, sentences = ([mention[name] for mention in mentions] for name in ("id", "sentence"))
-    return seeded_split(ids, sentences, seed)
+    nil = [mention["gold"] is None for mention in mentions]
+    return split_with_nil(ids, sentences, nil, seed)
 
 
 def _mention_files(folder: Path) -> dict[str, Path]:

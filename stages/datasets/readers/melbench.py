@@ -20,12 +20,13 @@ from stages.datasets.fields import (
     require_count,
     require_identifier,
     require_object,
+    says_nil,
     well_formed,
 )
 from stages.datasets.pictures import KeyCache, PictureTable
 from stages.datasets.records import Findings, Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
-from stages.datasets.splits import seeded_split
+from stages.datasets.splits import split_with_nil
 from stages.datasets.zipped import json_in_zip
 from stages.paths import project_path
 
@@ -70,9 +71,6 @@ def read_melbench(
             what = "records with image fields, which this reader ignores"
             findings.add("image-field-ignored", what, where)
         for id, words, title, answer in _mentions_of(key, record, where):
-            if answer.lower() == "nil":
-                findings.add("nil-mention", "mentions whose answer is nil", where, dropped=True)
-                continue
             if not answer.strip():
                 if missing_answer == "error":
                     hint = "--set prepare.missing_answer=drop leaves such mentions out, counted"
@@ -81,7 +79,8 @@ def read_melbench(
                 continue
             answer = require_identifier(well_formed(answer, where, findings), where, "answer")
             answer = normalised(answer, where, findings, "answer")
-            titles.setdefault(answer, {})[well_formed(title, where, findings)] = None
+            if not says_nil(answer):
+                titles.setdefault(answer, {})[well_formed(title, where, findings)] = None
             mentions.append(
                 {
                     "id": normalised(well_formed(id, where, findings), where, findings),
@@ -108,11 +107,11 @@ def read_melbench(
     rows = MentionRows(findings)
     splits = _split(file, mentions, seed)
     for split, mention in zip(splits, mentions, strict=True):
-        rows.add(split, **mention, picture=-1, gold=gold[mention["answer"]], image_kind=None)
+        rows.add(split, **mention, picture=-1, gold=gold.get(mention["answer"]), image_kind=None)
     tables = rows.tables()
     return Records(
         dataset, "melbench", project_path(file.parent, root), "none", entities.table(), tables,
-        PictureTable(file.parent).build(findings, keys), findings.listed(),
+        PictureTable(file.parent).build(findings, keys), findings.listed(), nil=rows.nil(),
     )  # fmt: skip
 
 
@@ -166,4 +165,5 @@ def _split(file: Path, mentions: list[dict[str, Any]], seed: int) -> list[str]:
     ids = [mention["id"] for mention in mentions]
     if len(set(ids)) != len(ids):
         raise RecordsError(f"{file}: two mentions have one id; is a record's key like 'x#0'?")
-    return seeded_split(ids, [mention["sentence"] for mention in mentions], seed)
+    nil = [says_nil(mention["answer"]) for mention in mentions]
+    return split_with_nil(ids, [mention["sentence"] for mention in mentions], nil, seed)

@@ -22,6 +22,7 @@ from stages.datasets.fields import (
     optional_text,
     require,
     require_object,
+    says_nil,
     well_formed,
 )
 from stages.datasets.names import Names
@@ -57,7 +58,7 @@ def read_mimic(
     """Read a folder in the layout of the MIMIC release.
 
     Entity row = KB `id`, entity id = QID; mention id = `<split>-<position in its file>`, so a
-    dropped mention leaves a gap. `nil` mentions are dropped and counted.
+    dropped mention leaves a gap. `nil` mentions have no entity and are kept beside the splits.
 
     Parameters are those of `Reader`; `seed` is not used, since the release has its split.
 
@@ -100,11 +101,8 @@ def read_mimic(
             where = f"{file.name} record {number}"
             require_object(record, where)
             answer = normalised(require(record, "answer", str, where), where, findings, "answer")
-            if answer.lower() == "nil":
-                what = "mentions whose answer is nil"
-                findings.add("nil-mention", what, where, dropped=True)
-                continue
-            if answer not in rows:
+            nil = says_nil(answer, rows)
+            if not nil and answer not in rows:
                 if missing_answer == "error":
                     raise RecordsError(
                         f"{file}: record {number}: answer {short(answer)} is not in {QID_FILE}",
@@ -126,7 +124,7 @@ def read_mimic(
                 sentence=well_formed(require(record, "sentence", str, where), where, findings),
                 picture=-1 if path is None else pictures.row(path, where),
                 answer=well_formed(answer, where, findings),
-                gold=rows[answer],
+                gold=None if nil else rows[answer],
                 image_kind=None if kind is None else well_formed(kind, where, findings),
                 where=where,
             )
@@ -136,7 +134,7 @@ def read_mimic(
     table = pictures.build(findings, keys)
     return Records(
         dataset, "mimic", project_path(folder, root), text_field, entities.table(), tables, table,
-        findings.listed(),
+        findings.listed(), nil=mentions.nil(),
     )  # fmt: skip
 
 

@@ -69,7 +69,8 @@ def generate(config: DemoConfig, folder: Path) -> Summary:
         pictures += written
     _dump(flags_of(mentions, graphics, shown_twice), folder / "leaks.json")
     pictures += _write_captions(world, config, folder)
-    return Summary(config.entities, config.mentions, config.captions, pictures)
+    total = sum(map(len, mentions.values()))
+    return Summary(config.entities, total, config.captions, pictures)
 
 
 def _picture_name(entity: Entity, number: int) -> str:

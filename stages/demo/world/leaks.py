@@ -14,6 +14,7 @@ from random import Random
 from PIL import Image
 
 from stages.config import DemoConfig
+from stages.demo.world.absent import absent_mentions
 from stages.demo.world.mentions import Drawn, draw_mentions
 from stages.demo.world.world import Entity, build_world, draw_golds
 
@@ -60,12 +61,17 @@ def planted(
 
 
 def all_mentions(config: DemoConfig) -> dict[str, list[Drawn]]:
-    """Of `train`, `dev` and `test`, each in the order of its file, leaks included."""
+    """Of `train`, `dev` and `test`, each in the order of its file; leaks are among them, and what
+    the knowledge base lacks is mentioned last."""
     entities = build_world(config.entities, config.seed).entities
     golds = draw_golds(entities, config.mentions, config.seed)
     # The first picture of the knowledge base is empty.
     pictured = [entity for entity in entities if picture_count(entity, config)][1:]
-    return planted(draw_mentions(golds, config), pictured, config)
+    found = planted(draw_mentions(golds, config), pictured, config)
+    said = {mention.sentence for mention in found["train"]}
+    for split in ("dev", "test"):
+        found[split] += absent_mentions(split, found[split], entities, config, said)
+    return found
 
 
 def picture_count(entity: Entity, config: DemoConfig) -> int:

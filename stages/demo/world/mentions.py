@@ -29,8 +29,9 @@ class Drawn:
 
     Args:
         number: its place in the split's file.
-        entity: the gold one; of a nil mention the one whose kind and occasions it has.
-        look: what a picture of it shows; a nil mention has one of its own.
+        entity: the gold one; of a nil mention an absent one (`absent.py`), or one whose kind and
+            occasions it has, with a name that no entity bears.
+        look: what a picture of it shows; a name that no entity bears comes with a look of its own.
         random: stands where the picture's own draws begin.
         leak: which one it has on purpose (`leaks.py`).
         source: whose picture it shows then.
@@ -72,15 +73,28 @@ def _drawn(
     # one way each, however few mentions there are.
     kinds[:3] = ["missing"] * 3
     for number, entity in enumerate(golds):
-        random = Random(f"{config.seed}/{split}/{number}")
-        words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
-        if number in nil:
-            words = unknown_name(random)
-        while True:
-            sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
-            if sentence not in said:
-                break
-        look = random_look(random) if number in nil else entity.look
-        yield Drawn(
-            number, entity, number in nil, kinds[number], words, sentence, occasion, look, random
-        )
+        seed = f"{config.seed}/{split}"
+        yield drawn_mention(seed, number, entity, kinds[number], said, number in nil)
+
+
+def drawn_mention(
+    seed: str, number: int, entity: Entity, kind: str, said: Collection[str], unknown: bool = False
+) -> Drawn:
+    """One mention of an entity, in a sentence that is not among `said`.
+
+    Args:
+        seed: of the split's draws.
+        kind: of its picture.
+        unknown: whether it has a name and a look that no entity has.
+    """
+    random = Random(f"{seed}/{number}")
+    words = entity.title if random.random() < _FULL_TITLE_SHARE else entity.surface
+    if unknown:
+        words = unknown_name(random)
+    while True:
+        sentence, occasion = mention_sentence(words, entity.kind, entity.occasions, random)
+        if sentence not in said:
+            break
+    look = random_look(random) if unknown else entity.look
+    is_nil = unknown or entity.is_absent
+    return Drawn(number, entity, is_nil, kind, words, sentence, occasion, look, random)

@@ -45,6 +45,8 @@ class Entity:
     kind: Kind
     look: Look
     occasions: tuple[Occasion, ...]
+    is_absent: bool = False
+    """Whether the knowledge base lacks it; its row and its qid then say nothing."""
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,38 @@ def test_unknown_fields_are_counted_with_the_nearest_known_one(tmp_path):
     assert "did you mean 'description'?" in finding.examples[0]
 
 
-def test_nil_and_unknown_answers_can_be_dropped_and_are_counted(tmp_path):
-    rows = [{"mention": "A", "answer": answer} for answer in ("nil", "zz", "a")]
+def test_nil_mentions_are_kept_and_unknown_answers_can_be_dropped_both_counted(tmp_path):
+    answers = ("nil", "zz", "a", " Nil", None, "")
+    rows = [{"mention": "A", "answer": answer} for answer in answers]
     records = read_jsonl(write(tmp_path, mentions=rows), "tiny", missing_answer="drop")
     assert [row["id"] for row in all_rows(records)] == ["mention-2"]
-    assert (counts(records)["nil-mention"], counts(records)["answer-not-in-kb"]) == (1, 1)
+    assert records.nil["id"].to_pylist() == ["mention-0", "mention-3"]
+    assert (counts(records)["nil-mention"], counts(records)["answer-not-in-kb"]) == (2, 1)
+    assert counts(records)["answer-blank"] == 2
+
+
+def test_an_entity_of_the_id_nil_is_meant_by_it(tmp_path):
+    entities = [{"id": "nil", "name": "Nil Admirari"}, {"id": "b", "name": "B"}]
+    rows = [{"mention": "A", "answer": answer} for answer in ("nil", "NIL", "b")]
+    records = read_jsonl(write(tmp_path, entities, rows), "tiny")
+    assert sorted(row["answer"] for row in all_rows(records)) == ["b", "nil"]
+    assert records.nil["answer"].to_pylist() == ["NIL"]
+
+
+def test_mentions_without_an_entity_move_no_other_ones_split_and_follow_their_sentence(tmp_path):
+    rows = [{"mention": "A", "answer": "a", "sentence": f"Sentence {i // 2}."} for i in range(40)]
+    nil = [
+        {"mention": "A", "answer": "nil", "sentence": f"Sentence {i}.", "id": f"n{i}"}
+        for i in range(40)
+    ]
+    before = read_jsonl(write(tmp_path, mentions=rows), "tiny")
+    records = read_jsonl(write(tmp_path, mentions=[*rows, *nil]), "tiny")
+    assert records.mentions == before.mentions
+    of = {row["sentence"]: s for s in SPLITS for row in records.mentions[s].to_pylist()}
+    found = {row["sentence"]: row["split"] for row in records.nil.to_pylist()}
+    assert len(found) == 40
+    assert all(found[sentence] == split for sentence, split in of.items())
+    assert set(found.values()) == set(SPLITS)
 
 
 MENTION = {"mention": "A", "answer": "a"}

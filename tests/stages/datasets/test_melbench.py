@@ -86,6 +86,7 @@ def test_several_titles_and_image_fields_are_counted(tmp_path):
     met = counts(records)
     assert (met["entity-several-titles"], met["image-field-ignored"]) == (1, 1)
     assert met["nil-mention"] == 1
+    assert records.nil["id"].to_pylist() == ["3"]
     assert len(all_rows(records)) == 2
 
 

@@ -55,13 +55,29 @@ def test_what_was_read_survives_save_and_load(tmp_path):
     assert loaded.mentions["valid"]["image_kind"].to_pylist() == [None]
 
 
-def test_nil_mentions_are_dropped_before_the_lookup_and_leave_a_gap_in_the_ids(tmp_path):
-    rows = [mention("nil"), mention("Q1"), mention("nil"), mention("Q0")]
-    records = read_mimic(write_mimic(tmp_path / "raw", train=rows), "tiny")
+def test_nil_mentions_stand_beside_the_splits_and_leave_a_gap_in_the_ids(tmp_path):
+    rows = [mention("nil"), mention("Q1"), mention(" NIL", imgPath="a.jpg"), mention("Q0")]
+    folder = write_mimic(tmp_path / "raw", train=rows)
+    write_picture(folder / "mention_images" / "a.jpg")
+    records = read_mimic(folder, "tiny")
     assert records.mentions["train"]["id"].to_pylist() == ["train-1", "train-3"]
+    assert records.nil["id"].to_pylist() == ["train-0", "train-2"]
+    assert records.nil["split"].to_pylist() == ["train", "train"]
+    assert [row >= 0 for row in records.nil["picture"].to_pylist()] == [False, True]
     (finding,) = [f for f in records.findings if f.code == "nil-mention"]
-    assert (finding.count, finding.dropped) == (2, True)
+    assert (finding.count, finding.dropped) == (2, False)
     assert finding.examples == ("TINY_train.json record 0", "TINY_train.json record 2")
+    records.save(tmp_path / "records")
+    loaded = Records.load(tmp_path / "records")
+    assert (loaded.nil, loaded.digest) == (records.nil, records.digest)
+
+
+def test_an_entity_of_the_id_nil_is_meant_by_it(tmp_path):
+    rows = [mention("nil"), mention("Q1"), mention("NIL")]
+    knowledge, qids = [entity(0), entity(1)], {"nil": 0, "Q1": 1}
+    records = read_mimic(write_mimic(tmp_path / "raw", knowledge, rows, [], [], qids), "tiny")
+    assert records.mentions["train"]["gold"].to_pylist() == [0, 1]
+    assert records.nil["answer"].to_pylist() == ["NIL"]
 
 
 def test_valid_json_is_accepted_in_place_of_dev_json(tmp_path):

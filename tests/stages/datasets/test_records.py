@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets.records import Records, RecordsError, read_digest
+from cache.errors import DamagedError
+from stages.datasets.records import NIL_SCHEMA, Records, RecordsError, read_digest, table_from_rows
 from tests.support.made_runs import make_records
 
 
@@ -22,6 +23,24 @@ def test_the_digest_that_is_read_is_that_of_the_content(records: Records, tmp_pa
     fewer = replace(read, entities=read.entities.slice(1))
     assert fewer.digest != records.digest
     assert replace(read, text_field="desc").digest == records.digest
+
+
+def test_mentions_without_an_entity_are_in_the_digest_where_there_are_some(records: Records):
+    # As an earlier version wrote it, so that a store of these records stays valid.
+    assert records.digest == "d551060978dd4159f0d5f4024c931745"
+    row = {"id": "n", "split": "test", "words": "W", "sentence": "", "picture": -1, "answer": "nil"}
+    with_nil = replace(records, nil=table_from_rows([row], NIL_SCHEMA))
+    other = replace(records, nil=table_from_rows([{**row, "words": "V"}], NIL_SCHEMA))
+    assert len({records.digest, with_nil.digest, other.digest}) == 3
+    assert with_nil.nil_rows("test").tolist() == [0]
+    assert len(with_nil.nil_rows("valid")) == 0
+
+
+def test_a_split_that_is_none_is_damage(records: Records, tmp_path: Path):
+    row = {"id": "n", "split": "tset", "words": "W", "sentence": "", "picture": -1, "answer": "nil"}
+    replace(records, nil=table_from_rows([row], NIL_SCHEMA)).save(tmp_path / "bad")
+    with pytest.raises(DamagedError, match="'tset', which is no split"):
+        Records.load(tmp_path / "bad")
 
 
 def test_records_that_were_prepared_again_meanwhile_are_refused(records: Records, tmp_path: Path):

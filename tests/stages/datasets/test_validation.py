@@ -107,8 +107,9 @@ def test_the_report_compares_counts_and_lists_quirks_drops_and_pictures(tmp_path
     assert report.coverage["entities"] == (3, 0)
     text = render(report)
     assert "109,976  -109,973" in text
-    assert "nil-mention: mentions whose answer is nil [dropped]" in text
-    assert "1  mentions whose answer is nil" in text.partition("dropped by")[2]
+    assert "nil-mention: mentions without an entity (nil), kept beside the splits" in text
+    assert report.coverage["nil"] == (1, 0)
+    assert "nothing" in text.partition("dropped by")[2].partition("pictures opened")[0]
     assert "pictures opened: 2" in text
     assert "picture-corrupt" in text
     assert "mention_images/bad.jpg" in text

@@ -24,13 +24,15 @@ from stages.encode.decode import PictureError, decode, normalised
 from stages.encode.encoders.encoder import Encoder, pad_ids
 from stages.encode.encoders.families import find_checkpoints, open_encoder
 from stages.encode.extract import extract
-from stages.encode.plan import GROUPS, texts_of
+from stages.encode.plan import texts_of
 from stages.encode.record_arrays.lexical import Lexical
 from stages.encode.record_arrays.registry import open_record_array
 from stages.encode.summary import write_summary
 from stages.encode.tokens import Tokenizer
 from stages.paths import DatasetPaths
 from tests.support.small_project import build_clip, prepare_again, tree, write_project
+
+GROUPS = ("entities", "mentions/train", "mentions/valid", "mentions/test")
 
 CPU = torch.device("cpu")
 

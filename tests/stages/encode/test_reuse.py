@@ -18,7 +18,6 @@ from stages.encode import decode, feature_job, fingerprint
 from stages.encode.arrays import specs_of
 from stages.encode.decode import PictureError
 from stages.encode.extract import extract
-from stages.encode.plan import GROUPS
 from stages.encode.summary import failed_pictures, write_summary
 from stages.paths import DatasetPaths
 from tests.support.small_project import (
@@ -28,6 +27,8 @@ from tests.support.small_project import (
     tree,
     write_project,
 )
+
+GROUPS = ("entities", "mentions/train", "mentions/valid", "mentions/test")
 
 UNDECODABLE = {"broken.png", "cut.jpg", "words.jpg"}
 ENCODED = ("texts/global", "texts/local", "images/global", "images/local")

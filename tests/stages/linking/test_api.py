@@ -141,7 +141,9 @@ def test_entities_are_found_by_id_and_by_name(root, elsewhere):
 def test_a_result_is_plain_values_and_a_frame(elsewhere):
     (found,) = elsewhere.link([Mention("Ada")], top=4)
     frame = found.to_frame()
-    assert list(frame.columns) == ["rank", "id", "name", "score", "text", "vision", "cross"]
+    assert list(frame.columns) == [
+        "rank", "id", "name", "score", "probability", "text", "vision", "cross"
+    ]  # fmt: skip
     assert frame["id"].tolist() == [e["id"] for e in found.to_dict()["entities"]]
 
 

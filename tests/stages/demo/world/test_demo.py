@@ -15,6 +15,7 @@ from PIL import Image
 from cache.files import replacing_folder
 from stages.config import DemoConfig
 from stages.demo.world.generate import generate
+from stages.demo.world.leaks import all_mentions
 from stages.demo.world.mentions import IMAGE_KINDS
 from stages.demo.world.names import surfaces
 from stages.demo.world.words import WORDS
@@ -67,7 +68,25 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
 
 def test_counts_and_splits_are_as_configured(mentions, entities):
     assert len(entities) == 200
-    assert {s: len(rows) for s, rows in mentions.items()} == {"train": 420, "dev": 60, "test": 120}
+    assert {s: len(rows) for s, rows in mentions.items()} == {"train": 420, "dev": 66, "test": 132}
+
+
+def test_a_tenth_of_dev_and_test_means_what_the_knowledge_base_lacks(mentions, entities):
+    titles = {unquote(entity["entity_name"]) for entity in entities}
+    world = build_world(SMALL.entities, SMALL.seed)
+    surfaces_there = {entity.surface for entity in world.entities}
+    namesakes = 0
+    for split in ("dev", "test"):
+        nil = [m for m in mentions[split] if m["answer"] == "nil"]
+        assert len(nil) / len(mentions[split]) == pytest.approx(0.1, abs=0.01)
+        assert {m["entities"] for m in nil} == {""}
+        assert len({m["image_kind"] for m in nil}) > 1
+        namesakes += sum(unquote(m["mentions"]) in surfaces_there for m in nil)
+    assert 3 <= namesakes <= 15  # of 20: some have the names of others, some have their own
+    drawn = all_mentions(SMALL)
+    absent = [m.entity for s in ("dev", "test") for m in drawn[s] if m.entity.is_absent]
+    assert len(absent) == 6 + 12
+    assert not {entity.title for entity in absent} & titles
 
 
 def test_sentences_of_two_splits_never_share_a_mention(mentions):
@@ -154,7 +173,7 @@ def test_every_image_kind_occurs_in_its_share(mentions):
     kinds = Counter(m["image_kind"] for rows in mentions.values() for m in rows)
     assert set(kinds) == set(IMAGE_KINDS)
     for kind, share in IMAGE_KINDS.items():
-        assert kinds[kind] / 600 == pytest.approx(share, abs=0.05)
+        assert kinds[kind] / 618 == pytest.approx(share, abs=0.05)
 
 
 @pytest.mark.parametrize("config", [TINY, SMALL], ids=["tiny", "small"])

@@ -9,11 +9,13 @@ from cache.reader import FeatureStore
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
 from stages.encode.extract import extract
-from stages.encode.plan import GROUPS, said_of
+from stages.encode.plan import said_of
 from stages.encode.record_arrays.registry import RECORD_ARRAYS, open_record_array
 from stages.linking.encoding import open_mention_encoder
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
+
+GROUPS = ("entities", "mentions/train", "mentions/valid", "mentions/test")
 
 
 class Lengths:

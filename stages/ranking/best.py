@@ -1,0 +1,169 @@
+"""The best scores of many mentions, as probabilities need them, in bounded memory.
+
+What `top_entities` finds for a few mentions with every partial score is too costly for whole
+splits. Here bounds spare most pairs the attention, as they do in ranking (`screen.py`): whatever
+cannot reach a mention's k-th best score so far needs no score of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.features.batches import MentionInputs
+from stages.features.views import Views
+from stages.heads.heads import Heads
+from stages.progress import progress
+from stages.ranking.blocks import entity_blocks
+from stages.ranking.rank import MENTIONS_AT_ONCE, Wanted, by_length
+from stages.ranking.screen import MARGIN, Screen, entity_bounds
+
+
+@dataclass(frozen=True)
+class BestScores:
+    """Of m mentions, float64.
+
+    Args:
+        scores: the k best of the knowledge base, best first; -inf past its end. Shape: (m, k).
+        entity: the row of the best one, the lowest among equals, shape: (m,).
+        gold: the score of the mention's own entity; NaN without one, shape: (m,).
+        outside: whether that entity is none of the k, bool (m,).
+    """
+
+    scores: np.ndarray
+    entity: np.ndarray
+    gold: np.ndarray
+    outside: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.entity)
+
+    @classmethod
+    def joined(cls, first: BestScores, second: BestScores) -> BestScores:
+        """The mentions of both."""
+        pairs = (
+            (getattr(first, name), getattr(second, name))
+            for name in ("scores", "entity", "gold", "outside")
+        )
+        return cls(*(np.concatenate(pair) for pair in pairs))
+
+
+@torch.inference_mode()
+def best_scores(
+    model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Sequence[Wanted], k: int,
+    config: EvaluateConfig,
+) -> list[BestScores]:  # fmt: skip
+    """The `k` best scores of each mention, for each of `wanted`, in the order of its rows.
+
+    Args:
+        wanted: `gold` is -1 where a mention has no entity; of one, all have one or none has.
+
+    Raises:
+        MelovError: a score is not finite.
+    """
+    model.eval()
+    found = [_empty(len(w.rows), k) for w in wanted]
+    parts = [
+        (w, own, part)
+        for w, own in zip(wanted, found, strict=True)
+        if len(w.rows)
+        for part in by_length(inputs.cached, w, config.mention_rows)
+    ]
+    at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
+    pairs = sum(len(w.rows) for w in wanted) * len(views)
+    with progress(pairs, "pairs", "best scores") as bar:
+        for lo in range(0, len(parts), at_once):
+            blocks = [
+                (own, part, _Block.of(model, inputs, views, w, part, k, config.screen))
+                for w, own, part in parts[lo : lo + at_once]
+            ]
+            for start, side in entity_blocks(model, inputs.cached, views, config.entity_rows):
+                stop = min(start + config.entity_rows, len(views))
+                screened = model.screened if config.screen else None
+                bounds = None if screened is None else entity_bounds(screened, side)
+                for _, part, block in blocks:
+                    block.take(model, side, bounds, start)
+                    bar.update(len(part) * (stop - start))
+            for own, part, block in blocks:
+                block.put(own, part, views)
+    return found
+
+
+class _Block:
+    """A few mentions of similar length, with the best views so far: scores and views (m, k)."""
+
+    def __init__(self, side: Any, screen: Screen | None, gold: Tensor, gold_view: np.ndarray,
+                 k: int) -> None:  # fmt: skip
+        self.side, self.screen, self.gold, self.gold_view = side, screen, gold, gold_view
+        self.scores = gold.new_full((len(gold), k), -torch.inf)
+        self.views = torch.full_like(self.scores, -1, dtype=torch.int64)
+
+    @classmethod
+    def of(
+        cls, model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Wanted,
+        part: np.ndarray, k: int, screen: bool,
+    ) -> _Block:  # fmt: skip
+        side, _ = model.mentions(inputs.batch(wanted.split, wanted.rows[part]))
+        rows = wanted.gold[part]
+        gold = torch.full((len(part),), torch.nan, device=inputs.cached.device)
+        gold_view = np.full(len(part), -1)
+        if (rows >= 0).all():
+            gold_view = views.of_entity[rows]
+            distinct, where = np.unique(gold_view, return_inverse=True)
+            entities = model.entities(inputs.cached.entities(views.rows[distinct]))
+            column = torch.from_numpy(where.reshape(-1)).to(gold.device)
+            total = model.matcher.pairs(side, entities).total
+            gold = total.gather(1, column[:, None])[:, 0]
+        floor = torch.full_like(gold, -torch.inf)  # it rises as better ones are met
+        own = model.screened if screen else None
+        screen_of = None if own is None else Screen(own, side, floor)
+        return cls(side, screen_of, gold, gold_view, k)
+
+    def take(self, model: Heads[Any, Any], entities: Any, bounds: Any, start: int) -> None:
+        """Meet the views from `start` on."""
+        if self.screen is None:
+            total = model.matcher.pairs(self.side, entities).total
+        else:
+            least = self.scores[:, -1:]
+            self.screen.least = least - MARGIN * (1 + least.abs())
+            none = torch.zeros(1, 1, dtype=torch.bool, device=least.device)
+            total = self.screen.scores(entities, bounds, none)
+        if not torch.isfinite(total).all():
+            raise MelovError(
+                "a score is not finite: the heads have diverged", "lower train.learning_rate"
+            )
+        if not (total > self.scores[:, -1:]).any():
+            return
+        at = torch.arange(start, start + total.shape[1], device=total.device).expand_as(total)
+        scores, views = torch.cat([self.scores, total], 1), torch.cat([self.views, at], 1)
+        self.scores, order = scores.topk(self.scores.shape[1], dim=1)
+        self.views = views.gather(1, order)
+
+    def put(self, found: BestScores, place: np.ndarray, views: Views) -> None:
+        """Write the rows `place` of `found`; a view counts as often as it has entities."""
+        scores, own = self.scores.double().cpu().numpy(), self.views.cpu().numpy()
+        k = scores.shape[1]
+        counts = np.where(own >= 0, views.counts[own], 1)
+        for row, (s, c, v) in enumerate(zip(scores, counts, own, strict=True)):
+            found.scores[place[row]] = np.repeat(s, c)[:k]
+            found.entity[place[row]] = views.rows[v[s == s[0]]].min()
+        found.gold[place] = self.gold.double().cpu().numpy()
+        # A view behind those whose entities are k already is none of them.
+        among = (own == self.gold_view[:, None]) & (counts.cumsum(1) - counts < k)
+        found.outside[place] = (self.gold_view >= 0) & ~among.any(1)
+
+
+def _empty(mentions: int, k: int) -> BestScores:
+    return BestScores(
+        np.empty((mentions, k)),
+        np.empty(mentions, np.int64),
+        np.empty(mentions),
+        np.empty(mentions, bool),
+    )

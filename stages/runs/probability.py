@@ -1,0 +1,85 @@
+"""Probabilities of a run's answers: fitted on validation, measured on validation and test.
+
+`metrics.json` has the calibration under PROBABILITY, beside what it was made from: it is of the
+run's weights and of the knowledge base that was ranked. `probabilities.npz` has the answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stages.config import EvaluateConfig
+from stages.datasets.records import Records
+from stages.features.data import LinkingData
+from stages.heads.heads import Heads
+from stages.paths import NIL
+from stages.ranking.answers import Answers, answer_metrics
+from stages.ranking.best import BestScores, best_scores
+from stages.ranking.calibration import CANDIDATES, Calibration, fit, threshold_of
+from stages.ranking.rank import Wanted
+from stages.runs.folder import UNCALIBRATED
+
+SPLITS_OF_IT = ("valid", "test")
+
+
+def probabilities(
+    model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What stands under PROBABILITY, and the arrays of `probabilities.npz`.
+
+    A split's arrays have its mentions in the order of the records, then those without an entity in
+    theirs: `<split>_probability`, `<split>_nil`, `<split>_right`, `<split>_linked`.
+    """
+    found = _best(model, data, records, config)
+    valid = found["valid"][0]
+    calibration = fit(valid.scores, valid.gold, valid.outside)
+    if calibration is None:
+        return {UNCALIBRATED: "validation has no mention with an entity"}, {}
+    answers = {split: _answers(calibration, *own) for split, own in found.items()}
+    of = answers["valid"]
+    threshold = threshold_of(of.probability, of.right, config.precision)
+    said = {
+        "temperature": calibration.temperature,
+        "nil_score": calibration.nil,
+        "candidates": CANDIDATES,
+        "precision": config.precision,
+        "threshold": threshold,
+        **{split: answer_metrics(own, threshold) for split, own in answers.items()},
+    }
+    arrays = {
+        f"{split}_{name}": array
+        for split, own in answers.items()
+        for name, array in (
+            ("probability", own.probability.astype("f4")),
+            ("nil", own.nil.astype("f4")),
+            ("right", own.right.astype("u1")),
+            ("linked", own.linked.astype("u1")),
+        )
+    }
+    return said, arrays
+
+
+def _best(
+    model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
+) -> dict[str, tuple[BestScores, np.ndarray]]:
+    """By split, its mentions' best scores, those without an entity last, and their gold rows."""
+    wanted = [Wanted(s, np.arange(len(data.gold[s])), data.gold[s]) for s in SPLITS_OF_IT]
+    for split in SPLITS_OF_IT:
+        rows = records.nil_rows(split)
+        wanted.append(Wanted(NIL, rows, np.full(len(rows), -1)))
+    best = best_scores(model, data.inputs, data.views, wanted, CANDIDATES, config)
+    n = len(SPLITS_OF_IT)
+    return {
+        split: (
+            BestScores.joined(best[at], best[at + n]),
+            np.concatenate([wanted[at].gold, wanted[at + n].gold]),
+        )
+        for at, split in enumerate(SPLITS_OF_IT)
+    }
+
+
+def _answers(calibration: Calibration, best: BestScores, gold: np.ndarray) -> Answers:
+    p, nil = calibration.probabilities(best.scores)
+    return Answers(p[:, 0], nil, best.entity == gold, gold >= 0)

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from cache.errors import MelovError
+from stages.config import EvaluateConfig
+from stages.heads.units.text import TextUnit
+from stages.ranking.best import best_scores
+from stages.ranking.rank import Wanted
+from tests.support.alike_world import N, World
+
+
+def found_of(world, k, gold=None, **config):
+    own = world.data.gold["test"] if gold is None else gold
+    wanted = [
+        Wanted("test", np.arange(len(own)), own),
+        Wanted("valid", np.array([3, 0]), np.array([-1, -1])),
+        Wanted("train", np.zeros(0, np.int64), np.zeros(0, np.int64)),
+    ]
+    return best_scores(
+        world.model, world.data.inputs, world.views, wanted, k, EvaluateConfig(**config)
+    )
+
+
+@pytest.fixture(params=[("text",), ("text", "vision", "cross", "lexical"), ("cross",)])
+def world(request, opened):
+    return World(opened, request.param)
+
+
+@pytest.mark.parametrize("config", [{}, {"mention_rows": 5, "entity_rows": 4}, {"screen": False}])
+@pytest.mark.parametrize("k", [1, 6, N + 5])
+def test_the_best_scores_are_those_of_all_scores(world, k, config):
+    test, valid, none = found_of(world, k, **config)
+    total, _ = world.scores("test")
+    gold = world.data.gold["test"]
+    assert (len(none), len(valid)) == (0, 2)
+    assert np.isnan(valid.gold).all()
+    assert not valid.outside.any()
+    for row, own in enumerate(total):
+        want = np.full(k, -np.inf)
+        want[: min(k, N)] = -np.sort(-own)[:k]
+        np.testing.assert_allclose(test.scores[row], want, rtol=1e-4, atol=1e-4)
+        assert test.entity[row] == own.argmax()  # the lowest among equals
+        assert test.gold[row] == pytest.approx(own[gold[row]], rel=1e-4, abs=1e-4)
+        if test.outside[row]:
+            assert (own > own[gold[row]] - 1e-4).sum() >= k
+        else:
+            assert (own > own[gold[row]] + 1e-4).sum() < k
+    all_valid, _ = world.scores("valid")
+    np.testing.assert_allclose(valid.scores[0, 0], all_valid[3].max(), rtol=1e-4)
+
+
+def test_most_pairs_get_no_attention_once_better_ones_are_known(opened, monkeypatch):
+    world, seen = World(opened, ("text",)), []
+    at, whole = TextUnit.costly_at, TextUnit.costly
+
+    def noted_at(self, mentions, entities, i, j):
+        seen.append(len(i))
+        return at(self, mentions, entities, i, j)
+
+    def noted(self, mentions, entities):
+        seen.append(len(mentions.t) * len(entities.query))
+        return whole(self, mentions, entities)
+
+    monkeypatch.setattr(TextUnit, "costly_at", noted_at)
+    monkeypatch.setattr(TextUnit, "costly", noted)
+    none = np.full(24, -1)
+    found_of(world, 1, none, mention_rows=4, entity_rows=2)
+    for_one = sum(seen)
+    seen.clear()
+    found_of(world, N, none, mention_rows=4, entity_rows=2)
+    assert for_one < sum(seen) == 26 * len(world.views)
+
+
+def test_a_score_that_is_no_number_raises(opened):
+    world = World(opened, ("text",))
+    dict(world.model.matcher.named_parameters())["ln_t.bias"].data.view(-1)[0] = float("nan")
+    with pytest.raises(MelovError, match="not finite"):
+        found_of(world, 3)
