@@ -16,7 +16,8 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
     The sorted ids are shuffled, so the order of the file does not matter. Walking through them, a
     mention takes every mention of its sentence along; a split closes once it has its share. So a
     split exceeds its share by less than the mentions of one sentence. Blank sentences share no
-    content, and stay apart; two that differ in their Unicode form alone are one.
+    content, and stay apart; two that differ in their Unicode form alone are one. Of two mentions on
+    validation gets one, without which nothing can be trained, and of three on test, too.
 
     Args:
         ids: distinct, (mentions,).
@@ -31,8 +32,9 @@ def seeded_split(ids: Sequence[str], sentences: Sequence[str], seed: int) -> lis
     order = sorted(range(n), key=ids.__getitem__)
     random.Random(seed).shuffle(order)
 
-    ends = {"train": round(SHARES["train"] * n)}
-    ends["valid"] = ends["train"] + round(SHARES["valid"] * n)
+    valid, test = max(round(SHARES["valid"] * n), int(n > 1)), int(n > 2)
+    ends = {"train": min(round(SHARES["train"] * n), n - valid - test)}
+    ends["valid"] = ends["train"] + valid
     splits = [""] * n
     taken = 0
     for row in order:
