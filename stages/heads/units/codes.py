@@ -127,10 +127,16 @@ def lost(m: Planes, x: Codes) -> Tensor:
 def integer_products(a: Tensor, b: Tensor) -> Tensor:
     """a bᵀ of int8 (m, d) and (n, d), exact, float32 (m, n)."""
     if a.device.type == "cpu":
-        return torch._int_mm(b, a.T.contiguous()).T.float()
+        return torch._int_mm(_plain(b), _plain(a.T)).T.float()
     # Exact as well: float32 holds every integer up to 2^24, which is 1,040 products of 127².
     wide = torch.float32 if b.shape[1] <= 1024 else torch.float64
     return (a.to(wide) @ b.to(wide).T).float()
+
+
+def _plain(x: Tensor) -> Tensor:
+    """Row by row in memory. A side of length 1 may have any stride and pass for contiguous, and the
+    product would follow that stride out of the tensor."""
+    return x.clone(memory_format=torch.contiguous_format) if 1 in x.shape else x.contiguous()
 
 
 def _positive(scale: Tensor) -> Tensor:

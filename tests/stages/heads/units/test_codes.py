@@ -54,6 +54,16 @@ def test_integer_products_are_exact(m, n, d):
     assert torch.equal(integer_products(a, b).double(), a.double() @ b.double().T)
 
 
+@pytest.mark.parametrize("shape", [(6, 4, 1), (1, 4, 1), (6, 1, 1), (6, 1, 96), (1, 9, 8)])
+def test_sides_of_length_one_may_have_any_stride(shape):
+    m, n, d = shape
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        drawn = torch.randint(-127, 128, (m + n, d), generator=generator, dtype=torch.int8)
+        a, b = drawn[:m].T.contiguous().T, drawn[m:].T.contiguous().T
+        assert torch.equal(integer_products(a, b).double(), a.double() @ b.double().T)
+
+
 def test_integer_products_of_another_device_are_exact_too(monkeypatch):
     class Elsewhere(torch.Tensor):
         @property
