@@ -22,7 +22,8 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     def show(row: dict[str, float]) -> None:
         tau = f"  tau {row['tau']:.3f}" if "tau" in row else ""
         valid = "  ".join(f"{m.title} {row[f'valid_{m.key}']:.4f}" for m in validated())
-        echo(f"epoch {row['epoch']:>2.0f}  loss {row['loss']:.4f}{tau}  valid {valid}")
+        loss = f"loss {row['loss']:.4f}" if "loss" in row else "the start  "
+        echo(f"epoch {row['epoch']:>2.0f}  {loss}{tau}  valid {valid}")
 
     def draw(path: Path, trained: Trained) -> None:
         title = f"{paths.dataset}: {variant}, seed {seed}"
@@ -32,7 +33,9 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock(f"run-{variant}-s{seed}"), "trains"):
         _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show, draw)
-    course = f"best epoch {trained.best_epoch} of {len(trained.history)}"
+    course = f"best epoch {trained.best_epoch} of {len(trained.history) - 1}"
+    if trained.history and not trained.best_epoch:
+        course += ": the start, which nothing learned has bettered on validation"
     echo(f"{folder.path}: {course if trained.history else 'nothing to train'}")
 
 

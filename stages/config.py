@@ -1,7 +1,8 @@
 """Configuration: one frozen section a stage, with the keys of `params.yaml`.
 
 A data set may override any key under `overrides.<dataset>.<section>`; `--set section.key=value`
-beats both. An unknown key raises and names the nearest one.
+beats both, and `train.preset` decides what none of them says. An unknown key raises and names the
+nearest one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, StrictInt, field_validator
 
 from cache.errors import nearest
-from stages.heads.settings import HeadsSettings, VariantName
-from stages.heads.variants import VARIANTS
-from stages.limits import GRID_RUNS, PATH_CHARACTERS, RECORDS
+from stages.heads.settings import VariantName
+from stages.limits import GRID_RUNS, PATH_CHARACTERS
 from stages.paths import dataset_name
 from stages.section import (
     ConfigError,
@@ -27,6 +27,7 @@ from stages.section import (
     read_mapping,
     validated,
 )
+from stages.train_settings import TrainConfig as TrainConfig
 
 
 class DemoConfig(Section):
@@ -145,41 +146,6 @@ class GraphConfig(Section):
         exact = set() if self.backend == "faiss" else {"backend"}
         text = self.model_dump_json(exclude={"block_rows", *exact})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-class TrainConfig(HeadsSettings):
-    """The heads' settings, and how they are trained (section 4.2)."""
-
-    neighbor_limit: int = Field(4, ge=0, le=100_000)
-    """Nearest neighbors that a GCN layer reads; 0 reads every stored one."""
-    filter_quantile: float = Field(0.3, gt=0, lt=1)
-    """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
-    lambda_g: float = Field(1e-3, ge=0, le=1e6)
-    """Weight of the generation loss (eq. 8)."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target spread evenly over the batch's entities; not in the paper."""
-    epochs: int = Field(20, ge=1, le=100_000)
-    batch_size: int = Field(128, ge=2, le=65_536)
-    hard_negatives: int = Field(0, ge=0, le=16)
-    """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
-    learning_rate: float = Field(1e-3, gt=0, le=10)
-    schedule: Literal["constant", "linear"] = "constant"
-    """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""
-    weight_decay: float = Field(1e-2, ge=0, le=1000)
-    patience: int = Field(4, ge=1, le=100_000)
-    """Validations without a better MRR before training stops."""
-    valid_mentions: int = Field(1000, ge=0, le=RECORDS)
-    """A seeded sample of validation mentions for early stopping, over the full KB; 0 takes all."""
-    device: str = "auto"
-
-    def settled(self, variant: str) -> TrainConfig:
-        """As a run of `variant` uses it: a baseline has its least negatives, and no use for
-        `units`, which stand at their default."""
-        entry = VARIANTS[variant]
-        changed: dict[str, Any] = {"hard_negatives": max(self.hard_negatives, entry.hard_negatives)}
-        if not entry.has_units:
-            changed["units"] = HeadsSettings.model_fields["units"].default
-        return self.model_copy(update=changed)
 
 
 class EvaluateConfig(Section):

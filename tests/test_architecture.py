@@ -27,7 +27,8 @@ MAY_IMPORT = {
     # The features as a type: no store, no path, no JSON (HEADS_NEVER).
     "heads": "section lazy device progress features.features features.names features.neighborhood",
     # The sections of the parameters, and the names that they are checked against.
-    "config": f"{BASIS} heads.settings heads.variants datasets.sources",
+    "train_settings": f"{BASIS} heads.settings heads.variants heads.presets",
+    "config": f"{BASIS} heads.settings train_settings datasets.sources",
     "encode": f"{BASIS} config datasets",
     "graph": f"{BASIS} config features",
     "ranking": f"{BASIS} config features heads",

@@ -10,7 +10,7 @@
       variant: [melov, mimic]
       train.gcn_layers: [1, 2]
 
-Settings stand on top of the parameter file's.
+Settings stand on top of the parameter file's; a preset decides what neither says.
 """
 
 import itertools
@@ -131,7 +131,8 @@ def _run(where: str, raw: dict[str, Any], file: _File, params: Params) -> GridRu
                 "the baseline vilt reads text and picture in one encoder, too",
             )
     entry = validated(_Entry, raw, where)
-    trained = {**params.train.model_dump(), **file.train, **entry.train}
+    said = params.train.model_dump(exclude_unset=True)  # the rest is the preset's, here or there
+    trained = {**said, **file.train, **entry.train}
     built = {**params.graph.model_dump(), **file.graph, **entry.graph}
     changed = {f"train.{key}": value for key, value in entry.train.items()}
     changed |= {f"graph.{key}": value for key, value in entry.graph.items()}

@@ -80,9 +80,9 @@ class _Job:
     def __init__(
         self, dataset: Dataset, run: GridRun, seed: int, folder: Path, command: str
     ) -> None:
-        self.run, self.spec = run, run.spec(seed)
         self.folder = RunFolder(folder / f"{run.name}-s{seed}", command)
         self.dataset = dataset.on(run.graph)
+        self.run, self.spec = run, self.dataset.settled(run.spec(seed))
         heads = self.dataset.heads(self.spec)
         made_from = self.dataset.training_provenance(heads)
         self.about = {

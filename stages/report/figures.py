@@ -61,7 +61,7 @@ def spoken(part: str) -> str:
 
 def curves(results: Results) -> list[Drawing]:
     """The course of training: one panel of validation a variant, then the loss of all."""
-    longest = max(len(run.history) for run in results.runs.values())
+    longest = max(run.epochs for run in results.runs.values())
     every = [row for run in results.runs.values() for row in run.history]
     if not every:  # only variants without a weight
         return []
@@ -80,10 +80,11 @@ def curves(results: Results) -> list[Drawing]:
 
 def tau_curve(results: Results) -> Drawing | None:
     """τ after each epoch (eq. 4); None where no run has one."""
-    histories = [run.history for run in results.runs.values()]
-    if not any("tau" in row for history in histories for row in history):
+    runs = results.runs.values()
+    if not any("tau" in row for run in runs for row in run.history):
         return None
-    return _together(results, "tau", "threshold τ", max(map(len, histories)), "curve-tau")
+    longest = max(run.epochs for run in runs)
+    return _together(results, "tau", "threshold τ", longest, "curve-tau")
 
 
 def _validation(
@@ -105,7 +106,7 @@ def _validation(
             axes.plot(best["epoch"], peak, "o", ms=9, mfc="none", mec=INK, ls="none")
             said.append(
                 f"seed {seed}: best validation {decides.title} {peak:.2f} "
-                f"in epoch {best['epoch']:.0f} of {len(run.history)}"
+                f"in epoch {best['epoch']:.0f} of {run.epochs}"
             )
         for metric, line in lines:
             axes.plot([], [], line, color=mark, label=metric.title)
@@ -140,7 +141,7 @@ def _panel(title: str, longest: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     axes = figure.subplots()
     axes.set_title(plot(title), loc="left")
-    axes.set(xlim=(0.5, longest + 0.5), xlabel="epoch")
+    axes.set(xlim=(-0.5, longest + 0.5), xlabel="epoch")
     locator: Any = axes.xaxis.get_major_locator()  # a MaxNLocator, which the stub does not say
     locator.set_params(integer=True)
     axes.grid(True)

@@ -55,6 +55,11 @@ class Run:
         return str(self.probability.get(UNCALIBRATED, why))
 
     @property
+    def epochs(self) -> int:
+        """How many it was trained for; 0 where nothing is."""
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+    @property
     def best_epoch(self) -> dict[str, float]:
         """The epoch whose weights were kept: the first with the best value of the tested metric on
         validation; empty where nothing is trained."""

@@ -22,6 +22,7 @@ from stages.ranking.answers import ANSWER_METRICS, Answers
 from stages.ranking.metrics import METRICS, validated
 from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
 
+LOSSES = ("loss", "loss_e", "loss_g")
 LARGEST = 1e15
 """A mean rank of more entities than that is none; NaN and infinity are none either."""
 RUN_NAME = re.compile(r"[^/\0]+")
@@ -83,24 +84,26 @@ def read_metrics(folder: RunFolder, evaluate: str) -> Sealed:
 
 
 def read_history(sealed: Sealed, name: str) -> list[dict[str, float]]:
-    """The rows of a history.csv that a run's config.json vouches for, an epoch each.
+    """The rows of a history.csv that a run's config.json vouches for, an epoch each from 0, the
+    start, which has no losses; older runs have no such row.
 
     Raises:
         DamagedError: it is another file, or no such table of numbers.
     """
-    needed = {"epoch", "loss", "loss_e", "loss_g", *(f"valid_{m.key}" for m in validated())}
+    needed = {"epoch", *LOSSES, *(f"valid_{m.key}" for m in validated())}
     content = sealed.bytes_of(name)
     try:
         text = io.StringIO(content.decode("utf-8"), newline="")
         header, *rows = list(csv.reader(text, strict=True))
         if not needed <= set(header) or len(set(header)) != len(header):
             raise ValueError(f"columns {', '.join(header)}")
-        history = [
-            {column: _finite(cell) for column, cell in zip(header, row, strict=True)}
-            for row in rows
-        ]
-        if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
-            raise ValueError("the epochs do not count from 1")
+        cells = [dict(zip(header, row, strict=True)) for row in rows]
+        if cells and cells[0]["epoch"] == "0":
+            cells[0] = {name: said for name, said in cells[0].items() if name not in LOSSES or said}
+        history = [{name: _finite(said) for name, said in row.items()} for row in cells]
+        first = history[0]["epoch"] if history else 0
+        if [row["epoch"] - first for row in history] != list(range(len(history))) or first > 1:
+            raise ValueError("the epochs do not count from 0")
     except (ValueError, csv.Error) as error:
         path = sealed.path.parent / name
         raise DamagedError(f"{path}: damaged: {reason(error)}", sealed.hint) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,9 +26,14 @@ from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
 from stages.heads.settings import HeadsConfig
 from stages.heads.spmm import load_torch_sparse
+from stages.heads.units.registry import UNITS
 from stages.heads.variants import VARIANTS
 from stages.paths import SPLITS, DatasetPaths
 
+log = logging.getLogger(__name__)
+
+PICTURED = {"pictures", "patches"}
+"""What a unit that compares pictures reads."""
 _SAVED = "saved"
 """Key of the graph on the disk, whatever its settings."""
 
@@ -163,6 +169,17 @@ class Dataset:
         digest = self.graph_config.digest
         graph = self.saved.identity if digest == self.saved.config.digest else digest
         return {**made_from, "graph": graph}
+
+    def settled(self, spec: RunSpec) -> RunSpec:
+        """`spec` as it is trained on this data set: of units that nobody asked for by name, those
+        that compare pictures are left out where the store has none."""
+        train, store = spec.train, self.store
+        entry = VARIANTS[spec.variant]
+        if "units" in train.model_fields_set or not entry.has_units or "images/global" in store:
+            return spec
+        units = tuple(u for u in entry.units_of(train.units) if not PICTURED & {*UNITS[u].reads})
+        log.info("%s: no pictures; train.units=[%s]", store.path, ",".join(units))
+        return replace(spec, train=train.model_copy(update={"units": units}))
 
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.

@@ -10,9 +10,9 @@ from stages.shown import plot
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch, full precision, so that equal runs give equal files; none where nothing is
-    trained."""
+    trained. The start's losses are blank."""
     columns = ["epoch", "loss", "loss_e", "loss_g", *(f"valid_{m.key}" for m in validated())]
-    columns = list(history[0]) if history else columns
+    columns = list(history[-1]) if history else columns
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
@@ -24,18 +24,19 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    epochs = [row["epoch"] for row in history]
+    epochs, learned = [row["epoch"] for row in history], history[1:]
+    after = epochs[1:]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        left.plot(epochs, [row["loss_e"] for row in history], marker="o", label="$L_E$ (eq. 7)")
+        left.plot(after, [row["loss_e"] for row in learned], marker="o", label="$L_E$ (eq. 7)")
         left.set(xlabel="epoch", ylabel="training loss $L_E$")
         if not history:
             figure.text(0.5, 0.5, "nothing is trained", ha="center")
-        if any(row["loss_g"] for row in history):
+        if any(row["loss_g"] for row in learned):
             twin = left.twinx()
             twin.plot(
-                epochs, [row["loss_g"] for row in history], color="tab:gray", label="$L_G$ (eq. 2)"
+                after, [row["loss_g"] for row in learned], color="tab:gray", label="$L_G$ (eq. 2)"
             )
             twin.set_ylabel("$L_G$", color="tab:gray")
             twin.spines["right"].set_visible(True)

@@ -213,6 +213,7 @@ def fit(
     Args:
         draw: puts a picture of the course at the path that it is given.
     """
+    spec = dataset.settled(spec)
     heads = dataset.heads(spec)
     data = dataset.data(heads, spec.train, spec.device)
     trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)

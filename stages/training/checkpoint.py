@@ -41,12 +41,12 @@ class State:
         numbers = [self.epoch, self.best_epoch, *(row["epoch"] for row in self.history)]
         if not all(type(number) is int for number in numbers) or self.epoch < 0:
             raise ValueError("epochs that are no numbers")
-        if [row["epoch"] for row in self.history] != list(range(1, self.epoch + 1)):
+        if [row["epoch"] for row in self.history] != list(range(self.epoch + 1)):
             raise ValueError("a history of other epochs")
         values = [self.best_mrr, *(value for row in self.history for value in row.values())]
         if not all(math.isfinite(value) for value in values):
             raise ValueError("numbers that are not finite")
-        if self.best.keys() != (self.model.keys() if self.epoch else set()):
+        if self.best.keys() != self.model.keys() or not 0 <= self.best_epoch <= self.epoch:
             raise ValueError("weights of another model")
         for name, weight in self.best.items():
             if weight.shape != self.model[name].shape or not torch.isfinite(weight).all():

@@ -1,5 +1,6 @@
 """Training of the heads over cached features (section 4.2): AdamW, in-batch contrast, early stop
-on validation MRR over the whole knowledge base, the best epoch kept."""
+on validation MRR over the whole knowledge base, the best epoch kept. Epoch 0, the heads as they
+start, is one of them, so that no run ends below its start."""
 
 import logging
 import time
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """The best epoch's weights, the course of training, and how long each epoch took."""
+    """The best epoch's weights, the course of training, and how long each epoch took.
+
+    history: a row an epoch from 0, the start, which has no loss; none where nothing is trained.
+    """
 
     state: dict[str, Tensor]
     history: list[dict[str, float]]
@@ -70,6 +74,8 @@ def train(
     state = load_state(folder)
     if state is None:
         state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
+        start = {} if model.tau is None else {"tau": float(model.tau.detach())}
+        _note(state, model, start | _validate(model, data, valid_rows, evaluate), on_epoch)
     else:
         try:
             model.load_state_dict(state.model)
@@ -89,16 +95,12 @@ def train(
         else None
     )
     seconds = []
-    decides = f"valid_{deciding().key}"
-    while state.epoch < config.epochs and state.epoch - max(state.best_epoch, 0) < config.patience:
+    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         begun = time.perf_counter()
         row = _train_epoch(model, optimizer, data, config, near, seed, state.epoch)
         row |= _validate(model, data, valid_rows, evaluate)
         state.epoch += 1
-        state.history.append({"epoch": state.epoch, **row})
-        if row[decides] > state.best_mrr:
-            state.best_mrr, state.best_epoch = row[decides], state.epoch
-            state.best = {name: w.detach().clone() for name, w in model.state_dict().items()}
+        _note(state, model, row)
         state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
         state.rng = torch.get_rng_state()
         state.cuda_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
@@ -107,6 +109,20 @@ def train(
         if on_epoch is not None:
             on_epoch(state.history[-1])
     return Trained(state.best, state.history, state.best_epoch, seconds)
+
+
+def _note(
+    state: State, model: Heads[Any, Any], row: dict[str, float],
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> None:  # fmt: skip
+    """Put an epoch's row into the history, and keep the weights where it is the best so far."""
+    state.history.append({"epoch": state.epoch, **row})
+    decides = row[f"valid_{deciding().key}"]
+    if decides > state.best_mrr:
+        state.best_mrr, state.best_epoch = decides, state.epoch
+        state.best = {name: w.detach().clone() for name, w in model.state_dict().items()}
+    if on_epoch is not None:
+        on_epoch(state.history[-1])
 
 
 def _train_epoch(

@@ -81,7 +81,7 @@ def test_a_run_leaves_its_files_and_no_unfinished_work(root, straight):
     found, output = straight
     assert found.keys() == FILES
     assert not (root / "runs/tiny/.partial/melov-s0").exists()
-    assert output.count("valid MRR") == 4
+    assert output.count("valid MRR") == 5  # the start's, too
     assert "best epoch" in output
     assert "test_unseen" in output
 
@@ -89,7 +89,8 @@ def test_a_run_leaves_its_files_and_no_unfinished_work(root, straight):
 def test_the_history_and_the_configuration_say_what_was_done(straight):
     found, _ = straight
     rows = list(csv.DictReader(found["history.csv"].decode().splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert [name for name, said in rows[0].items() if not said] == ["loss", "loss_e", "loss_g"]
     assert {"loss", "loss_e", "loss_g", "tau", "valid_mrr", "valid_hits@1"} < rows[0].keys()
     said = json.loads(found["config.json"])
     assert (said["dataset"], said["seed"], said["heads"]["variant"]) == ("tiny", 0, "melov")

@@ -10,6 +10,7 @@ from stages.training.train import Trained, train
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(
+    preset="paper",
     d_v=8, d_h=8, d_z=4, tau_init=0.2, batch_size=16, learning_rate=0.02, epochs=3, patience=9,
     device="cpu",
 )  # fmt: skip

@@ -25,7 +25,7 @@ PLACES = ("river", "market", "tower", "garden", "station")
 PARAMS = """\
 extract: {text_encoder: clip, max_tokens: 20, dtype: float32, batch_texts: 8, batch_images: 8}
 graph: {bandwidth_fraction: 0.5, floor: 0.05, max_neighbors: 6}
-train: {d_v: 8, d_h: 8, d_z: 4, epochs: 2, batch_size: 16, tau_init: 0.2}
+train: {preset: paper, d_v: 8, d_h: 8, d_z: 4, epochs: 2, batch_size: 16, tau_init: 0.2}
 """
 
 

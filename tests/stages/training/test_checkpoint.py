@@ -18,7 +18,7 @@ def state():
     model(torch.randn(3, 5)).sum().backward()
     optimizer.step()
     weights = copy.deepcopy(model.state_dict())
-    rows = [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 0.1}]
+    rows = [{"epoch": 0}, {"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 0.1}]
     rng = torch.get_rng_state()
     return State(2, weights, optimizer.state_dict(), rng, 0.5, 1, weights, rows)
 
@@ -75,7 +75,8 @@ def test_a_state_of_another_version_is_reported(state, tmp_path, caplog, monkeyp
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epoch", "2"), ("epoch", 3), ("history", [{"epoch": 1}, {}]), ("best_mrr", float("nan")),
+        ("epoch", "2"), ("epoch", 3), ("history", [{"epoch": 1}, {}]), ("best_epoch", 3),
+        ("best_epoch", -1), ("best_mrr", float("nan")),
         ("best", {}), ("best", {"weight": None, "bias": None}), ("history", None),
     ],
 )  # fmt: skip

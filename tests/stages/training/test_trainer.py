@@ -60,7 +60,7 @@ def test_a_damaged_state_is_reported_and_training_starts_over(opened, straight, 
     rows = []
     again = short_run(opened, tmp_path, on_epoch=rows.append, **SETTINGS)[0]
     assert f"{state}: damaged; training starts over" in caplog.text
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert_equal_runs(again, straight)
 
 
@@ -77,11 +77,12 @@ def test_other_settings_work_in_another_folder(opened, tmp_path, changes):
 @pytest.mark.parametrize(
     ("course", "patience", "best", "epochs"),
     [
-        ([0.1, 0.5, 0.4, 0.5, 0.3, 0.9], 3, 2, 5),  # an equal MRR is no better one
-        ([0.1, 0.5, 0.4, 0.6, 0.3, 0.2], 2, 4, 6),
-        ([0.5, 0.4, 0.9], 1, 1, 2),
-        ([0.0, 0.0, 0.0, 0.0], 2, 1, 3),
-        ([0.1, 0.2, 0.3], 2, 3, 3),
+        ([0.0, 0.1, 0.5, 0.4, 0.5, 0.3, 0.9], 3, 2, 5),  # an equal MRR is no better one
+        ([0.0, 0.1, 0.5, 0.4, 0.6, 0.3, 0.2], 2, 4, 6),
+        ([0.1, 0.5, 0.4, 0.9], 1, 1, 2),
+        ([0.0, 0.0, 0.0, 0.0, 0.0], 2, 0, 2),
+        ([0.6, 0.5, 0.4, 0.9], 2, 0, 2),  # nothing that is learned betters the start in time
+        ([0.0, 0.1, 0.2, 0.3], 2, 3, 3),
     ],
 )
 def test_training_stops_after_patience_and_keeps_the_best_weights(
@@ -94,13 +95,14 @@ def test_training_stops_after_patience_and_keeps_the_best_weights(
         return {"valid_mrr": course[len(seen) - 1], "valid_hits@1": 0.0}
 
     monkeypatch.setattr(module, "_validate", scripted)
-    settings = {"units": ("text",), "batch_size": 48, "patience": patience, "epochs": len(course)}
+    settings = {"units": ("text",), "batch_size": 48, "patience": patience}
+    settings["epochs"] = len(course) - 1
     trained, *_ = short_run(opened, tmp_path, "mimic", **settings)
-    assert len(seen) == len(trained.history) == epochs
+    assert len(seen) == len(trained.history) == 1 + epochs
     assert trained.best_epoch == best
-    assert all(w.equal(seen[best - 1][name]) for name, w in trained.state.items())
+    assert all(w.equal(seen[best][name]) for name, w in trained.state.items())
     short_run(opened, tmp_path, "mimic", **settings)
-    assert len(seen) == epochs  # a stopped run that is resumed stays stopped
+    assert len(seen) == 1 + epochs  # a stopped run that is resumed stays stopped
 
 
 def valid_mrr(model, data):
@@ -119,19 +121,21 @@ def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
     model.load_state_dict(trained.state)
     after = valid_mrr(model, data)
     assert after > before + 0.1
+    start, *rows = trained.history
+    assert start["valid_mrr"] == before
+    assert not {"loss", "loss_e", "loss_g"} & start.keys()
     assert after == max(row["valid_mrr"] for row in trained.history)
-    assert trained.history[-1]["loss_e"] < trained.history[0]["loss_e"]
+    assert rows[-1]["loss_e"] < rows[0]["loss_e"]
     taus = [row["tau"] for row in trained.history if "tau" in row]
     if variant in ("melov", "no-inter"):
-        assert len({*taus, 0.2}) == 7
+        assert taus[0] == pytest.approx(0.2)
+        assert len({*taus}) == 7
         assert all(0.05 < tau < 1 for tau in taus)
     else:
-        assert taus == ([pytest.approx(0.05)] * 6 if variant == "no-tau" else [])
+        assert taus == ([pytest.approx(0.05)] * 7 if variant == "no-tau" else [])
     has_vae = variant in ("melov", "no-intra", "no-tau")
-    assert all((row["loss_g"] > 0) == has_vae for row in trained.history)
-    assert trained.history[0]["loss"] == pytest.approx(
-        trained.history[0]["loss_e"] + 1e-3 * trained.history[0]["loss_g"]
-    )
+    assert all((row["loss_g"] > 0) == has_vae for row in rows)
+    assert rows[0]["loss"] == pytest.approx(rows[0]["loss_e"] + 1e-3 * rows[0]["loss_g"])
 
 
 @pytest.mark.parametrize("hard", [0, 3])
@@ -186,7 +190,7 @@ def test_columns_are_distinct_so_that_mentions_of_one_entity_share_theirs(
 
 def test_a_last_batch_of_one_mention_is_left_out(opened, tmp_path):
     trained, *_ = short_run(opened, tmp_path, "mimic", units=("text",), batch_size=47, epochs=1)
-    assert np.isfinite(trained.history[0]["loss"])
+    assert np.isfinite(trained.history[1]["loss"])
 
 
 def test_a_validation_sample_is_fixed_and_of_the_size_asked_for():
@@ -222,7 +226,7 @@ def test_units_that_need_pictures_raise_on_a_store_of_texts(blind, units):
 @pytest.mark.parametrize("variant", ["melov", "filter"])
 def test_text_alone_trains_on_a_store_of_texts(blind, tmp_path, variant):
     trained, *_ = short_run(Dataset.open(blind), tmp_path, variant, units=("text",), epochs=1)
-    assert "tau" not in trained.history[0]
+    assert "tau" not in trained.history[1]
 
 
 def test_the_linear_schedule_falls_step_by_step_from_the_rate_to_nearly_zero(
