@@ -37,7 +37,7 @@ class Trained:
 
 def trained_heads(full: bool) -> Trained:
     """melov with the default settings, trained for some steps on the made data set."""
-    config = TrainConfig()
+    config = TrainConfig(preset="paper")
     dataset = Dataset.open(made_dataset(full))
     heads = dataset.heads(RunSpec.of("melov", 0, config))
     data = dataset.data(heads, config, torch.device("cpu"))

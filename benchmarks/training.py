@@ -35,7 +35,7 @@ class Steps:
 
     def __init__(self, full: bool, device: torch.device = CPU) -> None:
         keep_freed_memory()  # as training does
-        self.config = TrainConfig()
+        self.config = TrainConfig(preset="paper")
         dataset = Dataset.open(made_dataset(full))
         heads = dataset.heads(RunSpec.of("melov", 0, self.config))
         data = dataset.data(heads, self.config, device)

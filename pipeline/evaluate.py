@@ -13,6 +13,7 @@ from stages.ranking.metrics import shown
 from stages.runs.dataset import Dataset
 from stages.runs.folder import PROBABILITY, UNCALIBRATED, RunFolder
 from stages.runs.run import Run
+from stages.runs.yardsticks import figures, warning, yardsticks_of
 from stages.shown import one_line
 
 
@@ -29,11 +30,21 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
         path.write_bytes(folder.metrics.read_bytes())
     for part, values in found.items():
         if isinstance(values, dict) and "mentions" in values:
-            rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
-            echo(f"{one_line(part):<26} n {values['mentions']:>5}  {rates}")
+            echo(_line(part, values))
+    beside = yardsticks_of(found)
+    for name, parts in beside.items():
+        echo(_line(f"test, {name}", parts["test"]))
     for line in answers_shown(found[PROBABILITY]):
         echo(line)
     echo(f"ranked in {seconds:.3f} s")
+    ahead = warning(variant, figures(found), {name: figures(of) for name, of in beside.items()})
+    if ahead is not None:
+        echo(f"warning: {ahead}", err=True)
+
+
+def _line(part: str, values: dict[str, Any]) -> str:
+    rates = "  ".join(f"{metric.title} {values[metric.key]:.4f}" for metric in shown())
+    return f"{one_line(part):<26} n {values['mentions']:>5}  {rates}"
 
 
 def answers_shown(said: dict[str, Any]) -> list[str]:

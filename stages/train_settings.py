@@ -60,9 +60,9 @@ class TrainConfig(HeadsSettings):
 
     def settled(self, variant: str) -> TrainConfig:
         """As a run of `variant` uses it: a baseline has its least negatives, and no use for
-        `units`, which stand at their default."""
+        `units`, which stand at the preset's."""
         entry = VARIANTS[variant]
         changed: dict[str, Any] = {"hard_negatives": max(self.hard_negatives, entry.hard_negatives)}
         if not entry.has_units:
-            changed["units"] = HeadsSettings.model_fields["units"].default
+            changed["units"] = TrainConfig(preset=self.preset).units
         return self.model_copy(update=changed)

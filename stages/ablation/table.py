@@ -15,8 +15,10 @@ from cache.files import replacing_files
 from cache.sealed import write_sealed
 from stages.ablation.evidence import interval, paired_test, per_mention
 from stages.ablation.run import Outcome
+from stages.heads.variants import VARIANTS
 from stages.ranking.metrics import Metric, by_part, deciding, shown
 from stages.runs.folder import MADE_FROM, TABLES
+from stages.runs.yardsticks import figures, warning, yardsticks_of
 from stages.shown import cell
 from stages.shown import markdown as markdown_cell
 
@@ -62,6 +64,39 @@ def run_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]
     return rows
 
 
+def beside_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]]:
+    """One row for each system that learns nothing, where no run of the grid has its name: its
+    metrics, and the difference of its mean to the reference's. Its ranks are not kept, so it has
+    no interval and no test."""
+    names = {outcome.run.name for outcome in outcomes}
+    found = next((beside for o in outcomes if (beside := yardsticks_of(o.metrics))), {})
+    key = deciding().key
+    own = fmean(o.metrics["test"][key] for o in outcomes if o.run.name == reference)
+    rows = []
+    for name, parts in found.items():
+        row: dict[str, Any] = {"run": name, "variant": name, "seeds": 0}
+        for metric in shown():
+            row |= {f"{metric.key}_mean": parts["test"][metric.key], f"{metric.key}_std": None}
+        for metric in by_part():
+            row |= {f"{metric.key}_low": None, f"{metric.key}_high": None}
+        row |= {f"{key}_difference": parts["test"][key] - own, "p": None}
+        rows += [] if name in names else [row]
+    return rows
+
+
+def warnings(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which runs are behind what learns nothing, by their means over seeds, a line each."""
+    runs: dict[str, list[tuple[float, float]]] = {}
+    beside: dict[str, tuple[float, float]] = {}
+    for outcome in outcomes:
+        if VARIANTS[outcome.run.variant].trained:
+            runs.setdefault(outcome.run.name, []).append(figures(outcome.metrics))
+            beside = {n: figures(of) for n, of in yardsticks_of(outcome.metrics).items()} or beside
+    means = {name: (fmean(v for v, _ in of), fmean(t for _, t in of)) for name, of in runs.items()}
+    lines = (warning(name, mean, beside) for name, mean in means.items())
+    return [line for line in lines if line is not None]
+
+
 def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
     """Percentages, as in the paper's tables; p is that of the tested metric's difference."""
     t, scale = deciding(), deciding().scale
@@ -73,9 +108,10 @@ def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
     lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(headings)) + " |")
     for row, name in zip(rows, names, strict=True):
         cells = [_cell(m, row[f"{m.key}_mean"], row[f"{m.key}_std"]) for m in shown()]
-        low, high, gain = (scale * row[f"{t.key}_{name}"] for name in ("low", "high", "difference"))
-        cells.append(f"{low:.2f} to {high:.2f}")
-        cells += ["", ""] if row["p"] is None else [f"{gain:+.2f}", f"{row['p']:.4f}"]
+        low, high = row[f"{t.key}_low"], row[f"{t.key}_high"]
+        cells.append("" if low is None else f"{scale * low:.2f} to {scale * high:.2f}")
+        gain, p = f"{scale * row[f'{t.key}_difference']:+.2f}", row["p"]
+        cells += ["", ""] if row["run"] == reference else [gain, "" if p is None else f"{p:.4f}"]
         lines.append(f"| {name:<{width}} | " + " | ".join(f"{c:>14}" for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -87,8 +123,9 @@ def _cell(metric: Metric, mean: float, std: float | None) -> str:
 def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> str:
     """table.csv, table.md, table.parquet and runs.parquet, and tables.json, which vouches for them
     and names what each run was made from; returns the Markdown."""
-    rows = run_rows(outcomes, reference)
+    rows = run_rows(outcomes, reference) + beside_rows(outcomes, reference)
     text = markdown(rows, reference)
+    text += "".join(f"\nWarning: {markdown_cell(line)}\n" for line in warnings(outcomes))
     with replacing_files(folder, last=TABLES) as scratch:
         with (scratch / "table.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
@@ -97,6 +134,8 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> s
         (scratch / "table.md").write_text(text, encoding="utf-8")
         deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed
         deviations["p"] = pa.float64()
+        for metric in by_part():
+            deviations |= {f"{metric.key}_low": pa.float64(), f"{metric.key}_high": pa.float64()}
         for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
             table = pa.Table.from_pylist(content)
             schema = pa.schema([f.with_type(deviations.get(f.name, f.type)) for f in table.schema])

@@ -14,13 +14,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "strong": {
         "units": ("text", "vision", "cross", "lexical"),
         "adapter": "mlp",
+        "logit_scale": 1.0,  # what starts at random starts small beside names and frozen texts
         "lexical_scale": 8.0,
         "contained_scale": 3.0,
         "frozen_scale": 10.0,
         "dropout": 0.1,
         "label_smoothing": 0.1,
         "hard_negatives": 3,
-        "learning_rate": 5e-4,
+        "epochs": 8,
         "schedule": "linear",
     },
     "paper": {},

@@ -41,6 +41,7 @@ class Variant:
     trained: False where nothing is learned.
     hard_negatives: the least, a mention.
     joint: its texts are the joint store's pairs of text and picture.
+    yardstick: ranked beside every trained run, as what it has to beat; it costs seconds.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Variant:
     trained: bool = True
     hard_negatives: int = 0
     joint: bool = False
+    yardstick: bool = False
 
     @property
     def has_units(self) -> bool:
@@ -93,12 +95,13 @@ _ALL = (
     _melov("no-tau", "MELOV w/o τ", GENERATED, AGGREGATED, learns_tau=False),
     _melov("filter", "MELOV (filter)", filters=True),
     _melov("mimic", "MIMIC"),
-    _baseline("tfidf", None, "lexical", trained=False),
+    _baseline("tfidf", None, "lexical", trained=False, yardstick=True),
     Variant(
         "zero-shot",
         lazily("stages.heads.baselines.zero_shot:ZeroShot"),
         reads=("lexical", "words"),
         trained=False,
+        yardstick=True,
     ),
     _baseline("clip", "CLIP", "pictures", trained=False),
     _baseline("bert", "BERT"),
@@ -110,6 +113,7 @@ _ALL = (
     _baseline("vilt", "ViLT", joint=True),
 )
 VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _ALL}
+YARDSTICKS = tuple(variant.name for variant in _ALL if variant.yardstick)
 
 UNAVAILABLE = {
     "METER": "METER's published checkpoints (Dou et al., CVPR 2022) are files of its authors' "

@@ -50,6 +50,7 @@ class GridPart:
     sheet: Sheet
     parts: Sheet | None
     difference: list[str]
+    warnings: list[str]
     figures: list[Figure]
 
 
@@ -81,6 +82,7 @@ def render_page(
         others_sheet=others_sheet(results),
         partial_notes=partial_notes(results),
         difference=poor_difference(results),
+        warnings=results.warnings,
         parts_sheet=parts_sheet(results),
         probability=probability,
         probability_drawings=[_markup(drawing) for drawing in probability.drawings],
@@ -159,6 +161,7 @@ def _grid(grid: GridReport, name: str) -> GridPart:
         grid_sheet(grid),
         parts_sheet(grid.results) if of_variants else None,
         poor_difference(grid.results),
+        grid.results.warnings,
         figures + (_bars(grid.results, name) if of_variants else []),
     )
 

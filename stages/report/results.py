@@ -8,7 +8,7 @@ import numpy as np
 
 from cache.errors import MelovError
 from stages.datasets.records import Records
-from stages.heads.variants import VARIANTS
+from stages.heads.variants import VARIANTS, YARDSTICKS
 from stages.paths import DatasetPaths
 from stages.ranking.answers import Answers
 from stages.ranking.metrics import Metric, deciding, shown
@@ -21,7 +21,8 @@ from stages.report.run_files import (
     read_metrics,
     read_ranks,
 )
-from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
+from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, UNCALIBRATED, RunFolder
+from stages.runs.yardsticks import warning, yardsticks_of
 
 KINDS = ("good", "low_quality", "low_value", "low_relevance", "missing")
 """Values of `image_kind` (Figure 1) in the order of every table; others follow by name."""
@@ -96,6 +97,34 @@ class Results:
         return self.runs[self.variants[0], self.seeds[0]].metrics
 
     @property
+    def yardsticks(self) -> dict[str, dict[str, Any]]:
+        """The metrics of what learns nothing, as they were ranked beside a trained run; without
+        those that are variants here themselves."""
+        found: dict[str, dict[str, Any]] = {}
+        for run in self.runs.values():
+            found = yardsticks_of(run.metrics) or found
+        return {name: parts for name, parts in found.items() if name not in self.variants}
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """What tables have a row of: the variants, then what learns nothing."""
+        return (*self.variants, *self.yardsticks)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Which trained variants are behind what learns nothing, a line each."""
+        trained = {name for (name, _), run in self.runs.items() if run.history}
+        beside = {n: self._decided(n) for n in self.rows if n in YARDSTICKS and n not in trained}
+        lines = (warning(n, self._decided(n), beside) for n in self.variants if n in trained)
+        return [line for line in lines if line is not None]
+
+    def _decided(self, name: str) -> tuple[float, float]:
+        """The deciding metric of validation and of test, as `figures` has it of one run."""
+        metric = deciding()
+        valid, test = (self.rate(name, part, metric) for part in ("valid", "test"))
+        return _mean(valid, metric), _mean(test, metric)
+
+    @property
     def kinds(self) -> list[str]:
         """Kinds of pictures of the test mentions; none where the source does not tell."""
         prefix = "test_image_"
@@ -132,6 +161,8 @@ class Results:
         has no mention."""
         if self.mentions(part) == 0:
             return None
+        if variant in self.yardsticks:
+            return Rate((metric.scale * self.yardsticks[variant][part][metric.key],))
         of = self.seeds_of(variant) if seeds is None else seeds
         runs = (self.runs[variant, seed] for seed in of)
         return Rate(tuple(metric.scale * run.metrics[part][metric.key] for run in runs))
@@ -151,6 +182,11 @@ class Results:
         runs = (self.runs[variant, seed] for seed in self.seeds_of(variant))
         values = [run.probability["test"][key] for run in runs]
         return None if None in values else Rate(tuple(100 * value for value in values))
+
+
+def _mean(rate: Rate | None, metric: Metric) -> float:
+    """As metrics.json has it; 0 of no mention."""
+    return 0.0 if rate is None else rate.mean / metric.scale
 
 
 def part_name(part: str) -> str:
@@ -246,6 +282,7 @@ def _require_alike(
 
 def undeclared(metrics: dict[str, Any]) -> str:
     """Which metrics of tables a run's metrics.json lacks, as words; empty where it has all."""
-    parts = [said for part, said in metrics.items() if part.split("_")[0] == "test"]
+    systems = (metrics, *yardsticks_of(metrics).values())
+    parts = [x for of in systems for part, x in of.items() if part.split("_")[0] in RANKED]
     missing = [m.title for m in shown() if any(m.key not in said for said in parts)]
     return f"was written without {', '.join(missing)}" if missing else ""

@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,9 +19,11 @@ from cache.errors import DamagedError, MelovError, reason
 from cache.npz import read_npz
 from cache.sealed import Sealed
 from cache.strict import parse_json
+from stages.heads.variants import VARIANTS
 from stages.ranking.answers import ANSWER_METRICS, Answers
 from stages.ranking.metrics import METRICS, validated
-from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
+from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, UNCALIBRATED, RunFolder
+from stages.runs.yardsticks import UNTRAINED
 
 LOSSES = ("loss", "loss_e", "loss_g")
 LARGEST = 1e15
@@ -63,24 +66,46 @@ def read_metrics(folder: RunFolder, evaluate: str) -> Sealed:
     except FileNotFoundError:
         raise MelovError(f"{folder.metrics}: no such file", evaluate) from None
     content = sealed.content
-    parts = {p: said for p, said in content.items() if p.split("_")[0] in ("test", "valid")}
-    for part, said in {"test": None, "valid": None, **parts}.items():
+    _check_parts(sealed, content, "")
+    beside = content.get(UNTRAINED, {})
+    if not isinstance(beside, dict) or not beside.keys() <= VARIANTS.keys():
+        _damaged(sealed, f"{UNTRAINED} holds no variants")
+    for name, said in beside.items():
         if not isinstance(said, dict):
-            _damaged(sealed, f"no part '{part}'")
-        for name in ("mentions", "entities"):
-            if type(said.get(name)) is not int or said[name] < 0:
-                _damaged(sealed, f"{part}.{name} is no count")
-        for key in METRICS.keys() & said.keys():
-            low, high = METRICS[key].range
-            value = said[key]
-            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
-                _damaged(sealed, f"{part}.{key} is no number")
-            if said["mentions"] and not low <= value <= high:
-                _damaged(sealed, f"{part}.{key} is {value:g}, out of its range")
+            _damaged(sealed, f"{UNTRAINED}.{name} is no mapping")
+        _check_parts(sealed, said, f"{UNTRAINED}.{name}.")
+        if counts_of(said) != counts_of(content):
+            _damaged(sealed, f"{UNTRAINED}.{name} is of other mentions than the run")
     _require_answers(sealed)
     if not isinstance(content.get("graph", {}), dict):
         _damaged(sealed, "graph holds no settings")
     return sealed
+
+
+def counts_of(metrics: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """How many mentions and entities each part is of, by its name."""
+    return {p: (said["mentions"], said["entities"]) for p, said in _parts(metrics).items()}
+
+
+def _parts(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {p: said for p, said in metrics.items() if p.split("_")[0] in RANKED}
+
+
+def _check_parts(sealed: Sealed, metrics: Mapping[str, Any], where: str) -> None:
+    for part, said in {"test": None, "valid": None, **_parts(metrics)}.items():
+        place = f"{where}{part}"
+        if not isinstance(said, dict):
+            _damaged(sealed, f"no part '{place}'")
+        for name in ("mentions", "entities"):
+            if type(said.get(name)) is not int or said[name] < 0:
+                _damaged(sealed, f"{place}.{name} is no count")
+        for key in METRICS.keys() & said.keys():
+            low, high = METRICS[key].range
+            value = said[key]
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                _damaged(sealed, f"{place}.{key} is no number")
+            if said["mentions"] and not low <= value <= high:
+                _damaged(sealed, f"{place}.{key} is {value:g}, out of its range")
 
 
 def read_history(sealed: Sealed, name: str) -> list[dict[str, float]]:

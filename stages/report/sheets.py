@@ -37,7 +37,7 @@ def results_sheet(results: Results) -> Sheet:
     """One row a variant, all test mentions."""
     rows = [
         [word(variant), *(rate(results.rate(variant, "test", m)) for m in shown())]
-        for variant in results.variants
+        for variant in results.rows
     ]
     rows = marked_columns(rows, 1, shown())
     columns = ("variant", *(metric.title for metric in shown()))
@@ -64,7 +64,7 @@ def parts_sheet(results: Results) -> Sheet:
     for part in results.parts:
         cells = [word(part_name(part).replace("_", " ")), count(results.mentions(part))]
         for metric in by_part():
-            cells += marked([rate(results.rate(v, part, metric)) for v in results.variants], metric)
+            cells += marked([rate(results.rate(v, part, metric)) for v in results.rows], metric)
         rows.append(cells)
     caption = "Test mentions by entity (seen or unseen in training)"
     if results.kinds:
@@ -73,9 +73,9 @@ def parts_sheet(results: Results) -> Sheet:
         caption += f"; {CLEAN.rstrip('.')}"
     return Sheet(
         f"{caption}. Percent; {_best(by_part()).lower()} of a metric in bold.",
-        ("part", "mentions", *results.variants * len(by_part())),
+        ("part", "mentions", *results.rows * len(by_part())),
         rows,
-        groups=tuple((metric.title, len(results.variants)) for metric in by_part()),
+        groups=tuple((metric.title, len(results.rows)) for metric in by_part()),
     )
 
 
@@ -129,13 +129,12 @@ def grid_sheet(grid: GridReport) -> Sheet:
     """One row a run: means, deviations and intervals over its seeds."""
     results = grid.results
     rows = []
-    for run in results.variants:
-        settings = ", ".join(f"{key}={value}" for key, value in grid.settings[run].items())
+    for run in results.rows:
+        variant, said = grid.variant.get(run, run), grid.settings.get(run, {})
+        settings = ", ".join(f"{key}={value}" for key, value in said.items())
         rates = [results.rate(run, "test", metric) for metric in shown()]
         between = [interval(results.rate(run, "test", metric)) for metric in by_part()]
-        rows.append(
-            [word(run), word(grid.variant[run]), word(settings), *map(rate, rates), *between]
-        )
+        rows.append([word(run), word(variant), word(settings), *map(rate, rates), *between])
     columns = ("run", "variant", "settings", *(metric.title for metric in shown()))
     intervals = tuple(f"{metric.title}, 95 %" for metric in by_part())
     caption = f"{heading(results)}. {_best(shown())} in bold."

@@ -26,7 +26,7 @@ def main_table(results: Results) -> Table:
         ("variant", *(metric.title for metric in shown())),
         [
             (variant, *(cell(results.rate(variant, "test", m)) for m in shown()))
-            for variant in results.variants
+            for variant in results.rows
         ],
         left=1,
     )
@@ -44,7 +44,7 @@ def part_table(results: Results) -> Table:
                 *(cell(results.rate(variant, part, m)) for m in by_part()),
             )
             for part in results.parts
-            for variant in results.variants
+            for variant in results.rows
         ],
         left=2,
     )
@@ -140,6 +140,8 @@ def notes(results: Results) -> list[str]:
     """What must stand wherever a number is shown."""
     notes = [FROZEN]
     notes += partial_notes(results)
+    if results.yardsticks:
+        notes.append(f"{', '.join(results.yardsticks)}: nothing is trained; beside every run.")
     for variant, command in results.left_out.items():
         notes.append(f"{variant} is left out, it lacks a trained run:\n{command}")
     if "test_clean" in results.parts:
@@ -160,6 +162,7 @@ def text_report(results: Results) -> str:
         part_table(results).text(),
         "" if answers is None else f"{textwrap.fill(note, WIDTH)}\n\n{answers.text()}",
         "\n".join(poor_difference(results)),
+        "\n".join(_broken(f"warning: {terminal(line)}", WIDTH) for line in results.warnings),
         f"{OTHERS}\n{others_table(results).text()}" if results.others else "",
         reasons(results, WIDTH),
         "\n".join(notes(results)),
@@ -177,6 +180,7 @@ def markdown_report(results: Results) -> str:
         part_table(results).markdown(),
         "" if answers is None else f"{note}\n\n{answers.markdown()}",
         "\n".join(f"- {line}" for line in poor_difference(results)),
+        "\n".join(f"- **Warning**: {markdown(line)}" for line in results.warnings),
         f"{OTHERS}\n\n{others_table(results).markdown()}" if results.others else "",
         reasons(results, None),
         "\n\n".join(note.replace("\n", " ") for note in notes(results)),
@@ -185,13 +189,14 @@ def markdown_report(results: Results) -> str:
 
 
 def csv_report(results: Results) -> str:
-    """`table.csv`: one row a part and a variant; no number where a part has no mention."""
+    """`table.csv`: one row a part and a variant; no number where a part has no mention, and no seed
+    of what learns nothing."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = [name for m in shown() for name in (m.title, f"{m.title} std")]
     writer.writerow(["part", "mentions", "variant", "seeds", *names])
     for part in ("test", *results.parts):
-        for variant in results.variants:
+        for variant in results.rows:
             numbers: list[str] = []
             for metric in shown():
                 rate = results.rate(variant, part, metric)
@@ -202,7 +207,7 @@ def csv_report(results: Results) -> str:
                 part_name(part),
                 results.mentions(part),
                 variant,
-                len(results.seeds_of(variant)),
+                0 if variant in results.yardsticks else len(results.seeds_of(variant)),
             ]
             writer.writerow([*map(safe_cell, about), *numbers])
     return file.getvalue()

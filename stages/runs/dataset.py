@@ -69,6 +69,8 @@ class Dataset:
     """Of the graph that is read; None: the one on the disk."""
     _features: dict[Any, tuple[CachedFeatures, Views]]
     _graphs: dict[str, Graph]
+    yardsticks: dict[torch.device, tuple[Records, dict[str, dict[str, Any]]]]
+    """What `stages/runs/beside.py` has ranked, and the records that it is of."""
 
     @classmethod
     def open(cls, paths: DatasetPaths, records: Records | None = None) -> Self:
@@ -81,7 +83,7 @@ class Dataset:
             MelovError: not prepared; a store that is missing or was made from something else.
         """
         records = records or Records.load(paths.require_records())
-        return cls(paths, records, open_store(paths, records.digest), None, {}, {})
+        return cls(paths, records, open_store(paths, records.digest), None, {}, {}, {})
 
     def on(self, graph: GraphConfig) -> Self:
         """The same data set on another graph, which is built in memory once a run reads it.

@@ -11,8 +11,7 @@ from stages.features.data import LinkingData
 from stages.heads.heads import Heads
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.ranking.rank import Wanted, rank_all
-
-RANKED = ("valid", "test")
+from stages.runs.folder import RANKED
 
 
 def evaluate(

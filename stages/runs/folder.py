@@ -23,6 +23,8 @@ PROBABILITY = "probability"
 """Key of `metrics.json`: the calibration, and what answers that may be none are worth."""
 UNCALIBRATED = "uncalibrated"
 """Key in its place there: why no probability is known."""
+RANKED = ("valid", "test")
+"""Splits that an evaluation ranks."""
 METRICS = "metrics.json"
 TABLES = "tables.json"
 """In a grid's folder: vouches for its tables, and has each run's MADE_FROM."""

@@ -24,8 +24,8 @@ def plot_history(path: Path, history: list[dict[str, float]], best_epoch: int, t
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    epochs, learned = [row["epoch"] for row in history], history[1:]
-    after = epochs[1:]
+    epochs, learned = [row["epoch"] for row in history], [row for row in history if "loss" in row]
+    after = [row["epoch"] for row in learned]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)

@@ -34,13 +34,15 @@ from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.paths import NIL
+from stages.runs.beside import rank_yardsticks
 from stages.runs.dataset import Dataset, RunSpec, cut_of, reading_of
-from stages.runs.evaluation import RANKED, evaluate
-from stages.runs.folder import MADE_FROM, PROBABILITY, RunFolder, write_json
+from stages.runs.evaluation import evaluate
+from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, RunFolder, write_json
 from stages.runs.history import write_history
 from stages.runs.probability import probabilities
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
+from stages.runs.yardsticks import UNTRAINED
 from stages.section import Section
 from stages.training.train import Trained, train
 
@@ -155,6 +157,8 @@ class Run:
         """Rank validation and test, write `ranks.npz`, `probabilities.npz` and `metrics.json`;
         returns the latter.
 
+        Beside what is trained, what is not is ranked too (`stages/runs/beside.py`).
+
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
         """
@@ -162,6 +166,8 @@ class Run:
         found, ranks = evaluate(self.model, data, dataset.records, config)
         info = self.info
         named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
+        if info.heads.entry.trained:
+            found[UNTRAINED] = rank_yardsticks(dataset, config, self.device)
         graph = {"graph": info.provenance["graph"]} if "graph" in info.provenance else {}
         made_from = {MADE_FROM: {"run": self.identity, **data.provenance, **graph}}
         said, arrays = probabilities(self.model, data, dataset.records, config)

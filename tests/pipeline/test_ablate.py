@@ -219,12 +219,12 @@ def test_a_run_of_a_grid_is_the_run_that_train_makes(root, straight):
     assert all(alone[name].equal(gridded[name]) for name in alone | gridded)
 
 
-def test_the_seed_and_the_graph_change_the_weights(straight):
-    def weights(name):
-        return (straight.folder / name / "model.safetensors").read_bytes()
+def test_the_seed_and_the_graph_change_the_course(straight):
+    def contents(run, name):
+        return (straight.folder / run / name).read_bytes()
 
-    assert weights("melov-s0") != weights("melov-s1")
-    assert weights("melov-s0") != weights("cosine-s0")
+    assert contents("melov-s0", "model.safetensors") != contents("melov-s1", "model.safetensors")
+    assert contents("melov-s0", "history.csv") != contents("cosine-s0", "history.csv")
 
 
 def test_a_graph_is_built_once_and_the_stored_one_never(straight):

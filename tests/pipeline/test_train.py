@@ -84,6 +84,7 @@ def test_a_run_leaves_its_files_and_no_unfinished_work(root, straight):
     assert output.count("valid MRR") == 5  # the start's, too
     assert "best epoch" in output
     assert "test_unseen" in output
+    assert all(f"\ntest, {name} " in output for name in ("tfidf", "zero-shot"))
 
 
 def test_the_history_and_the_configuration_say_what_was_done(straight):
@@ -110,7 +111,10 @@ def test_the_metrics_have_the_layout_of_the_contract(straight):
     ]  # fmt: skip
     assert (probability["nil_score"], probability["precision"]) == (None, 0.95)
     assert (probability["valid"]["mentions"], probability["test"]["mentions"]) == (12, 24)
+    beside = said.pop("untrained")
+    assert list(beside) == ["tfidf", "zero-shot"]
     assert said.keys() == {"test", "valid", "test_seen", "test_unseen"}
+    assert all(parts.keys() == said.keys() for parts in beside.values())
     values = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]
     for part in said.values():
         assert list(part) == values
@@ -122,6 +126,16 @@ def test_the_metrics_have_the_layout_of_the_contract(straight):
         for row in csv.DictReader(straight[0]["history.csv"].decode().splitlines())
     )
     assert said["valid"]["mrr"] == best
+
+
+def test_a_run_behind_what_learns_nothing_is_warned_of_on_standard_error(root, straight):
+    said = json.loads(straight[0]["metrics.json"])
+    ahead = max(parts["valid"]["mrr"] for parts in said["untrained"].values())
+    assert ahead > said["valid"]["mrr"]  # the tiny world's names say all
+    result = call(root, evaluate)
+    assert result.stderr.count("warning: ") == 1
+    assert "which learns nothing, is ahead of melov: MRR" in result.stderr
+    assert "warning" not in call(root, evaluate).stdout
 
 
 def test_one_seed_gives_the_same_bytes_and_another_seed_others(root, straight):

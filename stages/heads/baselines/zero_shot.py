@@ -23,7 +23,8 @@ from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 
 WEIGHT = 1.0
-"""w, the same for all data: a weight that is chosen needs labels."""
+"""w, the same for all data: a weight that is chosen needs labels. On the validation split of one
+data set 1 to 4 were within 0.2 points of MRR of each other (docs/results.md)."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,18 @@ def test_a_product_is_every_combination_named_after_its_values(tmp_path):
     assert runs[3].train.units == ("text", "cross")
 
 
+def test_a_preset_of_a_grid_or_a_run_decides_what_the_parameters_do_not_say(tmp_path):
+    text = """
+        train: {preset: paper}
+        runs:
+          - {name: melov}
+          - {name: strong, train: {preset: strong, dropout: 0.3}}
+        """
+    melov, strong = grid(tmp_path, text).runs
+    assert melov.train == TrainConfig(preset="paper", d_v=8)
+    assert strong.train == TrainConfig(preset="strong", d_v=8, dropout=0.3)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

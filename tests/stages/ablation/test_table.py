@@ -89,3 +89,37 @@ def test_noise_is_seldom_called_a_difference():
     found = [paired_test(*rng.random((2, 60))) for _ in range(40)]
     assert sum(p < 0.05 for p in found) <= 6
     assert np.mean(found) > 0.3
+
+
+def beside(made, valid, test):
+    """The outcome with a yardstick's figures in its metrics."""
+    parts = {"test": {**made.metrics["test"], "mrr": test}, "valid": {"mrr": valid}}
+    made.metrics["untrained"] = {"tfidf": parts}
+    return made
+
+
+def test_what_learns_nothing_has_a_row_without_seeds_interval_and_test(tmp_path):
+    text = write_tables(tmp_path, [beside(outcome("a", 0, 0.5), 0.2, 0.375)], "a")
+    a, tfidf = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert (tfidf["run"], tfidf["variant"], tfidf["seeds"]) == ("tfidf", "tfidf", 0)
+    assert (tfidf["mrr_mean"], tfidf["mrr_difference"]) == (0.375, -0.125)
+    assert [tfidf[key] for key in ("mrr_std", "mrr_low", "mrr_high", "p")] == [None] * 4
+    assert tfidf.keys() == a.keys()
+    assert "-12.50" in text.splitlines()[-1]
+    assert "Warning" not in text
+    assert pq.read_table(tmp_path / "runs.parquet").num_rows == 1
+
+
+def test_a_run_of_that_name_stands_for_it(tmp_path):
+    made = [beside(outcome("a", 0, 0.5), 0.2, 0.375), outcome("tfidf", 0, 0.4)]
+    write_tables(tmp_path, made, "a")
+    rows = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert [(row["run"], row["seeds"]) for row in rows] == [("a", 1), ("tfidf", 1)]
+
+
+def test_a_mean_over_seeds_that_is_behind_is_warned_of_beneath_the_table(tmp_path):
+    ahead = [beside(outcome("a", seed, 0.5), 0.75, 0.8) for seed in (0, 1)]
+    text = write_tables(tmp_path, ahead, "a")
+    (line,) = (line for line in text.splitlines() if line.startswith("Warning: "))
+    assert "tfidf, which learns nothing, is ahead of a: MRR 75.00 against 25.00" in line
+    assert "80.00 against 50.00 on test" in line

@@ -42,6 +42,8 @@ HISTORIES = {
     "a column less": b"epoch,loss,loss_e,loss_g,valid_mrr\n1,1,1,1,0.5\n",
     "a cell less": b"epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n1,1,1,1,0.5\n",
     "another epoch": b"epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n2,1,1,1,0.5,0.5\n",
+    "a start alone": b"epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n0,,,,,0.5\n",
+    "no loss": b"epoch,loss,loss_e,loss_g,valid_mrr,valid_hits@1\n0,,,,1,1\n1,,1,1,0.5,0.5\n",
 }
 
 
@@ -87,6 +89,18 @@ METRICS = {
     "a part less": lambda c: {key: value for key, value in c.items() if key != "test_unseen"},
     "a metric less": lambda c: {**c, "test_seen": {"mentions": 1, "entities": 10, "mrr": 1}},
     "made from nothing": lambda c: {**c, MADE_FROM: []},
+    "untrained a list": lambda c: {**c, "untrained": []},
+    "untrained of no name": lambda c: {**c, "untrained": {"tfid": c}},
+    "untrained nothing": lambda c: {**c, "untrained": {"tfidf": None}},
+    "untrained a part less": lambda c: {**c, "untrained": {"tfidf": {"test": c["test"]}}},
+    "untrained of others": lambda c: {
+        **c,
+        "untrained": {"tfidf": {**c, "valid": {**c["valid"], "mentions": 7}}},
+    },
+    "untrained a metric less": lambda c: {
+        **c,
+        "untrained": {"tfidf": {**c, "test": {"mentions": 6, "entities": 10}}},
+    },
 }
 
 

@@ -32,7 +32,8 @@ def test_metrics_json_and_ranks_have_the_layout_of_the_contract(opened, tmp_path
     said = json.loads(folder.metrics.read_text())
     kinds = [f"test_image_{kind}" for kind in ("good", "low_quality", "missing")]
     parts = ["test", "valid", "test_clean", "test_seen", "test_unseen", *kinds, "test_poor"]
-    assert list(said) == [*about, *parts, "probability", "made_from", "files", "seal"]
+    assert list(said) == [*about, *parts, "untrained", "probability", "made_from", "files", "seal"]
+    assert [list(beside) for beside in said["untrained"].values()] == [parts, parts]
     assert said["made_from"].keys() == {"run", "store", "records"}  # it has no GCN
     assert {key: said[key] for key in about} == about
     for part in parts:

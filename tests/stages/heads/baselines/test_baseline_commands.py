@@ -52,11 +52,11 @@ def test_a_baseline_goes_through_train_evaluate_and_link(project, variant):
         path.name for path in run.iterdir()
     }
     config = json.loads((run / "config.json").read_text())
-    assert tuple(config["train"]["units"]) == TrainConfig().units
+    assert tuple(config["train"]["units"]) == TrainConfig(preset="paper").units  # unused
     assert config["heads"]["units"] == []
     assert config["train"]["hard_negatives"] == (variant == "blink")
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    assert len(rows) == (2 if VARIANTS[variant].trained else 0)
+    assert len(rows) == (3 if VARIANTS[variant].trained else 0)
 
     picture = ["--image", "data/tiny/raw/pictures/e0.png"]
     new = ["--mention", "Ada", "--sentence", "Ada at the river", "--json", *picture]

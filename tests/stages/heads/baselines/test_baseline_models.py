@@ -201,9 +201,9 @@ def test_a_text_bi_encoder_starts_from_the_encoders_own_similarity(variant):
 
 
 def test_a_baseline_has_no_use_for_units_and_blink_at_least_one_hard_negative():
-    config = TrainConfig(units=("text", "cross"), epochs=3)
+    config = TrainConfig(preset="paper", units=("text", "cross"), epochs=3)
     assert config.settled("melov") == config
-    assert config.settled("ghmfc") == TrainConfig(epochs=3)
+    assert config.settled("ghmfc") == TrainConfig(preset="paper", epochs=3)
     assert config.settled("blink").hard_negatives == 1
     more = config.model_copy(update={"hard_negatives": 4})
     assert more.settled("blink").hard_negatives == 4

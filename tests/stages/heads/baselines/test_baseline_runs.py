@@ -52,8 +52,9 @@ def test_training_beats_its_own_initial_weights(opened, tmp_path, variant):
     after = valid_mrr(model, data)
     assert after > before + 0.03
     assert after == max(row["valid_mrr"] for row in trained.history)
-    assert trained.history[-1]["loss_e"] < trained.history[0]["loss_e"]
-    assert all(row["loss_g"] == 0 for row in trained.history)
+    rows = trained.history[1:]
+    assert rows[-1]["loss_e"] < rows[0]["loss_e"]
+    assert all(row["loss_g"] == 0 for row in rows)
 
 
 @pytest.mark.parametrize("variant", ["tfidf", "zero-shot", "clip"])
