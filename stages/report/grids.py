@@ -9,7 +9,8 @@ import numpy as np
 from cache.errors import DamagedError
 from cache.sealed import Sealed
 from stages.paths import DatasetPaths
-from stages.report.results import Results, Run, undeclared
+from stages.report.load_results import undeclared
+from stages.report.results import Results, Run
 from stages.report.run_files import (
     made_from,
     read_config,

@@ -11,8 +11,9 @@ from stages.paths import REPORT, DatasetPaths
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
 from stages.report.insight import look_inside
+from stages.report.load_results import load_results
 from stages.report.page import render_page
-from stages.report.results import Results, load_results
+from stages.report.results import Results
 from stages.report.table import csv_report, markdown_report, text_report
 from stages.runs.folder import MADE_FROM
 

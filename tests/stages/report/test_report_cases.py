@@ -12,8 +12,8 @@ from stages.config import EvaluateConfig
 from stages.datasets.records import Records
 from stages.report import insight
 from stages.report.cases import Marked, differing, find_cases, mark, spread
+from stages.report.load_results import load_results
 from stages.report.pictures import THUMBNAIL, thumbnail
-from stages.report.results import load_results
 from tests.support import made_runs
 
 

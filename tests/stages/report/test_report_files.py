@@ -7,7 +7,7 @@ from cache.errors import MelovError
 from cache.sealed import Sealed
 from stages.datasets.records import read_digest
 from stages.report.grids import load_grids
-from stages.report.results import load_results
+from stages.report.load_results import load_results
 from stages.runs.folder import MADE_FROM
 from tests.support import made_runs
 from tests.support.resealed import reseal

@@ -11,9 +11,10 @@ from stages.config import ReportConfig
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import METRICS
+from stages.report.load_results import load_results
 from stages.report.rate import Rate
 from stages.report.report import report_folder, write_report
-from stages.report.results import Results, load_results
+from stages.report.results import Results
 from stages.report.table import (
     csv_report,
     main_table,

@@ -9,8 +9,8 @@ from stages.config import ReportConfig
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.report.grids import load_grids
+from stages.report.load_results import load_results
 from stages.report.report import write_report
-from stages.report.results import load_results
 from stages.report.sheets import grid_sheet, parts_sheet, results_sheet
 from tests.support import made_runs
 from tests.support.resealed import reseal

@@ -48,7 +48,7 @@ from stages.ranking.search import open_ranked
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.figures import curves
 from stages.report.grids import load_grids
-from stages.report.results import load_results
+from stages.report.load_results import load_results
 from stages.report.sheets import (
     grid_sheet,
     others_sheet,
