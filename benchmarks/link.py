@@ -216,13 +216,13 @@ def _same(trained: Trained, search: Search) -> int:
 def _left(trained: Trained, search: Search) -> str:
     """Entities that get their attention after the first ones, by mention."""
     counts: list[int] = []
-    attended = search.sides.text
+    attended = search.sides.unit
 
-    def text(rows: np.ndarray, name: str) -> Any:
-        counts.append(len(rows))
-        return attended(rows, name)
+    def unit(name: str, views: np.ndarray) -> Any:
+        counts.append(len(views))
+        return attended(name, views)
 
-    search.sides.text = text  # type: ignore[method-assign]
+    search.sides.unit = unit  # type: ignore[method-assign]
     of_each = []
     for i in range(MENTIONS):
         counts.clear()

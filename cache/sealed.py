@@ -34,7 +34,8 @@ class Sealed:
     Args:
         path: of the file.
         content: its own keys, without `files` and `seal`.
-        files: name -> BLAKE2b-128 (hex) of the files that it vouches for, in its folder.
+        files: name -> BLAKE2b-128 (hex) of the files that it vouches for, in its folder; of those
+            below it the path from there.
         seal: its own checksum: of content and files, so it names everything.
         hint: the command that makes it again, for messages.
     """
@@ -121,7 +122,7 @@ def write_sealed(
 
     Args:
         content: JSON; the same content gives the same bytes. No key `files` or `seal`.
-        beside: finished files that it vouches for, by their names alone.
+        beside: finished files that it vouches for, in its folder or below.
         atomic: replace an older file at once; False where `path` lies in a folder that will.
 
     Raises:
@@ -129,7 +130,7 @@ def write_sealed(
     """
     if {FILES, SEAL} & content.keys():
         raise ValueError(f"{path}: {FILES} and {SEAL} are the file's own keys")
-    files = {file.name: digest(file) for file in beside}
+    files = {file.relative_to(path.parent).as_posix(): digest(file) for file in beside}
     text = _text(dict(content), files, _seal(dict(content), files))
     if atomic:
         with atomic_path(path) as temporary:

@@ -18,20 +18,21 @@ import click
 from cache.errors import MelovError
 from cache.strict import special
 from pipeline.ending import Command, echo, interrupted, log_to_stderr, message_of, unread
-from stages.config import load_params
+from stages.config import Params, load_params
 from stages.heads.variants import VARIANTS
 from stages.paths import DatasetPaths
-from stages.section import MOST_SEED, known
+from stages.section import MOST_SEED, assign_all, known, validated
 
 __all__ = [
-    "OutputFile", "absolute", "command", "echo", "find_project", "run_options",
+    "OutputFile", "OutputFolder", "absolute", "command", "echo", "encoder_options", "find_project",
+    "run_options",
 ]  # fmt: skip
 
 PARAMS = "params.yaml"
 
 
 def command(
-    help: str, resumes: bool = False, cls: type[Command] = Command
+    help: str, resumes: bool = False, cls: type[Command] = Command, instead: str | None = None
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a click command with --dataset, --project, --params, --set and --debug.
 
@@ -41,22 +42,32 @@ def command(
     Args:
         resumes: whether the same command goes on where an interrupted one was.
         cls: how its arguments are parsed.
+        instead: the option that may stand in the place of a project's data set; `paths` is None
+            then.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(
-            dataset: str, project: Path | None, params: Path | None, assignments: tuple[str, ...],
-            debug: bool, **options: Any,
+            dataset: str | None, project: Path | None, params: Path | None,
+            assignments: tuple[str, ...], debug: bool, **options: Any,
         ) -> None:  # fmt: skip
             log_to_stderr()
             root = Path()
+            alone = instead is not None and options[instead] is not None
+            if alone == (dataset is not None):
+                raise click.UsageError(f"give one of --dataset and --{instead}")
+            if alone and project is not None:
+                raise click.UsageError(f"--{instead} needs no --project")
             try:
                 given = {"project": project, "params": params, "set": assignments, **options}
                 _require_utf8({**given, "the working directory": Path.cwd()})
-                root = _shown(project or find_project(Path.cwd()))
-                resolved = load_params(params or root / PARAMS, dataset, assignments)
-                function(params=resolved, paths=DatasetPaths(dataset, root), **options)
+                paths = None
+                if dataset is not None:
+                    root = _shown(project or find_project(Path.cwd()))
+                    params, paths = params or root / PARAMS, DatasetPaths(dataset, root)
+                resolved = _resolved(params, dataset, assignments)
+                function(params=resolved, paths=paths, **options)
             except BrokenPipeError:
                 unread()
             except KeyboardInterrupt:
@@ -68,15 +79,28 @@ def command(
                 echo(f"error: {said}", err=True)
                 sys.exit(1)
 
-        for option in reversed(_COMMON):
+        for option in reversed((_dataset(required=instead is None), *_COMMON)):
             run = option(run)
         return click.command(cls=cls, help=help, context_settings={"max_content_width": 100})(run)
 
     return decorate
 
 
+def _resolved(params: Path | None, dataset: str | None, assignments: tuple[str, ...]) -> Params:
+    """The parameters of a file, or the defaults where there is none to read."""
+    if params is not None:
+        return load_params(params, dataset, assignments)
+    raw: dict[str, Any] = {}
+    assign_all(raw, assignments)
+    return validated(Params, raw, "--set")
+
+
+def _dataset(required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    help = "The data set, as in data/NAME."
+    return click.option("--dataset", required=required, metavar="NAME", help=help)
+
+
 _COMMON = (
-    click.option("--dataset", required=True, metavar="NAME", help="The data set, as in data/NAME."),
     click.option(
         "--project", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
         help=f"The project's folder.  [default: the nearest one upwards that holds {PARAMS}]",
@@ -106,6 +130,16 @@ def run_options(function: Callable[..., None]) -> Callable[..., None]:
         "--variant", callback=_variant, default="melov", show_default=True, metavar="NAME",
         help=f"The model, one of {', '.join(VARIANTS)}.",
     )(seeded)  # fmt: skip
+
+
+def encoder_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--text-encoder and --image-encoder, with --bundle: where its encoder is."""
+    for side in ("image", "text"):
+        function = click.option(
+            f"--{side}-encoder", metavar="DIR",
+            help=f"With --bundle: the {side} encoder's folder, where it has moved.",
+        )(function)  # fmt: skip
+    return function
 
 
 def _variant(context: click.Context, option: click.Parameter, name: str) -> str:
@@ -155,6 +189,26 @@ def _require_utf8(given: dict[str, Any]) -> None:
                 raise MelovError(
                     f"{name}: {str(text)!r} is not UTF-8", "rename the file or folder: mv OLD NEW"
                 ) from None
+
+
+class OutputFolder(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A folder that a user names to be written: new, or a folder, also behind a link."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        try:
+            target = path.resolve() if path.is_symlink() else absolute(path)
+            mode = target.stat().st_mode
+        except FileNotFoundError:
+            return target
+        except (OSError, RuntimeError, ValueError) as error:
+            self.fail(f"{value}: {error}", param, ctx)
+        if not stat.S_ISDIR(mode):
+            said = "a file" if stat.S_ISREG(mode) else special(mode)
+            self.fail(f"{path}: {said}, expected a folder's name", param, ctx)
+        return target
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg, unused-ignore]

@@ -2,6 +2,10 @@
 
 python -m pipeline.link --dataset wikimel --mention Lincoln --sentence "..." --image photo.jpg
 python -m pipeline.link --dataset wikimel --input mentions.jsonl --output linked.jsonl
+
+or, in any folder, with a bundle:
+
+python -m pipeline.link --bundle melov-wikimel --mention Lincoln
 """
 
 import codecs
@@ -12,21 +16,33 @@ from pathlib import Path
 from typing import IO
 
 import click
+from click.core import ParameterSource
 
 from cache.errors import MelovError
 from cache.files import atomic_path
 from cache.strict import open_regular
-from pipeline.cli import OutputFile, command, echo, run_options
+from pipeline.cli import OutputFile, command, echo, encoder_options, run_options
 from stages.config import Params
 from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
 from stages.datasets.lines import bounded_lines
+from stages.linking.bundle.hub import bundle_folder
+from stages.linking.bundle.open import open_bundle
 from stages.linking.linker import Linker
 from stages.linking.mention import NewMention, new_mention, read_mentions
 from stages.paths import DatasetPaths
 from stages.shown import json_line
 
 
-@command("Rank the knowledge base for a new mention, or for JSON Lines of them.", resumes=True)
+@command(
+    "Rank the knowledge base for a new mention, or for JSON Lines of them.", resumes=True,
+    instead="bundle",
+)  # fmt: skip
+@click.option(
+    "--bundle", metavar="DIR",
+    help="In the place of --dataset, --variant and --seed: a folder that pipeline.bundle wrote, or "
+    "its name on the hub.",
+)  # fmt: skip
+@encoder_options
 @run_options
 @click.option("--mention", metavar="WORDS", help="The words to link.")
 @click.option("--sentence", default="", metavar="TEXT", help="With --mention: where they stand.")
@@ -53,12 +69,18 @@ from stages.shown import json_line
     help="Keep the run's entities on the disk, where the next calls find them.",
 )  # fmt: skip
 @click.option(
+    "--entities", type=click.Path(path_type=Path), metavar="DIR",
+    help="Link to the entities of another data set, a project's data/NAME of the same encoder.",
+)  # fmt: skip
+@click.option(
     "--output", type=OutputFile(), metavar="FILE", help="For JSON Lines; else standard output."
 )
 def main(
-    params: Params, paths: DatasetPaths, variant: str, seed: int, mention: str | None,
-    sentence: str, image: str | None, source: str | None, top: int,
-    min_probability: float | None, as_json: bool, index: bool, output: Path | None,
+    params: Params, paths: DatasetPaths | None, bundle: str | None,
+    text_encoder: str | None, image_encoder: str | None, variant: str, seed: int,
+    mention: str | None, sentence: str, image: str | None, source: str | None, top: int,
+    min_probability: float | None, as_json: bool, index: bool, entities: Path | None,
+    output: Path | None,
 ) -> None:  # fmt: skip
     if (mention is None) == (source is None):
         raise click.UsageError("give one of --mention and --input")
@@ -68,7 +90,14 @@ def main(
     if image:
         check_picture(Path(image))
     mentions = [new_mention(said, "--mention")] if source is None else read(source)
-    linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
+    if paths is not None:
+        linker = Linker.open(paths, variant, seed, params.extract, params.evaluate, index)
+    else:
+        require_bundles(params)
+        encoders = {"text_encoder": text_encoder, "image_encoder": image_encoder}
+        linker = open_given(str(bundle), params, **encoders)
+    if entities is not None:
+        linker = linker.with_entities(entities, index)
     results = linker.link(mentions, top, min_probability)
     if source is None and not as_json and output is None:
         for linked in results:
@@ -80,6 +109,34 @@ def main(
         for linked in results:
             line = json_line(linked.to_dict(), escaped)
             echo(line) if file is None else file.write(f"{line}\n")
+
+
+def open_given(bundle: str, params: Params, **encoders: str | None) -> Linker:
+    """The linker of a bundle, by its folder or its name.
+
+    Args:
+        encoders: `text_encoder` and `image_encoder`, where they have moved.
+    """
+    given = {name: _encoder(value) for name, value in encoders.items() if value is not None}
+    return open_bundle(bundle_folder(bundle), params.extract, params.evaluate, given)
+
+
+def _encoder(name: str) -> str:
+    """A folder by its absolute path; else a name of the hub."""
+    folder = Path(name)
+    return str(folder.absolute()) if folder.is_dir() else name
+
+
+def require_bundles(params: Params) -> None:
+    """Raises UsageError where an option says what the bundle says."""
+    context = click.get_current_context()
+    for name in ("variant", "seed"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--bundle needs no --{name}")
+    for name in ("text_encoder", "image_encoder"):
+        if name in params.extract.model_fields_set:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"with --bundle it is --{option}, not extract.{name}")
 
 
 def check_picture(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 python -m pipeline.verify --dataset wikimel
 python -m pipeline.verify --dataset wikimel --repair
+python -m pipeline.verify --bundle melov-wikimel
 """
 
 import sys
@@ -14,10 +15,17 @@ from cache.exchange import require_whole
 from pipeline.cli import command, echo
 from stages.config import Params
 from stages.paths import DatasetPaths
-from stages.verify.check import parts_of
+from stages.verify.check import bundle_part, parts_of
 
 
-@command("Read every output of a data set; name what is not as it was written.")
+@command(
+    "Read every output of a data set, or a bundle; name what is not as it was written.",
+    instead="bundle",
+)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), metavar="DIR",
+    help="In the place of --dataset: a folder that pipeline.bundle wrote.",
+)  # fmt: skip
 @click.option(
     "--repair",
     is_flag=True,
@@ -27,12 +35,23 @@ from stages.verify.check import parts_of
     "--file", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.h5",
     help="A file that pipeline.export wrote, to be read as well; repeatable.",
 )  # fmt: skip
-def main(params: Params, paths: DatasetPaths, repair: bool, files: tuple[Path, ...]) -> None:
-    if repair:
+def main(
+    params: Params, paths: DatasetPaths | None, bundle: Path | None, repair: bool,
+    files: tuple[Path, ...],
+) -> None:  # fmt: skip
+    if repair and paths is None:
+        raise click.UsageError(
+            "--repair makes a data set's stores again; a bundle is written again"
+        )
+    if paths is not None and repair:
         show_repair(params, paths)
-    parts, found = parts_of(paths), 0
-    if not parts and not files:
-        paths.require_records()
+    parts, found = [], 0
+    if bundle is not None:
+        parts = [bundle_part(bundle)]
+    elif paths is not None:
+        parts = parts_of(paths)
+        if not parts and not files:
+            paths.require_records()
     for part in parts:
         problems = list(part.problems())
         found += len(problems)

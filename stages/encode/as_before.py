@@ -8,9 +8,10 @@ import logging
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cache.errors import StoreError
+from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.store import recover_store
@@ -27,14 +28,29 @@ ENCODER = ("text_encoder", "image_encoder", "revision")
 """Settings that name the encoder; they are taken together or not at all."""
 
 
-def as_stored(store: FeatureStore, config: ExtractConfig) -> ExtractConfig:
-    """`config` with the settings that decided the store's features. Where the parameters say
-    otherwise, a line in the log tells of it.
+class Made(Protocol):
+    """What a store says of how its features were made."""
+
+    @property
+    def path(self) -> Path | str: ...
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+
+
+def deciding(made: Made, config: ExtractConfig) -> ExtractConfig:
+    """`config` with the settings that decided the features.
 
     Raises:
-        ConfigError: the store names a setting that cannot be.
+        ConfigError: the fingerprint names a setting that cannot be.
     """
-    found = _taken(store, config, DECIDING)
+    return _taken(made, config, DECIDING)
+
+
+def as_stored(store: Made, config: ExtractConfig) -> ExtractConfig:
+    """The same. Where the parameters say otherwise, a line in the log tells of it."""
+    found = deciding(store, config)
     for name in DECIDING:
         asked, stored = getattr(config, name), getattr(found, name)
         if asked not in (stored, "auto"):
@@ -42,13 +58,13 @@ def as_stored(store: FeatureStore, config: ExtractConfig) -> ExtractConfig:
     return found
 
 
-def with_encoder_of(store: FeatureStore, config: ExtractConfig, root: Path) -> ExtractConfig:
+def with_encoder_of(store: Made, config: ExtractConfig, root: Path) -> ExtractConfig:
     """`config` with the encoder that the store names.
 
     Where the store's folder is not here (it was made on another machine) and the parameters name
     one that is, that one stands in; its hash is compared all the same.
     """
-    named = _encoder_of(store)
+    named = encoder_settings(store)
     text = named["text_encoder"]
     if (root / config.text_encoder).is_dir() and not (root / text).is_dir():
         return config
@@ -89,14 +105,15 @@ def as_before(paths: DatasetPaths, config: ExtractConfig, said: Collection[str])
     return found
 
 
-def _taken(store: FeatureStore, config: ExtractConfig, names: Iterable[str]) -> ExtractConfig:
+def _taken(store: Made, config: ExtractConfig, names: Iterable[str]) -> ExtractConfig:
     """`config` with the settings of these names that stand in the store's fingerprint."""
     said = store.fingerprint.fields
     own = {name: said[name] for name in names if said.get(name) is not None}
     return validated(ExtractConfig, {**config.model_dump(), **own}, f"{store.path}: fingerprint")
 
 
-def _encoder_of(store: FeatureStore) -> dict[str, Any]:
+def encoder_settings(store: Made) -> dict[str, Any]:
+    """The encoder, as the parameters of `extract` name it."""
     about = store.attributes
     text, image = about["text_encoder"], about["image_encoder"]
     image = "none" if image is None else "same" if image == text else image
@@ -104,7 +121,7 @@ def _encoder_of(store: FeatureStore) -> dict[str, Any]:
 
 
 def _names_encoder_of(store: FeatureStore, config: ExtractConfig) -> bool:
-    named = _encoder_of(store)
+    named = encoder_settings(store)
     same = config.image_encoder in (named["image_encoder"], named["text_encoder"])
     if named["image_encoder"] != "same":
         same = config.image_encoder == named["image_encoder"]

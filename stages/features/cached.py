@@ -21,7 +21,53 @@ ENCODED = frozenset({"tokens", "pictures", "patches"})
 entities' `prior`."""
 
 
-class CachedFeatures:
+class StoredFeatures:
+    """A store's texts and pictures on a device by their own rows, whatever records they are of.
+
+    Args:
+        reads: as of `CachedFeatures`.
+
+    Raises:
+        MelovError: pictures are read, and the store has none.
+    """
+
+    def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
+        self.store, self.device, self.reads = store, device, frozenset(reads)
+        self.uses_images = bool(self.reads & {"pictures", "patches"})
+        if self.uses_images and "images/global" not in store:
+            raise MelovError(
+                f"{store.path}: holds no picture features, and the heads compare them",
+                "train on text alone (--set train.units=[text]), use a baseline of text alone, "
+                "or extract with an image encoder",
+            )
+
+    def texts(self, rows: np.ndarray) -> np.ndarray:
+        """Global texts, float16 (n, d_t)."""
+        return self.store["texts/global"].gather(rows)
+
+    def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; n_p = 0 where no patch is
+        read."""
+        missing = rows < 0
+        found = []
+        for name in ("images/global", "images/local"):
+            array = self.store[name]
+            if name == "images/local" and "patches" not in self.reads:
+                values = np.zeros((len(rows), 0, array.shape[2]), array.dtype)
+            elif missing.all():  # the store may hold no picture at all
+                values = np.zeros((len(rows), *array.shape[1:]), array.dtype)
+            else:
+                # One copy a picture: any row stands in where there is none.
+                values = array.gather(np.where(missing, rows.max(), rows))
+                values[missing] = 0
+            found.append(self._tensor(values))
+        return found[0].float(), found[1]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+
+class CachedFeatures(StoredFeatures):
     """A store's features as `Features` batches on a device.
 
     Tokens and patches keep the store's precision: they are copied once, and the heads widen them
@@ -38,14 +84,7 @@ class CachedFeatures:
     """
 
     def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
-        self.store, self.device, self.reads = store, device, frozenset(reads)
-        self.uses_images = bool(self.reads & {"pictures", "patches"})
-        if self.uses_images and "images/global" not in store:
-            raise MelovError(
-                f"{store.path}: holds no picture features, and the heads compare them",
-                "train on text alone (--set train.units=[text]), use a baseline of text alone, "
-                "or extract with an image encoder",
-            )
+        super().__init__(store, reads, device)
         self.shapes = shapes_of(store)
         self.tokens = store.ragged("texts/local", "texts/offsets")
         groups = ["entities", *(f"mentions/{split}" for split in mention_groups(store))]
@@ -104,7 +143,7 @@ class CachedFeatures:
         local, mask = self._tokens(texts)
         image_global, image_local = self.images(images) if self.uses_images else (None, None)
         return Features(
-            text_global=self._tensor(self.store["texts/global"].gather(texts)).float(),
+            text_global=self._tensor(self.texts(texts)).float(),
             text_local=self._tensor(local),
             text_mask=torch.from_numpy(mask).to(self.device),
             has_image=torch.from_numpy(images >= 0).to(self.device),
@@ -118,27 +157,6 @@ class CachedFeatures:
             return self.tokens.gather_padded(texts)
         none = np.zeros((len(texts), 0, self.shapes["d_local"]), np.float16)
         return none, np.zeros((len(texts), 0), bool)
-
-    def images(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Global (n, d) and local (n, n_p, d'), zero where a row is -1; n_p = 0 where no patch is
-        read."""
-        missing = rows < 0
-        found = []
-        for name in ("images/global", "images/local"):
-            array = self.store[name]
-            if name == "images/local" and "patches" not in self.reads:
-                values = np.zeros((len(rows), 0, array.shape[2]), array.dtype)
-            elif missing.all():  # the store may hold no picture at all
-                values = np.zeros((len(rows), *array.shape[1:]), array.dtype)
-            else:
-                # One copy a picture: any row stands in where there is none.
-                values = array.gather(np.where(missing, rows.max(), rows))
-                values[missing] = 0
-            found.append(self._tensor(values))
-        return found[0].float(), found[1]
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
 
 
 def mention_groups(store: FeatureStore) -> list[str]:

@@ -8,7 +8,7 @@ know what a unit keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -45,6 +45,16 @@ class Ragged:
 
 Rows = Tensor | Ragged
 """A named array of a side: a row an item, or some rows an item."""
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """The same array of several sides, end to end."""
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
+        return torch.cat([part for part in parts if not isinstance(part, Ragged)])
+    lengths = torch.cat([part.offsets.diff() for part in ragged])
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return Ragged(torch.cat([part.values for part in ragged]), offsets)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cache.errors import MelovError
-from stages.config import Params, load_params
+from stages.config import EvaluateConfig, ExtractConfig, Params, load_params
 from stages.linking import linker as core
 from stages.linking.mention import NewMention, new_mention
 from stages.linking.result import Linked
@@ -128,7 +128,8 @@ class Entities:
 
 
 class Linker:
-    """Links mentions with a trained run; get one from `load`. Safe to share between threads."""
+    """Links mentions with a trained run; get one from `load` or `from_pretrained`. Safe to share
+    between threads."""
 
     def __init__(self, inner: core.Linker) -> None:
         self._inner = inner
@@ -171,6 +172,46 @@ class Linker:
         variant, seed = named["variant"], int(named["seed"])
         return cls(core.Linker.open(paths, variant, seed, extract, evaluate, index))
 
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, device: str = "auto",
+        text_encoder: str | Path | None = None, image_encoder: str | Path | None = None,
+    ) -> Linker:  # fmt: skip
+        """Open a bundle, which `python -m pipeline.bundle` wrote, in any folder.
+
+        Args:
+            source: its folder, or its name on the hub, such as `org/name`.
+            revision: of the hub: a branch, a tag or a commit.
+            device: auto, cpu, cuda or mps.
+            text_encoder, image_encoder: a folder of the encoder's, where it has moved, or another
+                name on the hub.
+
+        Raises:
+            MelovError: no bundle, one of another version, no network, or an encoder that is not
+                the one that it was made with (the differences are named).
+            DamagedError: a file is not as it was written; it is named.
+        """
+        from stages.linking.bundle.hub import bundle_folder
+        from stages.linking.bundle.open import open_bundle
+
+        given = {"text_encoder": text_encoder, "image_encoder": image_encoder}
+        encoders = {name: _encoder(value) for name, value in given.items() if value is not None}
+        folder = bundle_folder(source, revision)
+        extract, evaluate = ExtractConfig(device=device), EvaluateConfig(device=device)
+        return cls(open_bundle(folder, extract, evaluate, encoders))
+
+    def with_entities(self, folder: str | Path, *, index: bool = True) -> Linker:
+        """The same heads over the entities of another data set, which they need not have seen.
+
+        Args:
+            folder: a project's `data/NAME`, prepared, and extracted with the encoder of the heads.
+            index: keep the entities' side on the disk, where the next call finds it.
+
+        Raises:
+            MelovError: no such data set, or one of another encoder (the differences are named).
+        """
+        return Linker(self._inner.with_entities(Path(folder), index))
+
     def link(
         self, mentions: Iterable[Mention], top: int = 5, min_probability: float | None = None
     ) -> Iterator[Linked]:
@@ -201,6 +242,12 @@ class Linker:
         # A tokenizer is no thread's own while another one calls it.
         with self._lock:
             return list(self._inner.link(batch, top, least))
+
+
+def _encoder(name: str | Path) -> str:
+    """A folder by its absolute path; else a name of the hub."""
+    folder = Path(name)
+    return str(folder.absolute()) if isinstance(name, Path) or folder.is_dir() else name
 
 
 def _inner(mention: Mention, number: int) -> NewMention:

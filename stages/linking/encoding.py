@@ -1,7 +1,6 @@
 """New mentions through the store's own encoder, prepared as extraction prepares its records."""
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.decoding.picture import PictureError, read_bytes
 from stages.device import DTYPES, resolve_device
-from stages.encode.as_before import as_stored, with_encoder_of
+from stages.encode.as_before import Made, as_stored, with_encoder_of
 from stages.encode.decode import Loaded, decode_picture, quiet_pillow
 from stages.encode.encoders.encoder import Encoder, Pixels
 from stages.encode.encoders.families import family_of, find_checkpoints
@@ -25,8 +24,6 @@ from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures
 from stages.linking.mention import NewMention
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,18 +119,43 @@ def open_mention_encoder(
             holds no such array.
     """
     config = as_stored(store, with_encoder_of(store, config, root))
+    made = {name: open_record_array(store, name, config, hint) for name in arrays}
+    again = (
+        "link with the encoder that made the store (--set extract.text_encoder=FOLDER), or make it "
+        f"again: {hint}"
+    )
+    return mention_encoder(store, config, root, images, made, again)
+
+
+def mention_encoder(
+    made: Made,
+    config: ExtractConfig,
+    root: Path,
+    images: bool,
+    arrays: Mapping[str, RecordArray],
+    hint: str,
+) -> MentionEncoder:
+    """The encoder that `config` names, which must be the one that made the features.
+
+    Args:
+        config: with the settings that decided them.
+        root: folders of encoders are relative to it.
+        images: whether pictures are needed.
+        hint: what helps where it is another one.
+
+    Raises:
+        CheckpointError: the encoder is not here.
+        StoreError: it is another one; the differences are named.
+    """
     checkpoints = find_checkpoints(config, root)
-    said = store.fingerprint.fields
+    said = made.fingerprint.fields
     dtype = str(said.get("dtype"))
     # New mentions stand in batches of their own anyway, of any size.
     sizes = {name: said[name] for name in ("batch_texts", "batch_images") if said.get(name)}
-    asked = config.model_copy(update=sizes)
-    store.fingerprint.require_equal(
-        fingerprint_of(str(said.get("records")), checkpoints, asked, dtype),
-        store.path,
-        "link with the encoder that made the store (--set extract.text_encoder=FOLDER), or make it "
-        f"again: {hint}",
+    asked = fingerprint_of(
+        str(said.get("records")), checkpoints, config.model_copy(update=sizes), dtype
     )
+    made.fingerprint.require_equal(asked, made.path, hint)
     needed = checkpoints if images else replace(checkpoints, image=None)
     # The files are those that made the store, so extraction has looked at what comes of them.
     load = family_of(checkpoints.text).open
@@ -141,7 +163,7 @@ def open_mention_encoder(
         load(needed, config, resolve_device(config.device), DTYPES[dtype]),
         Tokenizer(checkpoints.text, config.max_tokens),
         config,
-        {name: open_record_array(store, name, config, hint) for name in arrays},
+        arrays,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.features.batches import SplitGraph
-from stages.features.cached import CachedFeatures
+from stages.features.cached import StoredFeatures
 from stages.features.features import Features, MentionInput
 
 
@@ -44,7 +44,7 @@ class NewFeatures:
 class ExtendedFeatures:
     """The store's features and those of new mentions, whose picture rows continue the store's."""
 
-    def __init__(self, cached: CachedFeatures, new: NewFeatures) -> None:
+    def __init__(self, cached: StoredFeatures, new: NewFeatures) -> None:
         self.cached, self.new = cached, new
         self.first = len(cached.store["images/global"]) if cached.uses_images else 0
         self.image_rows = np.where(new.pictures >= 0, self.first + new.pictures, -1)

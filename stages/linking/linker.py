@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,18 @@ from cache.errors import MelovError
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.device import heads_device
 from stages.features.batches import SplitGraph
-from stages.features.cached import CachedFeatures
+from stages.features.cached import StoredFeatures
 from stages.features.relevance import is_relevant, relevance
-from stages.features.views import Views
 from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import ExtendedFeatures, NewFeatures
+from stages.linking.knowledge_base import KnowledgeBase, dataset_at
 from stages.linking.mention import NewMention
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
 from stages.paths import DatasetPaths
 from stages.ranking.calibration import CANDIDATES
-from stages.ranking.search import open_ranked
 from stages.ranking.top import Candidate, Ranked
 from stages.runs.calibrated import Known, calibration_of
 from stages.runs.dataset import Dataset
@@ -46,22 +46,33 @@ class Linker:
     """Everything that links: opened once, for any number of mentions; get one from `open`.
 
     Args:
+        cached: the store with the features of the run's training mentions.
         graph: None where the variant has no GCN.
-        cut: of the variant `filter`: the relevance below which a picture is left out; else None.
-        ranked: the knowledge base.
         known: how scores become probabilities.
     """
 
-    model: Heads[Any, Any]
-    cached: CachedFeatures
-    views: Views
-    names: RowNames
-    encoder: MentionEncoder
+    run: Run
+    cached: StoredFeatures
     graph: TrainingGraph | None
-    cut: float | None
+    encoder: MentionEncoder
+    names: RowNames
     ranked: Ranked
     config: EvaluateConfig
     known: Known
+
+    @classmethod
+    def of(
+        cls, run: Run, cached: StoredFeatures, encoder: MentionEncoder, base: KnowledgeBase,
+        config: EvaluateConfig,
+    ) -> Linker:  # fmt: skip
+        """A run, its training mentions' features and its encoder, with what it ranks.
+
+        Raises:
+            MelovError: `cached` lacks features of a training mention.
+        """
+        names, known = base.named(run.training), calibration_of(run.folder, base.records)
+        encoder = replace(encoder, arrays=base.arrays)
+        return cls(run, cached, run.graph(cached), encoder, names, base.ranked, config, known)
 
     @classmethod
     def open(
@@ -77,32 +88,49 @@ class Linker:
             MelovError: no such data set or run, parts that do not belong together, or an encoder
                 that is not the one that made the store.
         """
-        if VARIANTS[variant].joint:
-            raise MelovError(
-                f"the baseline {variant} exists for comparison: its new mentions would need the "
-                "joint encoder",
-                "link with a run of another variant, such as --variant melov",
-            )
+        require_linkable(variant)
         dataset = Dataset.open(paths)
-        device = heads_device(evaluate.device)
-        run = Run.open(RunFolder.of(paths, variant, seed), device)
+        run = Run.open(RunFolder.of(paths, variant, seed), heads_device(evaluate.device))
         run.require(dataset)
         heads = run.info.heads
-        cached, views = dataset.features(variant, heads.reads, device)
+        cached, _ = dataset.features(variant, heads.reads, run.device)
+        hint = f"python -m pipeline.extract --dataset {paths.dataset} --force"
         encoder = open_mention_encoder(
-            dataset.store,
-            extract,
-            paths.root,
-            images=cached.uses_images,
-            arrays=cached.mention_arrays,
-            hint=f"python -m pipeline.extract --dataset {paths.dataset} --force",
+            dataset.store, extract, paths.root, images=cached.uses_images, arrays=(), hint=hint
         )
         folder = paths.index(variant, seed) if index else None
-        ranked = open_ranked(folder, run.identity, run.model, cached, views, evaluate.entity_rows)
-        names = RowNames.of(dataset.records, run.training)
-        graph, cut = run.graph(cached), run.info.cut
-        known = calibration_of(run.folder, dataset.records.digest)
-        return cls(run.model, cached, views, names, encoder, graph, cut, ranked, evaluate, known)
+        base = KnowledgeBase.of(run, dataset, evaluate, folder)
+        return cls.of(run, cached, encoder, base, evaluate)
+
+    def with_entities(self, folder: Path, index: bool = True) -> Linker:
+        """The same heads over the entities of another data set.
+
+        Args:
+            folder: a project's `data/NAME`, prepared and extracted.
+            index: keep the entities' side on the disk, in that project's `indexes/`.
+
+        Raises:
+            MelovError: no such data set; it was extracted with another encoder (the differences
+                are named).
+        """
+        paths, info = dataset_at(folder), self.run.info
+        dataset = Dataset.open(paths)
+        self.run.require(
+            dataset, f"extract {folder} with the encoder of the heads: extract.text_encoder"
+        )
+        own = paths.index(f"{info.dataset}-{info.heads.variant}", info.seed)
+        base = KnowledgeBase.of(self.run, dataset, self.config, own if index else None)
+        return replace(
+            self,
+            encoder=replace(self.encoder, arrays=base.arrays),
+            names=base.named(self.run.training),
+            ranked=base.ranked,
+            known=calibration_of(self.run.folder, base.records),
+        )
+
+    @property
+    def model(self) -> Heads[Any, Any]:
+        return self.run.model
 
     def link(
         self, mentions: Sequence[NewMention], top: int, least: float | None = None
@@ -159,13 +187,14 @@ class Linker:
 
     def _filtered(self, new: NewFeatures) -> NewFeatures:
         """Variant `filter`: pictures that agree too little with their text are left out."""
-        if self.cut is None:
+        cut = self.run.info.cut
+        if cut is None:
             return new
         with_picture = np.flatnonzero(new.pictures >= 0)
         agreed = relevance(
             new.text_global[with_picture], new.image_global[new.pictures[with_picture]]
         )
-        dropped = with_picture[~is_relevant(agreed, self.cut)]
+        dropped = with_picture[~is_relevant(agreed, cut)]
         pictures, warnings = new.pictures.copy(), list(new.warnings)
         pictures[dropped] = -1
         for i in dropped:
@@ -190,3 +219,13 @@ class Linker:
             for neighbor in nearest(graph.adjacency, graph.first + mention, graph.first, tau)
             if neighbor.read
         ]
+
+
+def require_linkable(variant: str) -> None:
+    """Raises MelovError for a variant that links no new mention."""
+    if VARIANTS[variant].joint:
+        raise MelovError(
+            f"the baseline {variant} exists for comparison: its new mentions would need the "
+            "joint encoder",
+            "link with a run of another variant, such as --variant melov",
+        )

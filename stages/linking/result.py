@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cache.errors import MelovError
-from stages.datasets.entity_columns import aliases_of
-from stages.datasets.records import Records
 from stages.runs.calibrated import CALIBRATED
 from stages.runs.training_mentions import TrainingMentions
 from stages.shown import one_line
@@ -130,9 +128,10 @@ class RowNames:
     aliases: list[list[str]] | None = None
 
     @classmethod
-    def of(cls, records: Records, training: TrainingMentions | None) -> RowNames:
-        ids, names = (records.entities[name].to_pylist() for name in ("id", "name"))
-        aliases = aliases_of(records.entities)
+    def of(
+        cls, ids: list[str], names: list[str], aliases: list[list[str]] | None,
+        training: TrainingMentions | None,
+    ) -> RowNames:  # fmt: skip
         if training is None:
             return cls(ids, names, [], [], aliases)
         return cls(ids, names, training.ids, training.words, aliases)

@@ -49,18 +49,20 @@ class Pieces:
     """The pieces in a folder.
 
     like: a side of any entity: what its arrays are called, and their types.
+    hint: what mends a piece, for messages; None where the next opening does.
     """
 
     folder: Path
     made_from: dict[str, Any]
     like: UnitSides
+    hint: str | None = None
 
     def read(self) -> list[Piece]:
         """Every piece that is whole and of this run; the others are removed."""
         found = []
         for path in pieces_in(self.folder):
             try:
-                found.append(self._opened(path))
+                found.append(self.opened(path))
             except StoreError as error:
                 log.info("%s\n  what it held is made again", error.message)
                 self._remove(path)
@@ -74,7 +76,7 @@ class Pieces:
         with building(target, work_of(target), asked.digest, asked, specs) as build:
             build.write("rows", [(name, 0, values) for name, values in arrays.items()])
             build.finish(["rows"], {})
-        return self._opened(target)
+        return self.opened(target)
 
     def drop(self, piece: Piece) -> None:
         self._remove(piece.path)
@@ -91,19 +93,20 @@ class Pieces:
             found.append(self.like.from_arrays(rows))
         return found
 
-    def _opened(self, path: Path) -> Piece:
+    def opened(self, path: Path) -> Piece:
         """Raises StoreError for another run's piece, or one that is not as it was written."""
-        piece = FeatureStore.open(path, self._fingerprint(path.stem))
+        piece = FeatureStore.open(path, self._fingerprint(path.stem), self.hint)
         keys = whole(piece, KEYS)
         if keys.dtype != np.uint8 or keys.shape[1:] != (2 * KEY_BYTES,):
-            raise StoreError(f"{path}: {KEYS} are none")
+            raise StoreError(f"{path}: {KEYS} are none", self.hint)
         if _digest(keys) != path.stem:
-            raise StoreError(f"{path}: {KEYS} are another piece's")
+            raise StoreError(f"{path}: {KEYS} are another piece's", self.hint)
         arrays = {}
         for name, like in self.like.to_arrays().items():
             values, one = piece[name], array_of(like)
             if (values.shape, values.dtype) != ((len(keys), *one.shape[1:]), one.dtype):
-                raise StoreError(f"{path}: {name} is not of the shape and type of this side")
+                what = f"{path}: {name} is not of the shape and type of this side"
+                raise StoreError(what, self.hint)
             arrays[name] = values.slice(0, len(keys))  # compares checksums
         return Piece(path, keys, arrays)
 

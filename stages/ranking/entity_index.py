@@ -34,7 +34,7 @@ from stages.features.cached import CachedFeatures
 from stages.features.stored import whole
 from stages.features.views import Views
 from stages.heads.heads import Heads
-from stages.heads.side import Ragged, Rows, Side
+from stages.heads.side import Ragged, Rows, Side, joined
 from stages.progress import progress
 from stages.ranking.pieces import work_of
 
@@ -126,6 +126,14 @@ class EntityIndex(Generic[E]):
                 found[name] = Ragged(values, torch.from_numpy(bounds - bounds[0]).to(self.device))
             else:
                 found[name] = self._tensor(piece, name, lo, hi)
+        return self.side_of(found, piece)
+
+    def side_of(self, found: Mapping[str, Rows], piece: FeatureStore) -> E:
+        """A side of arrays that were read.
+
+        Raises:
+            DamagedStoreError: they make none.
+        """
         try:
             return self.like.from_arrays(found)
         except ValueError as error:  # a matrix whose indices lead out of it
@@ -142,7 +150,7 @@ def _found(target: Path, asked: Fingerprint, like: Side) -> FeatureStore | None:
     recover(work_of(target), target)
     try:
         piece = FeatureStore.open(target, asked)
-        _require_side(piece, like)
+        require_side(piece, like)
         piece.verify()  # all of it will be read anyway, and what was compared once is not again
     except StoreError as error:
         if target.exists():
@@ -153,7 +161,7 @@ def _found(target: Path, asked: Fingerprint, like: Side) -> FeatureStore | None:
     return None
 
 
-def _require_side(piece: FeatureStore, like: Side) -> None:
+def require_side(piece: FeatureStore, like: Side) -> None:
     """Raises StoreError unless the piece's arrays make a side of its views."""
     lo, hi = piece.fingerprint.fields["views"]
     for name, rows in like.to_arrays().items():
@@ -180,15 +188,13 @@ def _sides(
         for at in range(0, len(rows), size)
     ]
     found: dict[str, np.ndarray] = {}
-    for name, first in blocks[0].items():
-        parts = [block[name] for block in blocks]
-        if isinstance(first, Ragged):
-            lengths = [part.offsets.diff() for part in parts if isinstance(part, Ragged)]
-            ends = torch.cat(lengths).cumsum(0).cpu().numpy()
-            found[f"{name}/{OFFSETS}"] = np.concatenate([[0], ends]).astype(np.int64)
-            name = f"{name}/{VALUES}"
-        values = [part.values if isinstance(part, Ragged) else part for part in parts]
-        found[name] = torch.cat(values).cpu().numpy()
+    for name in blocks[0]:
+        every = joined([block[name] for block in blocks])
+        if isinstance(every, Ragged):
+            found[f"{name}/{OFFSETS}"] = every.offsets.cpu().numpy()
+            found[f"{name}/{VALUES}"] = every.values.cpu().numpy()
+        else:
+            found[name] = every.cpu().numpy()
     return found
 
 

@@ -1,30 +1,94 @@
-"""Exact sides of some entities, from the store."""
+"""Exact sides of a few entities out of very many: made from a store, or read from an index."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
+from cache.reader import FeatureStore
 from stages.features.cached import CachedFeatures
 from stages.features.features import Features
+from stages.features.views import Views
 from stages.heads.matcher import UnitSides
 from stages.heads.model import Melov
-from stages.heads.side import Side
+from stages.heads.side import Ragged, Rows, Side, joined
+from stages.ranking.entity_index import OFFSETS, VALUES, EntityIndex
+
+E = TypeVar("E", bound=Side)
 
 
-class EntitySides:
-    """Exact sides of entities, by their rows of the knowledge base."""
+class EntitySides(Protocol):
+    """By numbers of views, (n,), in their order."""
 
-    def __init__(self, model: Melov, cached: CachedFeatures) -> None:
-        self.model, self.cached = model, cached
+    def whole(self, views: np.ndarray) -> UnitSides: ...
+
+    def unit(self, name: str, views: np.ndarray) -> Side:
+        """Of one unit that reads no picture."""
+
+
+class MadeSides:
+    """Sides that are made from a store's features."""
+
+    def __init__(self, model: Melov, cached: CachedFeatures, views: Views) -> None:
+        self.model, self.cached, self.views = model, cached, views
         self.texts = CachedFeatures(cached.store, {"tokens"}, cached.device)
 
-    def whole(self, rows: np.ndarray) -> UnitSides:
-        return self.model.entities(self.cached.entities(rows))
+    def whole(self, views: np.ndarray) -> UnitSides:
+        return self.model.entities(self.cached.entities(self.views.rows[views]))
 
-    def text(self, rows: np.ndarray, name: str) -> Side:
-        """Of the unit `name` alone, which reads no picture."""
-        return self.model.entity_unit(name, self.texts.entities(rows))
+    def unit(self, name: str, views: np.ndarray) -> Side:
+        return self.model.entity_unit(name, self.texts.entities(self.views.rows[views]))
+
+
+class StoredSides:
+    """Sides that an index holds; of one unit, its arrays alone are read."""
+
+    def __init__(self, index: EntityIndex[UnitSides]) -> None:
+        self._whole = _Gathered(index)
+        self._units = {
+            name: _Gathered(replace(index, like=UnitSides({name: side})))
+            for name, side in index.like.units.items()
+        }
+
+    def whole(self, views: np.ndarray) -> UnitSides:
+        return self._whole(views)
+
+    def unit(self, name: str, views: np.ndarray) -> Side:
+        return self._units[name](views).units[name]
+
+
+class _Gathered(Generic[E]):
+    """The side of any views of an index."""
+
+    def __init__(self, index: EntityIndex[E]) -> None:
+        self.index = index
+        self._starts = [piece.fingerprint.fields["views"][0] for piece in index.pieces]
+        self._like = index.like.to_arrays()
+
+    def __call__(self, views: np.ndarray) -> E:
+        of = np.searchsorted(self._starts, views, "right") - 1
+        order = np.argsort(of, kind="stable")
+        found: dict[str, list[Rows]] = {name: [] for name in self._like}
+        for number in np.unique(of):
+            rows = views[of == number] - self._starts[number]
+            for name, parts in found.items():
+                parts.append(self._rows(self.index.pieces[number], name, rows))
+        arrays = {name: joined(parts) for name, parts in found.items()}
+        side = self.index.side_of(arrays, self.index.pieces[0])
+        if (np.diff(order) == 1).all():
+            return side
+        return side.take(torch.from_numpy(np.argsort(order)).to(self.index.device))
+
+    def _rows(self, piece: FeatureStore, name: str, rows: np.ndarray) -> Rows:
+        device = self.index.device
+        if not isinstance(self._like[name], Ragged):
+            return torch.from_numpy(piece[name].gather(rows)).to(device)
+        values, lengths = piece.ragged(f"{name}/{VALUES}", f"{name}/{OFFSETS}").gather(rows)
+        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return Ragged(torch.from_numpy(values).to(device), offsets.to(device))
 
 
 def arrays_alone(cached: CachedFeatures, rows: np.ndarray) -> Features:

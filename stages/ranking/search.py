@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,9 +31,10 @@ from stages.heads.model import Melov
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
 from stages.heads.units.unit import NarrowedUnit
+from stages.ranking.blocks import entity_blocks
 from stages.ranking.coded_index import CodedIndex
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.entity_sides import EntitySides, arrays_alone
+from stages.ranking.entity_sides import EntitySides, MadeSides, arrays_alone
 from stages.ranking.top import NOT_FINITE, Candidate, Ranked, Scan, candidates
 
 FIRST = 64
@@ -63,11 +65,11 @@ def open_ranked(
         StoreError: the disk is full.
     """
     if folder is None:
-        return Scan(model, cached, views, size)
+        return Scan(model, views, size, partial(entity_blocks, model, cached, views, size))
     if model.searched is not None:
         return Search.opened(folder, run, cast(Melov, model), cached, views, size)
     index = EntityIndex.opened(folder, run, model, cached, views, size)
-    return Scan(model, cached, views, size, index)
+    return Scan(model, views, size, index.blocks)
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,15 @@ class Search:
         cls, folder: Path, run: str, model: Melov, cached: CachedFeatures, views: Views, size: int
     ) -> Search:
         """Open the index in `folder` and make what it lacks; see `CodedIndex.opened`."""
-        matcher, sides = model.matcher, EntitySides(model, cached)
-        coded = matcher.coded
 
         def codes(rows: np.ndarray) -> UnitSides:
-            side = sides.whole(rows).units
-            return UnitSides({name: unit.codes(side[name]) for name, unit in coded.items()})
+            return codes_of(model, model.entities(cached.entities(rows)))
 
         index = CodedIndex.opened(folder, run, codes, cached, views, size)
         arrays = arrays_alone(cached, views.rows)
-        alone = [name for name in model.config.units if not UNITS[name].encoded]
-        records = {name: matcher.unit(name).entity_side(arrays) for name in alone}
-        return cls(model, sides, views, index, records)
+        alone = without_encoder(model)
+        records = {name: model.matcher.unit(name).entity_side(arrays) for name in alone}
+        return cls(model, MadeSides(model, cached, views), views, index, records)
 
     @torch.inference_mode()
     def top(self, sides: Sequence[UnitSides], k: int) -> list[list[Candidate]]:
@@ -182,7 +181,7 @@ class Search:
             return found
         name, _ = matcher.bounded
         for chunk, parts in _chunks(wanted, AT_ONCE):
-            text = self.sides.text(self._rows(chunk), name)
+            text = self.sides.unit(name, chunk.cpu().numpy())
             for i, (mine, place) in parts.items():
                 own = _one(mentions, i).units[name]
                 exact = matcher.unit(name).pairs(own, text.take(place))[0]
@@ -195,7 +194,7 @@ class Search:
         units = 1 + len(self.model.config.units)
         found = [torch.empty(units, len(at), device=at.device) for at in wanted]
         for chunk, parts in _chunks(wanted, SCORED_AT_ONCE):
-            entities = self.sides.whole(self._rows(chunk))
+            entities = self.sides.whole(chunk.cpu().numpy())
             for i, (mine, place) in parts.items():
                 score = self.model.matcher.pairs(_one(mentions, i), entities.take(place))
                 found[i][:, mine] = torch.stack([score.total, *score.units.values()])[:, 0]
@@ -203,9 +202,16 @@ class Search:
             raise MelovError("a score is not finite", NOT_FINITE)
         return found
 
-    def _rows(self, views: Tensor) -> np.ndarray:
-        rows: np.ndarray = self.views.rows[views.cpu().numpy()]
-        return rows
+
+def codes_of(model: Melov, side: UnitSides) -> UnitSides:
+    """In eight bits, of the units that know entities so."""
+    coded = model.matcher.coded
+    return UnitSides({name: unit.codes(side.units[name]) for name, unit in coded.items()})
+
+
+def without_encoder(model: Melov) -> list[str]:
+    """The units that read record arrays alone."""
+    return [name for name in model.config.units if not UNITS[name].encoded]
 
 
 def _one(mentions: UnitSides, i: int) -> UnitSides:

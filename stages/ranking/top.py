@@ -1,6 +1,6 @@
 """The best entities of a few mentions, with every partial score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ from stages.ranking.blocks import entity_blocks
 from stages.ranking.entity_index import EntityIndex
 
 NOT_FINITE = "train the run again with a lower train.learning_rate, or remove its index"
+
+
+Blocks = Iterator[tuple[int, Any]]
+"""(first view, the side of the views from there on)."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,18 @@ class Scan:
     """Scores every entity, whatever the heads.
 
     Args:
-        index: has the entities' side in blocks of `size`; None makes it each time.
+        blocks: gives the entities' side from the first view on, in blocks of `size`.
     """
 
     model: Heads[Any, Any]
-    cached: CachedFeatures
     views: Views
     size: int
-    index: EntityIndex[Any] | None = None
+    blocks: Callable[[], Blocks]
 
     def top(self, sides: Sequence[Any], k: int) -> list[list[Candidate]]:
-        return top_entities(self.model, self.cached, self.views, sides, k, self.size, self.index)
+        return _top_of(self.model, self.blocks(), self.views, sides, k, self.size)
 
 
-@torch.inference_mode()
 def top_entities(
     model: Heads[Any, Any], cached: CachedFeatures, views: Views, sides: Sequence[Any], k: int,
     size: int, index: EntityIndex[Any] | None = None,
@@ -65,8 +67,15 @@ def top_entities(
     Args:
         index: has the entities' side in blocks of the same size; None makes it.
     """
-    best: list[_Best | None] = [None] * len(sides)
     blocks = entity_blocks(model, cached, views, size) if index is None else index.blocks()
+    return _top_of(model, blocks, views, sides, k, size)
+
+
+@torch.inference_mode()
+def _top_of(
+    model: Heads[Any, Any], blocks: Blocks, views: Views, sides: Sequence[Any], k: int, size: int
+) -> list[list[Candidate]]:
+    best: list[_Best | None] = [None] * len(sides)
     with progress(len(views), "entities", "rank") as bar:
         for start, entities in blocks:
             for i, side in enumerate(sides):

@@ -27,7 +27,7 @@ from cache.locks import working
 from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, TrainConfig
 from stages.features.batches import MentionInputs
-from stages.features.cached import CachedFeatures
+from stages.features.cached import StoredFeatures
 from stages.features.data import LinkingData
 from stages.features.relevance import relevant_pictures
 from stages.heads.heads import Heads
@@ -110,20 +110,27 @@ class Run:
             training = TrainingMentions.read(data, str(folder.training), again)
         return cls(folder, info, model.to(device).eval(), device, sealed.seal, training)
 
-    def require(self, dataset: Dataset) -> None:
+    def require(self, dataset: Dataset, hint: str | None = None) -> None:
         """Raises MelovError if the run was trained over another encoder's features than the data
-        set's; the differences are named. Other records and another graph are no difference."""
+        set's; the differences are named. Other records and another graph are no difference.
+
+        Args:
+            hint: what mends it; None for training again.
+        """
         trained = Fingerprint(self.info.encoder)
         present = Fingerprint(dataset.encoder(self.info.heads.variant))
         if trained != present:
             found = "; ".join(trained.differences(present))
             raise MelovError(
                 f"{self.folder.path}: trained over another encoder: {found}",
-                f"run {self.folder.command}",
+                hint or f"run {self.folder.command}",
             )
 
-    def graph(self, cached: CachedFeatures) -> TrainingGraph | None:
+    def graph(self, cached: StoredFeatures) -> TrainingGraph | None:
         """Where mentions stand among the training mentions; None where no GCN reads it.
+
+        Args:
+            cached: a store with the training mentions' features.
 
         Raises:
             MelovError: the store has no features of a training mention any more.
@@ -146,7 +153,7 @@ class Run:
         keep = None if info.cut is None else relevant_pictures(cached, info.cut)
         graph = self.graph(cached)
         splits = [*RANKED, *([NIL] if dataset.records.nil.num_rows else [])]
-        graphs = {} if graph is None else {split: graph.of_split(split) for split in splits}
+        graphs = {} if graph is None else {split: graph.of_split(cached, split) for split in splits}
         inputs = MentionInputs.around(cached, graphs, keep)
         made_from = dataset.provenance(info.heads.variant)
         return LinkingData(cached, inputs, dataset.gold, views, made_from)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from stages.features.batches import GraphReading, SplitGraph
-from stages.features.cached import CachedFeatures
+from stages.features.cached import CachedFeatures, StoredFeatures
 from stages.features.neighborhood import limit_neighbors
 from stages.features.stored import whole
 from stages.graph.build import build_rows
@@ -24,6 +24,7 @@ class TrainingGraph:
     set's constants, floor and number of neighbors.
 
     Args:
+        cached: the store with the training mentions' features.
         reading: how the run's GCN reads the graph.
         hint: what helps where the store lacks features of training mentions.
 
@@ -32,27 +33,23 @@ class TrainingGraph:
     """
 
     def __init__(
-        self, mentions: TrainingMentions, similarity: Similarity, cached: CachedFeatures,
+        self, mentions: TrainingMentions, similarity: Similarity, cached: StoredFeatures,
         reading: GraphReading, hint: str,
     ) -> None:  # fmt: skip
         self.mentions, self.similarity, self.reading = mentions, similarity, reading
-        self.cached = cached
         texts, self.images = mentions.rows(cached.store, hint)
-        self.features = self._features(texts)
+        self.features = cached.texts(texts).astype(np.float32)
         self._known: dict[bytes, int] = {}
         if similarity.config.exclude_same_image and "images/keys" in cached.store:
             keys = whole(cached.store, "images/keys")
             self._known = {key.tobytes(): row for row, key in enumerate(keys)}
 
-    def _features(self, rows: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.cached.store["texts/global"].gather(rows).astype(np.float32)
-        return found
-
-    def of_split(self, split: str) -> SplitGraph:
-        """A split of the store's own records; those without an entity never see each other."""
+    def of_split(self, cached: CachedFeatures, split: str) -> SplitGraph:
+        """A split of the records of the very store that has the training mentions' features; those
+        without an entity never see each other."""
         group = f"mentions/{split}"
-        images = self.cached.image_rows[group]
-        texts = self._features(self.cached.text_rows[group])
+        images = cached.image_rows[group]
+        texts = cached.texts(cached.text_rows[group]).astype(np.float32)
         transductive = self.similarity.config.transductive and split != NIL
         return self._below(texts, images, images, transductive)
 

@@ -25,6 +25,9 @@ from stages.ranking.pieces import pieces_in
 from stages.runs.folder import TABLES, RunFolder
 from stages.verify.named import named_by
 
+BUNDLE = "bundle.json"
+"""Vouches for every other file of a bundle (stages/linking/bundle/layout.py)."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -56,6 +59,19 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
     ]
     there = [part for part in found if part.path.exists()]
     return [*there, *figures_of(paths)]
+
+
+def bundle_part(path: Path) -> Part:
+    """A bundle: every file of it.
+
+    Raises:
+        MelovError: the folder is none.
+    """
+    if not (path / BUNDLE).exists():
+        again = "name a folder that python -m pipeline.bundle wrote"
+        raise MelovError(f"{path}: no bundle: {BUNDLE} is missing", again)
+    again = "download it again, or write it again: python -m pipeline.bundle"
+    return Part("bundle", path, lambda: sealed(path / BUNDLE, again))
 
 
 def runs_of(paths: DatasetPaths) -> list[Part]:

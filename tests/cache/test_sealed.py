@@ -36,6 +36,19 @@ def test_what_was_written_is_read(index: Path) -> None:
     assert json.loads(index.read_text())["seal"] == sealed.seal  # any program may read it
 
 
+def test_files_below_its_folder_are_named_by_their_paths(tmp_path: Path) -> None:
+    inner = tmp_path / "store.zarr" / "a" / "c.0"
+    inner.parent.mkdir(parents=True)
+    inner.write_bytes(b"rows")
+    write_sealed(tmp_path / "index.json", CONTENT, [inner])
+    sealed = Sealed.read(tmp_path / "index.json")
+    assert list(sealed.files) == ["store.zarr/a/c.0"]
+    assert sealed.bytes_of("store.zarr/a/c.0") == b"rows"
+    inner.write_bytes(b"other")
+    with pytest.raises(DamagedError, match=r"store\.zarr/a/c\.0: damaged"):
+        sealed.require("store.zarr/a/c.0")
+
+
 def test_equal_content_gives_equal_bytes(index: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "rows.bin").write_bytes(bytes(range(256)))

@@ -58,10 +58,12 @@ def test_the_documents_hold_code_of_each_kind():
 @pytest.mark.parametrize("block", blocks("python"), ids=at_place)
 def test_python_runs(block, tmp_path_factory, monkeypatch):
     """On the tiny world, which is built in a second and has the demo's layout: `data/demo` in a
-    block reads `data/tiny`, and `runs/demo` a run of it."""
+    block reads `data/tiny`, `runs/demo` a run of it, and `melov-demo` is this run's bundle."""
     monkeypatch.chdir(tiny_world(tmp_path_factory.getbasetemp()))
-    if "runs/demo" in block.code:
+    if "runs/demo" in block.code or "melov-demo" in block.code:
         run("train", "--variant", "melov", "--set", "train.epochs=1")
+    if "melov-demo" in block.code:
+        run("bundle", "--output", "melov-demo")
     code = "\n" * (block.line - 1) + re.sub("(data|runs)/demo", r"\1/tiny", block.code)
     exec(compile(code, block.document, "exec"), {})
 
