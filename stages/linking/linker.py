@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from cache.errors import MelovError
-from stages.config import EvaluateConfig, ExtractConfig
+from stages.config import EvaluateConfig, ExtractConfig, TrainConfig
 from stages.device import heads_device
 from stages.features.batches import SplitGraph
 from stages.features.cached import StoredFeatures
@@ -32,9 +32,9 @@ from stages.paths import DatasetPaths
 from stages.ranking.calibration import CANDIDATES
 from stages.ranking.top import Candidate, Ranked
 from stages.runs.calibrated import Known, calibration_of
-from stages.runs.dataset import Dataset
+from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.folder import RunFolder
-from stages.runs.run import Run
+from stages.runs.run import Run, fit
 from stages.runs.training_graph import TrainingGraph
 
 MENTIONS_AT_ONCE = 1024
@@ -79,7 +79,8 @@ class Linker:
         cls, paths: DatasetPaths, variant: str, seed: int, extract: ExtractConfig,
         evaluate: EvaluateConfig, index: bool = False,
     ) -> Linker:  # fmt: skip
-        """Open a trained run with its store, graph and encoder.
+        """Open a run with its store, graph and encoder; where there is none of a variant that learns
+        nothing, it is made.
 
         Args:
             index: write the entities' side to the disk, or read it where that has been done.
@@ -90,7 +91,16 @@ class Linker:
         """
         require_linkable(variant)
         dataset = Dataset.open(paths)
-        run = Run.open(RunFolder.of(paths, variant, seed), heads_device(evaluate.device))
+        run_folder, device = RunFolder.of(paths, variant, seed), heads_device(evaluate.device)
+        if not (VARIANTS[variant].trained or run_folder.is_trained):
+            # Nothing is learned, so nobody needs to ask for it.
+            fit(
+                RunSpec.of(variant, seed, TrainConfig(device=str(device))),
+                dataset,
+                run_folder,
+                evaluate,
+            )
+        run = Run.open(run_folder, device)
         run.require(dataset)
         heads = run.info.heads
         cached, _ = dataset.features(variant, heads.reads, run.device)

@@ -55,7 +55,11 @@ def test_the_documents_hold_code_of_each_kind():
     assert all([blocks("python"), blocks("yaml"), SHELL, SPANS])
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=at_place)
+OF_THEMSELVES = [block for block in blocks("python") if block.document.name != "tutorial.md"]
+"""The tutorial's go on from each other (test_tutorial.py)."""
+
+
+@pytest.mark.parametrize("block", OF_THEMSELVES, ids=at_place)
 def test_python_runs(block, tmp_path_factory, monkeypatch):
     """On the tiny world, which is built in a second and has the demo's layout: `data/demo` in a
     block reads `data/tiny`, `runs/demo` a run of it, and `melov-demo` is this run's bundle."""

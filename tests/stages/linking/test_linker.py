@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,3 +206,15 @@ def test_a_moved_encoder_with_the_stores_weights_stands_in(root):
         assert next(linker.link([NewMention("Ada")], top=1)).entities
     finally:
         (root / "moved").rename(root / "clip")
+
+
+def test_a_variant_that_learns_nothing_needs_no_training(root, tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(root, project, ignore=shutil.ignore_patterns("runs", "indexes"))
+    monkeypatch.chdir(project)
+    linker = open_linker("zero-shot", 0)
+    (found,) = linker.link([NewMention("Ada", "Ada is here.")], top=3)
+    assert found.calibration.startswith("uncalibrated")
+    assert RunFolder.of(PATHS, "zero-shot", 0).is_trained
+    with pytest.raises(MelovError, match="no trained run"):
+        open_linker("mimic", 7)
