@@ -79,8 +79,8 @@ class Linker:
         cls, paths: DatasetPaths, variant: str, seed: int, extract: ExtractConfig,
         evaluate: EvaluateConfig, index: bool = False,
     ) -> Linker:  # fmt: skip
-        """Open a run with its store, graph and encoder; where there is none of a variant that learns
-        nothing, it is made.
+        """Open a run with its store, graph and encoder; of a variant that learns nothing, one is
+        made where there is none.
 
         Args:
             index: write the entities' side to the disk, or read it where that has been done.
