@@ -25,6 +25,10 @@ from stages.ranking.blocks import entity_blocks
 from stages.ranking.rank import MENTIONS_AT_ONCE, Wanted, by_length
 from stages.ranking.screen import MARGIN, Screen, entity_bounds
 
+PLAIN = 64
+"""As often as k views are met without bounds: the k-th best of fewer spares so few of the others
+that looking for them costs more than it spares."""
+
 
 @dataclass(frozen=True)
 class BestScores:
@@ -86,7 +90,7 @@ def best_scores(
             ]
             for start, side in entity_blocks(model, inputs.cached, views, config.entity_rows):
                 stop = min(start + config.entity_rows, len(views))
-                screened = model.screened if config.screen else None
+                screened = model.screened if config.screen and start >= PLAIN * k else None
                 bounds = None if screened is None else entity_bounds(screened, side)
                 for _, part, block in blocks:
                     block.take(model, side, bounds, start)
@@ -127,8 +131,8 @@ class _Block:
         return cls(side, screen_of, gold, gold_view, k)
 
     def take(self, model: Heads[Any, Any], entities: Any, bounds: Any, start: int) -> None:
-        """Meet the views from `start` on."""
-        if self.screen is None:
+        """Meet the views from `start` on; without `bounds`, all of them get their attention."""
+        if self.screen is None or bounds is None:
             total = model.matcher.pairs(self.side, entities).total
         else:
             least = self.scores[:, -1:]

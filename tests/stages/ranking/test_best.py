@@ -4,6 +4,7 @@ import pytest
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
 from stages.heads.units.text import TextUnit
+from stages.ranking import best as module
 from stages.ranking.best import best_scores
 from stages.ranking.rank import Wanted
 from tests.support.alike_world import N, World
@@ -27,8 +28,9 @@ def world(request, opened):
 
 
 @pytest.mark.parametrize("config", [{}, {"mention_rows": 5, "entity_rows": 4}, {"screen": False}])
-@pytest.mark.parametrize("k", [1, 6, N + 5])
-def test_the_best_scores_are_those_of_all_scores(world, k, config):
+@pytest.mark.parametrize(("k", "plain"), [(1, 0), (6, 0), (3, 2), (N + 5, 64)])
+def test_the_best_scores_are_those_of_all_scores(world, k, plain, config, monkeypatch):
+    monkeypatch.setattr(module, "PLAIN", plain)
     test, valid, none = found_of(world, k, **config)
     total, _ = world.scores("test")
     gold = world.data.gold["test"]
@@ -63,6 +65,7 @@ def test_most_pairs_get_no_attention_once_better_ones_are_known(opened, monkeypa
 
     monkeypatch.setattr(TextUnit, "costly_at", noted_at)
     monkeypatch.setattr(TextUnit, "costly", noted)
+    monkeypatch.setattr(module, "PLAIN", 0)
     none = np.full(24, -1)
     found_of(world, 1, none, mention_rows=4, entity_rows=2)
     for_one = sum(seen)
