@@ -17,14 +17,9 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import CLIPConfig, CLIPModel
 
+from stages.datasets.findings import Findings
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import (
-    ENTITY_SCHEMA,
-    MENTION_SCHEMA,
-    Findings,
-    Records,
-    table_from_rows,
-)
+from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Records, table_from_rows
 from stages.demo.encoders.tokenizer import train_tokenizer
 from stages.paths import SPLITS, DatasetPaths
 

@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from stages.datasets.fallback import files_of
+from stages.datasets.findings import Findings
 from stages.datasets.flags import FLAGS, clean_of
-from stages.datasets.records import MENTION_SCHEMA, Findings, Records
+from stages.datasets.records import MENTION_SCHEMA, Records
 from stages.datasets.squares import Squares, near
 from stages.paths import SPLITS
 from stages.unicode import canonical

@@ -8,7 +8,8 @@ from cache.strict import short
 from stages import limits
 from stages.datasets.entity_columns import COUNT, PROBABILITY
 from stages.datasets.fields import kind_of, well_formed
-from stages.datasets.records import Findings, RecordsError
+from stages.datasets.findings import Findings
+from stages.datasets.records import RecordsError
 from stages.unicode import folded
 
 ALIASES = ("aliases", "alias", "also_known_as", "labels")

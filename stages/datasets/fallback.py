@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stages.datasets.records import ENTITY_SCHEMA, Findings, Records
+from stages.datasets.findings import Findings
+from stages.datasets.records import ENTITY_SCHEMA, Records
 from stages.datasets.squares import Squares
 
 PASSED_OVER = "entity-picture-passed-over"

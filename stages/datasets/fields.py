@@ -9,7 +9,8 @@ from typing import Any
 from cache import strict
 from cache.quick_json import MORE_JSON, parse_source
 from stages.datasets.encodings import decode
-from stages.datasets.records import Findings, RecordsError
+from stages.datasets.findings import Findings
+from stages.datasets.records import RecordsError
 from stages.limits import FILE_BYTES, ID_CHARACTERS, RECORDS
 from stages.paths import NIL
 from stages.unicode import canonical

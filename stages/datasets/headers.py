@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from cache.errors import MelovError
 from stages.datasets.decoding.picture import PictureError, opened, read_bytes
-from stages.datasets.records import Finding, Findings
+from stages.datasets.findings import Finding, Findings
 from stages.limits import PICTURE_BYTES, PICTURE_PIXELS, PICTURE_SIDE
 
 THREADS = 4

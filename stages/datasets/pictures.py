@@ -15,8 +15,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from cache.strict import short
+from stages.datasets.findings import Findings
 from stages.datasets.names import Spellings
-from stages.datasets.records import PICTURE_SCHEMA, Findings, RecordsError
+from stages.datasets.records import PICTURE_SCHEMA, RecordsError
 from stages.datasets.remembered import remember, remembered
 from stages.limits import PATH_CHARACTERS
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 from stages import limits
 from stages.datasets.entity_columns import ALIASES, with_optional
 from stages.datasets.entity_fields import kept_aliases, prior_column
-from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, NIL_SCHEMA, Findings
+from stages.datasets.findings import Findings
+from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, NIL_SCHEMA
 from stages.paths import SPLITS
 from stages.unicode import canonical
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.datasets.entity_columns import aliases_of, prior_of
+from stages.datasets.findings import Finding
 from stages.datasets.headers import HeaderReport, inspect_headers
 from stages.datasets.published import PublishedCounts, published_counts
-from stages.datasets.records import Finding, Records
+from stages.datasets.records import Records
 from stages.paths import NIL, SPLITS
 from stages.shown import one_line
 

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from pipeline.prepare import main as prepare
 from pipeline.validate import main as validate
 from stages.config import ConfigError, load_params
+from stages.datasets.findings import Findings
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import Findings, Records
+from stages.datasets.records import Records
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.sources import SOURCES
 from stages.paths import project_path

@@ -23,8 +23,9 @@ import torch
 from PIL import Image
 from tokenizers import pre_tokenizers
 
+from stages.datasets.findings import Findings
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Findings, Records
+from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, Records
 from stages.paths import SPLITS, DatasetPaths
 
 ROOT = Path(__file__).resolve().parents[2]

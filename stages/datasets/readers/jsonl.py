@@ -28,9 +28,10 @@ from stages.datasets.fields import (
     says_nil,
     well_formed,
 )
+from stages.datasets.findings import Findings
 from stages.datasets.lines import records_of
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
-from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.records import Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import split_with_nil
 from stages.paths import SPLITS, project_path

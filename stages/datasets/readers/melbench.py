@@ -23,8 +23,9 @@ from stages.datasets.fields import (
     says_nil,
     well_formed,
 )
+from stages.datasets.findings import Findings
 from stages.datasets.pictures import KeyCache, PictureTable
-from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.records import Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.datasets.splits import split_with_nil
 from stages.datasets.zipped import json_in_zip

@@ -25,6 +25,7 @@ from stages.datasets.fields import (
     says_nil,
     well_formed,
 )
+from stages.datasets.findings import Findings
 from stages.datasets.names import Names
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.readers.mimic_ids import (
@@ -36,7 +37,7 @@ from stages.datasets.readers.mimic_ids import (
     read_qids,
 )
 from stages.datasets.readers.mimic_images import MentionImages
-from stages.datasets.records import Findings, Records, RecordsError
+from stages.datasets.records import Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
 from stages.paths import project_path
 

@@ -18,7 +18,8 @@ from stages.datasets.fields import (
     require_object,
     well_formed,
 )
-from stages.datasets.records import Findings, RecordsError
+from stages.datasets.findings import Findings
+from stages.datasets.records import RecordsError
 
 KB_FILE, QID_FILE = "kb_entity.json", "qid2id.json"
 

@@ -5,8 +5,8 @@ with more dots are truncated, can collide, and are not always the names in the a
 
 from pathlib import Path
 
+from stages.datasets.findings import Findings
 from stages.datasets.names import Names
-from stages.datasets.records import Findings
 from stages.unicode import canonical
 
 FOLDERS = ("mention_images", "mention_image")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stages.datasets.findings import Findings
 from stages.datasets.names import Names, Spellings
 from stages.datasets.pictures import PictureTable
-from stages.datasets.records import Findings
 
 NFC, NFD = (unicodedata.normalize(form, "Élan café.jpg") for form in ("NFC", "NFD"))
 FOLDER = unicodedata.normalize("NFD", "Größe")

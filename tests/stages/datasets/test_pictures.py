@@ -4,8 +4,9 @@ import os
 import pytest
 from PIL import Image
 
+from stages.datasets.findings import Findings
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
-from stages.datasets.records import Findings, RecordsError
+from stages.datasets.records import RecordsError
 from tests.support.mimic_folder import write_picture
 
 
