@@ -22,6 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
         "hard_negatives": 3,
         "epochs": 8,
+        "learning_rate": 2e-3,
         "schedule": "linear",
     },
     "paper": {},
