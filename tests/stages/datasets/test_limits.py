@@ -15,7 +15,8 @@ from stages.datasets import lines, rows, zipped
 from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.readers.melbench import read_melbench
 from stages.datasets.readers.mimic import read_mimic
-from stages.datasets.records import EXAMPLE, RecordsError
+from stages.datasets.findings import EXAMPLE
+from stages.datasets.records import RecordsError
 from stages.linking.mention import new_mention, read_mentions
 from stages.paths import SPLITS
 from tests.support.mimic_folder import entity, mention, write_mimic
