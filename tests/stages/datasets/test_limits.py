@@ -12,10 +12,10 @@ import pytest
 from cache.errors import MelovError
 from stages import limits
 from stages.datasets import lines, rows, zipped
+from stages.datasets.findings import EXAMPLE
 from stages.datasets.readers.jsonl import read_jsonl
 from stages.datasets.readers.melbench import read_melbench
 from stages.datasets.readers.mimic import read_mimic
-from stages.datasets.findings import EXAMPLE
 from stages.datasets.records import RecordsError
 from stages.linking.mention import new_mention, read_mentions
 from stages.paths import SPLITS
