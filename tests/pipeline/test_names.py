@@ -87,6 +87,14 @@ def test_the_best_name_and_the_prior_count_from_the_file_to_the_link(project):
     assert linker.entities["E9"].aliases == ("Zed", "Mr. Nine")
     assert [entity.id for entity in linker.entities.search("lovelace")] == ["E0"]
 
+    run("bundle", "--output", "named")
+    bundle = Linker.from_pretrained("named")
+    assert list(bundle.entities) == list(linker.entities)
+    (carried,) = bundle.link([mention], top=28)
+    assert {e.id: pytest.approx(e.score, abs=1e-5) for e in carried.entities} == scores
+    assert carried.calibration == plain.calibration
+    assert carried.entities[0].probability == pytest.approx(plain.entities[0].probability)
+
 
 def test_a_run_without_priors_stays_as_it_is_and_one_with_ranks_a_base_without(project, caplog):
     rewrite(project, counted)
