@@ -12,6 +12,7 @@ from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.sealed import write_sealed
 from pipeline import export, load
+from stages.datasets.records import LAYOUT
 from stages.datasets.store import read_summary, recover_store
 from stages.paths import DatasetPaths
 from tests.support.small_stores import tree
@@ -96,7 +97,7 @@ def test_a_store_of_other_records_is_refused_before_anything_is_written(store: P
     before = tree(store)
     records = store.parent / "records"
     records.mkdir()
-    write_sealed(records / "records.json", {"layout": 3, "digest": "another"})
+    write_sealed(records / "records.json", {"layout": LAYOUT, "digest": "another"})
     result = run_load("--dataset", "tiny", "--input", "tiny.h5", "--force")
     assert result.exit_code == 1
     assert "tiny.h5: made from records" in result.output

@@ -12,6 +12,7 @@ from cache.layout import ArraySpec
 from cache.reader import FeatureStore
 from cache.sealed import write_sealed
 from pipeline.graph import main
+from stages.datasets.records import LAYOUT
 from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import load_graph
 from stages.graph.source import GraphSource
@@ -28,7 +29,7 @@ def texts(tmp_path, monkeypatch):
     Path("params.yaml").touch()
     paths = DatasetPaths("tiny")
     paths.records.mkdir(parents=True)
-    write_sealed(paths.records / "records.json", {"layout": 3, "digest": RECORDS})
+    write_sealed(paths.records / "records.json", {"layout": LAYOUT, "digest": RECORDS})
     rng = np.random.default_rng(0)
     arrays = {"texts/global": rng.standard_normal((50, 8)).astype(np.float16)}
     for split, n in SIZES.items():
@@ -68,7 +69,9 @@ def test_features_are_the_rows_that_the_mentions_point_at(texts):
 
 
 def test_a_store_of_other_records_fails_with_both_digests_and_the_command(texts):
-    write_sealed(DatasetPaths("tiny").records / "records.json", {"layout": 3, "digest": "11ee"})
+    write_sealed(
+        DatasetPaths("tiny").records / "records.json", {"layout": LAYOUT, "digest": "11ee"}
+    )
     result = run()
     assert result.exit_code == 1
     assert "made from records 00ff, but data/tiny/records holds 11ee" in result.output
@@ -81,7 +84,7 @@ def test_a_data_set_without_a_store_names_the_command_that_makes_it(tmp_path, mo
     Path("params.yaml").touch()
     paths = DatasetPaths("tiny")
     paths.records.mkdir(parents=True)
-    write_sealed(paths.records / "records.json", {"layout": 3, "digest": RECORDS})
+    write_sealed(paths.records / "records.json", {"layout": LAYOUT, "digest": RECORDS})
     result = run()
     assert result.exit_code == 1
     assert "no such feature store" in result.output
