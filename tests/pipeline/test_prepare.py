@@ -63,7 +63,7 @@ def test_preparing_twice_gives_the_same_bytes(raw):
     run(prepare)
     second = {file.name: file.read_bytes() for file in Path("data/tiny/records").iterdir()}
     assert first == second
-    assert len(first) == 6
+    assert len(first) == 7
 
 
 def test_validate_writes_nothing(raw):
