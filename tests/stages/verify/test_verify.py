@@ -245,7 +245,7 @@ class TestRuns:
 
     def test_files_of_another_run_are_found(self, paths: DatasetPaths):
         one, other = paths.run("melov", 0), paths.run("melov", 1)
-        for name in ("metrics.json", "ranks.npz", "probabilities.npz"):
+        for name in ("metrics.json", "ranks.npz"):
             (one / name).write_bytes((other / name).read_bytes())
         assert "runs/tiny/melov-s0/metrics.json: of other weights" in damaged()
         one.rename("aside")
