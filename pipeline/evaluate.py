@@ -53,10 +53,10 @@ def answers_shown(said: dict[str, Any]) -> list[str]:
         return [f"probabilities: uncalibrated: {said[UNCALIBRATED]}"]
     least = said["threshold"]
     reached = "is not reached" if least is None else f"from probability {least:.4f} on"
-    nil = said["nil_score"]
+    nil = "unknown" if said["nil"] is None else "known"
     lines = [
         f"temperature {said['temperature']:.4f}  "
-        f"nil score {'unknown' if nil is None else f'{nil:.4f}'}  "
+        f"probability of none {nil}  "
         f"precision {said['precision']:g} on validation {reached}"
     ]
     for split in ("valid", "test"):

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-BINS = 15
-"""Of the calibration error: as many mentions in each, in the order of their probabilities."""
+BINS, BIN_MENTIONS = 15, 100
+"""Of the calibration error: at most so many bins of equally many mentions, at least so many in
+each. The share right of 60 mentions strays from their true probability by 0.05 on average."""
 Z = 1.959964
 """Of a two-sided 95 % interval."""
 
@@ -103,7 +104,7 @@ ANSWER_METRICS: dict[str, AnswerMetric] = {
         ),
         AnswerMetric(
             "ece", "calibration error",
-            f"the mean distance of probability and share right, over {BINS} bins",
+            f"the mean distance of probability and share right, over at most {BINS} bins",
             lambda x, _: calibration_error(x),
             higher_is_better=False,
         ),
@@ -138,7 +139,8 @@ def risk_coverage(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
 def reliability(answers: Answers) -> np.ndarray:
     """Mean probability, share right and mentions of each bin, likeliest last, (bins, 3)."""
     p, right = _by_probability(answers)
-    bins = np.array_split(np.arange(len(p))[::-1], min(BINS, len(p)) or 1)
+    count = min(BINS, max(1, len(p) // BIN_MENTIONS))
+    bins = np.array_split(np.arange(len(p))[::-1], count)
     rows = [(p[b].mean(), right[b].mean(), len(b)) for b in bins if len(b)]
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 

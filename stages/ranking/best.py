@@ -37,14 +37,10 @@ class BestScores:
     Args:
         scores: the k best of the knowledge base, best first; -inf past its end. Shape: (m, k).
         entity: the row of the best one, the lowest among equals, shape: (m,).
-        gold: the score of the mention's own entity; NaN without one, shape: (m,).
-        outside: whether that entity is none of the k, bool (m,).
     """
 
     scores: np.ndarray
     entity: np.ndarray
-    gold: np.ndarray
-    outside: np.ndarray
 
     def __len__(self) -> int:
         return len(self.entity)
@@ -52,11 +48,8 @@ class BestScores:
     @classmethod
     def joined(cls, first: BestScores, second: BestScores) -> BestScores:
         """The mentions of both."""
-        pairs = (
-            (getattr(first, name), getattr(second, name))
-            for name in ("scores", "entity", "gold", "outside")
-        )
-        return cls(*(np.concatenate(pair) for pair in pairs))
+        pairs = (first.scores, second.scores), (first.entity, second.entity)
+        return cls(*map(np.concatenate, pairs))
 
 
 @torch.inference_mode()
@@ -67,7 +60,7 @@ def best_scores(
     """The `k` best scores of each mention, for each of `wanted`, in the order of its rows.
 
     Args:
-        wanted: `gold` is -1 where a mention has no entity; of one, all have one or none has.
+        wanted: their `gold` is not read.
 
     Raises:
         MelovError: a score is not finite.
@@ -82,15 +75,16 @@ def best_scores(
     ]
     at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
     pairs = sum(len(w.rows) for w in wanted) * len(views)
+    screens = config.screen and len(views) > PLAIN * k
     with progress(pairs, "pairs", "best scores") as bar:
         for lo in range(0, len(parts), at_once):
             blocks = [
-                (own, part, _Block.of(model, inputs, views, w, part, k, config.screen))
+                (own, part, _Block.of(model, inputs, w, part, k, screens))
                 for w, own, part in parts[lo : lo + at_once]
             ]
             for start, side in entity_blocks(model, inputs.cached, views, config.entity_rows):
                 stop = min(start + config.entity_rows, len(views))
-                screened = model.screened if config.screen and start >= PLAIN * k else None
+                screened = model.screened if screens and start >= PLAIN * k else None
                 bounds = None if screened is None else entity_bounds(screened, side)
                 for _, part, block in blocks:
                     block.take(model, side, bounds, start)
@@ -103,32 +97,19 @@ def best_scores(
 class _Block:
     """A few mentions of similar length, with the best views so far: scores and views (m, k)."""
 
-    def __init__(self, side: Any, screen: Screen | None, gold: Tensor, gold_view: np.ndarray,
-                 k: int) -> None:  # fmt: skip
-        self.side, self.screen, self.gold, self.gold_view = side, screen, gold, gold_view
-        self.scores = gold.new_full((len(gold), k), -torch.inf)
+    def __init__(self, side: Any, screen: Screen | None, none_yet: Tensor) -> None:
+        self.side, self.screen, self.scores = side, screen, none_yet
         self.views = torch.full_like(self.scores, -1, dtype=torch.int64)
 
     @classmethod
     def of(
-        cls, model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Wanted,
-        part: np.ndarray, k: int, screen: bool,
+        cls, model: Heads[Any, Any], inputs: MentionInputs, wanted: Wanted, part: np.ndarray,
+        k: int, screen: bool,
     ) -> _Block:  # fmt: skip
         side, _ = model.mentions(inputs.batch(wanted.split, wanted.rows[part]))
-        rows = wanted.gold[part]
-        gold = torch.full((len(part),), torch.nan, device=inputs.cached.device)
-        gold_view = np.full(len(part), -1)
-        if (rows >= 0).all():
-            gold_view = views.of_entity[rows]
-            distinct, where = np.unique(gold_view, return_inverse=True)
-            entities = model.entities(inputs.cached.entities(views.rows[distinct]))
-            column = torch.from_numpy(where.reshape(-1)).to(gold.device)
-            total = model.matcher.pairs(side, entities).total
-            gold = total.gather(1, column[:, None])[:, 0]
-        floor = torch.full_like(gold, -torch.inf)  # it rises as better ones are met
+        none_yet = torch.full((len(part), k), -torch.inf, device=inputs.cached.device)
         own = model.screened if screen else None
-        screen_of = None if own is None else Screen(own, side, floor)
-        return cls(side, screen_of, gold, gold_view, k)
+        return cls(side, None if own is None else Screen(own, side, none_yet[:, -1]), none_yet)
 
     def take(self, model: Heads[Any, Any], entities: Any, bounds: Any, start: int) -> None:
         """Meet the views from `start` on; without `bounds`, all of them get their attention."""
@@ -158,16 +139,7 @@ class _Block:
         for row, (s, c, v) in enumerate(zip(scores, counts, own, strict=True)):
             found.scores[place[row]] = np.repeat(s, c)[:k]
             found.entity[place[row]] = views.rows[v[s == s[0]]].min()
-        found.gold[place] = self.gold.double().cpu().numpy()
-        # A view behind those whose entities are k already is none of them.
-        among = (own == self.gold_view[:, None]) & (counts.cumsum(1) - counts < k)
-        found.outside[place] = (self.gold_view >= 0) & ~among.any(1)
 
 
 def _empty(mentions: int, k: int) -> BestScores:
-    return BestScores(
-        np.empty((mentions, k)),
-        np.empty(mentions, np.int64),
-        np.empty(mentions),
-        np.empty(mentions, bool),
-    )
+    return BestScores(np.empty((mentions, k)), np.empty(mentions, np.int64))

@@ -1,11 +1,14 @@
 """Probabilities of a mention's best entities, and of none of them (nil).
 
-    p(e) = exp(S_e / T) / (exp(n / T) + Σ_c exp(S_c / T))        p(nil) = exp(n / T) / (the same)
+    p(e) = exp(S_e / T) / (exp(z) + Σ_c exp(S_c / T))      p(nil) = exp(z) / (the same)
+    z = ν + ω_1 S_1 + ω_2 S̄
 
-The sum runs over the CANDIDATES best entities c, and over the mention's own where it is none of
-them. The temperature T and the score n of nil are those under which validation is likeliest: its
-linked mentions by p(gold), those without an entity by p(nil). With a = 1 / T and b = n / T the
-likelihood is that of a log-linear model, so it has one maximum and no course of steps decides it.
+The sum runs over the CANDIDATES best entities c; S_1 is the best one's score and S̄ their mean. The
+level of all scores is each mention's own, since nothing in training ties it down: a constant z
+tells mentions without an entity much worse. T and z are those under which what is answered on
+validation is likeliest: that the best entity is right, that the mention has none, or neither. (The
+likelihood of the gold entity, wherever it ranks, spends T on telling apart what is not answered,
+and leaves the best one too sure of itself.)
 """
 
 from __future__ import annotations
@@ -21,30 +24,36 @@ CANDIDATES = 64
 SPREADS = (1e-2, 1e2)
 """T lies within these multiples of the mean distance of the best score from the last one: where
 every mention of validation is right by far, no lowest T is the likeliest."""
+RIDGE = 1e-4
+"""Of the weights of z, each in units of that distance, against a single mention: it decides only
+where a few mentions could be told apart without any error, and the weights would have no bound."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Args:
     temperature: T.
-    nil: n; None where validation had no mention without an entity, whose probability is then 0.
+    nil: ν, ω_1 and ω_2; None where validation had no mention without an entity, whose probability
+        is then 0.
     """
 
     temperature: float
-    nil: float | None
+    nil: tuple[float, float, float] | None
 
     def probabilities(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of candidates and of nil.
 
         Args:
-            scores: of the CANDIDATES best, -inf where there are fewer, shape: (m, k).
+            scores: of the CANDIDATES best, best first, -inf where there are fewer, shape: (m, k).
 
         Returns:
             float64 (m, k) and (m,); a row and its nil sum to 1.
         """
-        nil = -np.inf if self.nil is None else self.nil / self.temperature
-        logits = np.asarray(scores, np.float64) / self.temperature
-        logits = np.concatenate([logits, np.full((len(logits), 1), nil)], axis=1)
+        scores = np.asarray(scores, np.float64)
+        nil = np.full(len(scores), -np.inf)
+        if self.nil is not None:
+            nil = _levels(scores) @ np.array(self.nil)
+        logits = np.concatenate([scores / self.temperature, nil[:, None]], axis=1)
         found = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
         return found[:, :-1], found[:, -1]
 
@@ -54,48 +63,54 @@ class Calibration:
         return p[0].tolist(), float(nil[0])
 
 
-def fit(scores: np.ndarray, gold: np.ndarray, outside: np.ndarray) -> Calibration | None:
+def fit(scores: np.ndarray, right: np.ndarray, linked: np.ndarray) -> Calibration | None:
     """The likeliest calibration of m mentions; None where none of them has an entity.
 
     Args:
         scores: of the candidates, best first, -inf where there are fewer, shape: (m, k).
-        gold: the score of each mention's own entity; NaN of one without, shape: (m,).
-        outside: whether that entity is none of the candidates, bool (m,).
+        right: whether the best entity is the mention's own, bool (m,).
+        linked: whether the mention has an entity, bool (m,).
     """
-    linked = ~np.isnan(gold)
     if not linked.any():
         return None
-    # Its own score where it is none of them; else a column of nothing. Shape: (m, k + 1).
-    extra = np.where(outside & linked, gold, -np.inf)
-    wide = np.concatenate([scores, extra[:, None]], axis=1).astype(np.float64)
-    there = np.isfinite(wide)
     centre = float(scores[:, 0].mean())
-    last = np.where(np.isfinite(scores), scores, np.inf).min(1)
+    there = np.isfinite(scores)
+    last = np.where(there, scores, np.inf).min(1)
     spread = float((scores[:, 0] - last).mean()) or 1.0
-    x = np.where(there, wide - centre, 0) / spread
-    own = np.where(linked, gold - centre, 0) / spread
-    with_nil = bool((~linked).any())
+    x = np.where(there, scores - centre, -np.inf) / spread
+    with_nil = not linked.all()
+    # What came true: the best entity, nil, or one of the other candidates. Shape: (m, k + 1).
+    true = np.zeros((len(x), x.shape[1] + 1), bool)
+    true[:, 0], true[:, -1] = right, ~linked
+    true[:, 1:-1] = (linked & ~right)[:, None] & there[:, 1:]
+    levels = _levels(x)
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean of -log p and its gradient; theta = (spread / T, (n - centre) / T)."""
-        a, b = theta if with_nil else (theta[0], -np.inf)
-        logits = np.where(there, a * x, -np.inf)
-        logits = np.concatenate([logits, np.full((len(x), 1), b)], axis=1)
-        total = logsumexp(logits, axis=1)
-        p = np.exp(logits - total[:, None])
-        chosen = np.where(linked, a * own, b if with_nil else 0)
-        by_a = (p[:, :-1] * x).sum(1) - own
-        by_b = p[:, -1] - ~linked
-        gradient = np.array([by_a.mean(), by_b.mean()])[: len(theta)]
-        return float((total - chosen).mean()), gradient
+        """Mean of -log p of what came true, with its gradient; theta = (log(spread / T), z's)."""
+        a, weights = np.exp(theta[0]), theta[1:]
+        nil = levels @ weights if with_nil else np.full(len(x), -np.inf)
+        logits = np.concatenate([a * x, nil[:, None]], axis=1)
+        whole = logsumexp(logits, axis=1)
+        came = logsumexp(np.where(true, logits, -np.inf), axis=1)
+        p = np.exp(logits - whole[:, None])
+        among = np.where(true, np.exp(logits - came[:, None]), 0)
+        by_logit = p - among
+        by_a = a * (by_logit[:, :-1] * np.where(there, x, 0)).sum(1)
+        by_nil = by_logit[:, -1:] * levels if with_nil else np.zeros((len(x), 0))
+        gradient = np.concatenate([by_a[:, None], by_nil], axis=1).mean(0)
+        gradient[1:] += RIDGE * weights / len(x)
+        return float((whole - came).mean() + RIDGE / 2 * (weights @ weights) / len(x)), gradient
 
-    start = np.array([1.0, 0.0])[: 1 + with_nil]
-    bounds = [(1 / SPREADS[1], 1 / SPREADS[0]), (-1e3, 1e3)][: 1 + with_nil]
+    start = np.zeros(1 + with_nil * levels.shape[1])
+    bounds = [(-np.log(SPREADS[1]), -np.log(SPREADS[0])), *[(-1e3, 1e3)] * (len(start) - 1)]
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B",
                      options={"ftol": 1e-14, "gtol": 1e-10, "maxiter": 1000}).x  # fmt: skip
-    temperature = spread / float(found[0])
-    nil = centre + float(found[1]) * temperature if with_nil else None
-    return Calibration(temperature, nil)
+    temperature = spread / float(np.exp(found[0]))
+    if not with_nil:
+        return Calibration(temperature, None)
+    bias, best, mean = found[1:].tolist()
+    bias += centre / temperature - (best + mean) * centre / spread
+    return Calibration(temperature, (bias, best / spread, mean / spread))
 
 
 def threshold_of(probability: np.ndarray, right: np.ndarray, precision: float) -> float | None:
@@ -115,3 +130,10 @@ def threshold_of(probability: np.ndarray, right: np.ndarray, precision: float) -
     enough = accepted >= min(1 / max(1 - precision, 1e-9) - 1e-9, len(p) + 1)
     good = np.flatnonzero(last & enough & (correct >= precision * accepted - 1e-9))
     return float(p[good[-1]]) if len(good) else None
+
+
+def _levels(scores: np.ndarray) -> np.ndarray:
+    """What z is made of: 1, the best score and the candidates' mean, (m, 3)."""
+    there = np.isfinite(scores)
+    mean = np.where(there, scores, 0).sum(1) / there.sum(1)
+    return np.stack([np.ones(len(scores)), scores[:, 0], mean], axis=1)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.ranking.answers import ANSWER_METRICS, BINS, Answers, reliability, risk_coverage
+from stages.ranking.answers import ANSWER_METRICS, Answers, reliability, risk_coverage
 from stages.report.answers import answers_note
 from stages.report.drawing import INK, MARKERS, STYLE, WIDTH, Drawing, inline, variant_mark
 from stages.report.results import Results, Run
@@ -92,7 +92,7 @@ def _reliability(results: Results, known: Sequence[str]) -> Drawing:
             )  # fmt: skip
             said.append(f"{variant}: calibration error {100 * run.probability['test']['ece']:.2f}")
         axes.set(xlim=(0, 101), ylim=(0, 101), xlabel="probability, %", ylabel="right, %")
-        axes.set_title(f"calibration, {BINS} bins", loc="left")
+        axes.set_title("calibration", loc="left")
         axes.grid(True)
         figure.legend(loc="outside lower center", ncols=3)
         label = "Share right by probability, test. " + "; ".join(said) + "."

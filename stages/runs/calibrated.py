@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,16 +66,23 @@ def calibration_of(folder: RunFolder, records: str) -> Known:
 
 def _read(sealed: Sealed, said: Any) -> Calibration:
     try:
-        temperature, nil = said["temperature"], said["nil_score"]
-        if not (isinstance(temperature, float) and 0 < temperature < float("inf")):
+        temperature, nil = said["temperature"], said["nil"]
+        if not _finite(temperature) or temperature <= 0:
             raise ValueError
-        if nil is not None and not (isinstance(nil, float) and abs(nil) < float("inf")):
-            raise ValueError
+        if nil is not None:
+            bias, best, mean = nil
+            if not all(map(_finite, (bias, best, mean))):
+                raise ValueError
+            nil = bias, best, mean
     except (TypeError, KeyError, ValueError):
         raise DamagedError(
             f"{sealed.path}: damaged: {PROBABILITY} holds no calibration", sealed.hint
         ) from None
     return Calibration(temperature, nil)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _unknown(why: str) -> Known:

@@ -33,8 +33,8 @@ def probabilities(
     theirs: `<split>_probability`, `<split>_nil`, `<split>_right`, `<split>_linked`.
     """
     found = _best(model, data, records, config)
-    valid = found["valid"][0]
-    calibration = fit(valid.scores, valid.gold, valid.outside)
+    best, gold = found["valid"]
+    calibration = fit(best.scores, best.entity == gold, gold >= 0)
     if calibration is None:
         return {UNCALIBRATED: "validation has no mention with an entity"}, {}
     answers = {split: _answers(calibration, *own) for split, own in found.items()}
@@ -42,7 +42,7 @@ def probabilities(
     threshold = threshold_of(of.probability, of.right, config.precision)
     said = {
         "temperature": calibration.temperature,
-        "nil_score": calibration.nil,
+        "nil": calibration.nil,
         "candidates": CANDIDATES,
         "precision": config.precision,
         "threshold": threshold,

@@ -108,9 +108,9 @@ def test_the_metrics_have_the_layout_of_the_contract(straight):
     assert len(said.pop("seal")) == 32
     probability = said.pop("probability")
     assert list(probability) == [
-        "temperature", "nil_score", "candidates", "precision", "threshold", "valid", "test"
+        "temperature", "nil", "candidates", "precision", "threshold", "valid", "test"
     ]  # fmt: skip
-    assert (probability["nil_score"], probability["precision"]) == (None, 0.95)
+    assert (probability["nil"], probability["precision"]) == (None, 0.95)
     assert (probability["valid"]["mentions"], probability["test"]["mentions"]) == (12, 24)
     beside = said.pop("untrained")
     assert list(beside) == ["tfidf", "zero-shot"]

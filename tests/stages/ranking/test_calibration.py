@@ -8,40 +8,43 @@ from hypothesis import strategies as st
 from stages.ranking.calibration import CANDIDATES, SPREADS, Calibration, fit, threshold_of
 
 
-def plain(scores, temperature, nil, own=None):
-    """p(e) of each score, and p(nil), written from the formula; `own` joins the sum."""
-    every = [*scores, *([] if own is None else [own])]
-    e = [math.exp(s / temperature) for s in every]
-    none = 0.0 if nil is None else math.exp(nil / temperature)
+def plain(scores, temperature, nil):
+    """p(e) of each score, and p(nil), written from the formula."""
+    none = 0.0
+    if nil is not None:
+        bias, best, mean = nil
+        none = math.exp(bias + best * scores[0] + mean * sum(scores) / len(scores))
+    e = [math.exp(s / temperature) for s in scores]
     whole = none + sum(e)
     return [x / whole for x in e], none / whole
 
 
-def drawn(seed, m=300, k=6, temperature=2.0, nil=3.0):
-    """Mentions whose entity is drawn by the very probabilities: scores, gold, outside."""
+NIL = (1.0, -0.2, 0.5)
+
+
+def drawn(seed, m=300, k=6, temperature=2.0, nil=NIL):
+    """Mentions whose entity is drawn by the very probabilities: scores, right, linked."""
     random = np.random.default_rng(seed)
-    scores = -np.sort(-random.normal(5, 3, (m, k)), axis=1)
-    gold = np.full(m, np.nan)
-    for row, own in enumerate(scores):
+    level = random.normal(0, 2, (m, 1))  # each mention's own
+    scores = level - np.sort(-random.normal(5, 3, (m, k)), axis=1)
+    at = np.empty(m, int)
+    for row, own in enumerate(scores.tolist()):
         p, none = plain(own, temperature, nil)
-        at = random.choice(k + 1, p=[*p, none])
-        gold[row] = own[at] if at < k else np.nan
-    return scores, gold, np.zeros(m, bool)
+        at[row] = random.choice(k + 1, p=[*p, none])
+    return scores, at == 0, at < k
 
 
-def likelihood(scores, gold, outside, temperature, nil):
+def likelihood(scores, right, linked, calibration):
+    """Of what is answered: the best entity is right, the mention has none, or neither."""
     total = 0.0
-    for own, g, out in zip(scores, gold, outside, strict=True):
-        own = [s for s in own if s > -np.inf]
-        p, none = plain(own, temperature, nil, g if out else None)
-        if math.isnan(g):
-            total += math.log(none)
-        else:
-            total += math.log(p[-1] if out else p[own.index(g)])
+    for own, is_right, has_one in zip(scores.tolist(), right, linked, strict=True):
+        own = [s for s in own if s > -math.inf]
+        p, none = plain(own, calibration.temperature, calibration.nil)
+        total += math.log(p[0] if is_right else sum(p[1:]) if has_one else none)
     return total
 
 
-@pytest.mark.parametrize("nil", [None, -1.0, 4.5])
+@pytest.mark.parametrize("nil", [None, NIL, (-3.0, 0.0, 0.0)])
 def test_probabilities_are_those_of_the_formula_and_sum_to_one(nil):
     scores = np.array([[3.0, 1.5, -2.0], [7.0, -np.inf, -np.inf]])
     found, none = Calibration(0.7, nil).probabilities(scores)
@@ -54,68 +57,85 @@ def test_probabilities_are_those_of_the_formula_and_sum_to_one(nil):
 
 
 def test_scores_of_any_size_give_numbers():
-    found, none = Calibration(1e-3, 9e5).probabilities(np.array([[1e6, -1e6]]))
+    found, none = Calibration(1e-3, (0.0, 1.0, 0.0)).probabilities(np.array([[1e6, -1e6]]))
     assert (found.tolist(), none.tolist()) == ([[1.0, 0.0]], [0.0])
 
 
 def test_behind_the_candidates_no_probability_is_shared_out():
     scores = np.arange(100.0, 0, -1).tolist()
-    p, none = Calibration(10.0, 50.0).of_best(scores)
+    p, none = Calibration(10.0, (5.0, 0.0, 0.0)).of_best(scores)
     assert len(p) == CANDIDATES
     assert sum(p) + none == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_other_temperature_and_nil_score_is_likelier(seed):
-    scores, gold, _ = drawn(seed)
+def test_no_calibration_nearby_is_likelier(seed):
+    scores, right, linked = drawn(seed)
     scores[:100, 3:] = -np.inf  # a small knowledge base
-    inside = np.array([g in own for g, own in zip(gold, scores, strict=True)])
-    outside = ~np.isnan(gold) & ~inside
-    assert outside.any()
-    found = fit(scores, gold, outside)
-    best = likelihood(scores, gold, outside, found.temperature, found.nil)
+    found = fit(scores, right, linked)
+    best = likelihood(scores, right, linked, found)
+    bias, of_best, of_mean = found.nil
     for t in (0.99, 1.01):
-        for n in (-0.02, 0.0, 0.02):
-            other = likelihood(scores, gold, outside, found.temperature * t, found.nil + n)
-            assert other < best
+        other = Calibration(found.temperature * t, found.nil)
+        assert likelihood(scores, right, linked, other) < best
+    for step in (-0.02, 0.02):
+        for nil in (
+            (bias + step, of_best, of_mean),
+            (bias, of_best + step / 10, of_mean),
+            (bias, of_best, of_mean + step / 10),
+        ):
+            assert likelihood(scores, right, linked, Calibration(found.temperature, nil)) < best
 
 
-def test_the_course_that_made_the_data_is_found_again():
-    found = fit(*drawn(0, m=5000))
-    assert found.temperature == pytest.approx(2.0, rel=0.1)
-    assert found.nil == pytest.approx(3.0, abs=0.3)
+def test_the_calibration_that_made_the_data_is_found_again():
+    found = fit(*drawn(0, m=8000))
+    assert found.temperature == pytest.approx(2.0, rel=0.15)
+    scores, _, _ = drawn(1)
+    p, none = found.probabilities(scores)
+    want, zero = Calibration(2.0, NIL).probabilities(scores)
+    np.testing.assert_allclose(p[:, 0], want[:, 0], atol=0.05)
+    np.testing.assert_allclose(none, zero, atol=0.05)
 
 
-def test_a_level_that_all_scores_share_moves_the_nil_score_alone():
-    scores, gold, outside = drawn(1)
-    one, other = fit(scores, gold, outside), fit(scores + 1000, gold + 1000, outside)
-    assert other.temperature == pytest.approx(one.temperature, rel=1e-5)
-    assert other.nil - 1000 == pytest.approx(one.nil, abs=1e-3)
-    assert fit(scores, gold, outside) == one  # the same bits
+def test_a_level_that_all_scores_share_changes_no_probability():
+    scores, right, linked = drawn(1)
+    one, other = fit(scores, right, linked), fit(scores + 1000, right, linked)
+    for a, b in zip(one.probabilities(scores), other.probabilities(scores + 1000), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert fit(scores, right, linked) == one  # the same bits
 
 
 def test_without_nil_mentions_only_the_temperature_is_fitted():
-    scores, gold, outside = drawn(2)
-    linked = ~np.isnan(gold)
-    found = fit(scores[linked], gold[linked], outside[linked])
+    scores, right, linked = (part[drawn(2)[2]] for part in drawn(2))
+    found = fit(scores, right, linked)
     assert found.nil is None
-    best = likelihood(scores[linked], gold[linked], outside[linked], found.temperature, None)
+    best = likelihood(scores, right, linked, found)
     for t in (0.98, 1.02):
-        args = scores[linked], gold[linked], outside[linked], found.temperature * t, None
-        assert likelihood(*args) < best
+        other = Calibration(found.temperature * t, None)
+        assert likelihood(scores, right, linked, other) < best
 
 
 def test_without_a_mention_that_has_an_entity_there_is_no_calibration():
-    assert fit(np.ones((3, 2)), np.full(3, np.nan), np.zeros(3, bool)) is None
-    assert fit(np.ones((0, 2)), np.zeros(0), np.zeros(0, bool)) is None
+    nothing = np.zeros(3, bool)
+    assert fit(np.ones((3, 2)), nothing, nothing) is None
+    assert fit(np.ones((0, 2)), nothing[:0], nothing[:0]) is None
 
 
-def test_where_all_is_right_the_temperature_stays_within_its_bounds():
+def test_what_leaves_no_doubt_gives_a_calibration_with_bounds():
     scores = np.tile([10.0, 0.0], (20, 1))
-    found = fit(scores, scores[:, 0], np.zeros(20, bool))
-    assert 10 * SPREADS[0] <= found.temperature < 1
-    alike = fit(np.ones((4, 2)), np.ones(4), np.zeros(4, bool))  # no distance at all
+    sure = np.ones(20, bool)
+    found = fit(scores, sure, sure)  # all right by far
+    assert 10 * SPREADS[0] * (1 - 1e-9) <= found.temperature < 10
+    alike = fit(np.ones((4, 2)), sure[:4], sure[:4])  # no distance at all
     assert math.isfinite(alike.temperature)
+    one = fit(np.ones((4, 1)), sure[:4], sure[:4])  # a knowledge base of one entity
+    assert one.probabilities(np.ones((1, 1)))[0].tolist() == [[1.0]]
+    scores[10:] = [1.0, 0.0]
+    told = fit(scores, sure & (scores[:, 0] > 5), scores[:, 0] > 5)  # nil without any error
+    assert all(map(math.isfinite, (told.temperature, *told.nil)))
+    p, none = told.probabilities(scores)
+    assert (p[:10, 0] > 0.9).all()
+    assert (none[10:] > 0.9).all()
 
 
 answers = st.lists(
