@@ -34,7 +34,8 @@ def probability_facts(results: Results) -> ProbabilityFacts:
     """Of the test mentions, those without an entity among them; curves of the first seed."""
     unknown = results.uncalibrated
     known = [variant for variant in results.variants if variant not in unknown]
-    drawings = [_risk(results, known), _reliability(results, known)] if known else []
+    drawn = [v for v in known if results.runs[v, results.seeds[0]].probability["test"]["mentions"]]
+    drawings = [_risk(results, drawn), _reliability(results, drawn)] if drawn else []
     return ProbabilityFacts(answers_note(results), _sheet(results, known), drawings, unknown)
 
 

@@ -183,7 +183,7 @@ def _require_answers(sealed: Sealed) -> None:
         return
     if not isinstance(said, dict) or not _is_share(said.get("precision")):
         _damaged(sealed, f"{PROBABILITY} holds no calibration")
-    if said.get("threshold") is not None and not _is_share(said["threshold"]):
+    if "threshold" not in said or not (said["threshold"] is None or _is_share(said["threshold"])):
         _damaged(sealed, f"{PROBABILITY}.threshold is no probability")
     for split in ("valid", "test"):
         own = said.get(split)
@@ -192,8 +192,10 @@ def _require_answers(sealed: Sealed) -> None:
         for key in ("mentions", "nil_mentions", "answered"):
             if type(own.get(key)) is not int or own[key] < 0:
                 _damaged(sealed, f"{PROBABILITY}.{split}.{key} is no count")
+        needed = ["aurc", "ece"] * (own["mentions"] > 0) + ["precision"] * (own["answered"] > 0)
         for key in ANSWER_METRICS:
-            if key not in own or (own[key] is not None and not _is_share(own[key])):
+            none = key in own and own[key] is None and key not in needed
+            if not none and not _is_share(own.get(key)):
                 _damaged(sealed, f"{PROBABILITY}.{split}.{key} is no share")
 
 

@@ -49,6 +49,7 @@ from stages.report.facts import graph_facts, picture_facts
 from stages.report.figures import curves
 from stages.report.grids import load_grids
 from stages.report.load_results import load_results
+from stages.report.probability import probability_facts
 from stages.report.sheets import (
     grid_sheet,
     others_sheet,
@@ -519,12 +520,13 @@ class ResultFiles:
     def change(self, random: Random, folder: Path) -> Change:
         run = "runs/tiny/melov-s0"
         if random.random() < 0.4:
-            names = ("config.json", "metrics.json", "ranks.npz", "history.csv")
+            names = (
+                "config.json", "metrics.json", "ranks.npz", "probabilities.npz", "history.csv"
+            )  # fmt: skip
             return torn(random, folder, [f"{run}/{name}" for name in names])
         if random.random() < 0.6:
-            return resealed(
-                random, folder, f"{run}/metrics.json", [f"{run}/ranks.npz"], changed_npz
-            )
+            arrays = random.choice(("ranks.npz", "probabilities.npz"))
+            return resealed(random, folder, f"{run}/metrics.json", [f"{run}/{arrays}"], changed_npz)
         change = resealed(
             random, folder, f"{run}/config.json", [f"{run}/history.csv"], changed_history
         )
@@ -547,8 +549,9 @@ class ResultFiles:
             assert run.ranks.shape == (dataset.records.mentions["test"].num_rows,)
             assert np.isfinite(run.ranks).all()
             assert ((run.ranks >= 1) & (run.ranks <= dataset.records.entities.num_rows)).all()
+        facts = probability_facts(results)
         "".join(tables).encode()
-        return [tables, repr(sheets), repr(results.runs["melov", 0].history)]
+        return [tables, repr(sheets), repr(facts), repr(results.runs["melov", 0].history)]
 
 
 def changed_history(random: Random, path: Path) -> str:
