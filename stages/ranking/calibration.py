@@ -116,19 +116,22 @@ def fit(scores: np.ndarray, right: np.ndarray, linked: np.ndarray) -> Calibratio
 def threshold_of(probability: np.ndarray, right: np.ndarray, precision: float) -> float | None:
     """The smallest probability of an answer from which on the answers reach a precision.
 
-    Answers are accepted from the threshold on. So that a single lucky one proves nothing, there
-    must be 1 / (1 - precision) of them: 20 for 95 %. None where no threshold has as many.
+    Answers are accepted from the threshold on, and must reach it in two ways: by their share right
+    and by their mean probability. The smallest threshold is picked out of many, and the share right
+    alone picks one that was lucky. So that few prove nothing, there must be 1 / (1 - precision) of
+    them: 20 for 95 %. None where there is no such threshold.
 
     Args:
         probability: of each mention's best entity, shape: (m,).
         right: whether it is the mention's own, bool (m,).
     """
     order = np.argsort(-probability, kind="stable")
-    p, correct = probability[order], np.cumsum(right[order])
+    p = probability[order]
     accepted = np.arange(1, len(p) + 1)
+    reached = np.minimum(np.cumsum(right[order]), np.cumsum(p)) >= precision * accepted - 1e-9
     last = np.append(p[1:] != p[:-1], True)  # equal ones are accepted together
     enough = accepted >= min(1 / max(1 - precision, 1e-9) - 1e-9, len(p) + 1)
-    good = np.flatnonzero(last & enough & (correct >= precision * accepted - 1e-9))
+    good = np.flatnonzero(last & enough & reached)
     return float(p[good[-1]]) if len(good) else None
 
 

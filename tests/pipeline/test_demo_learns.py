@@ -22,6 +22,8 @@ from stages.paths import DatasetPaths
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.folder import RunFolder
+from stages.runs.run import execute
 from stages.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -75,3 +77,15 @@ def test_two_epochs_on_the_demo_beat_the_variants_own_initial_weights(made, tmp_
     model.load_state_dict(trained.state)
     after = valid_mrr(model, data, made.params)
     assert after > before + MARGIN, f"from {before:.3f} to {after:.3f}"
+
+
+def test_a_tenth_of_nil_mentions_is_told_with_probabilities_that_hold_on_test(made, tmp_path):
+    spec = RunSpec.of("melov", 0, made.params.train.model_copy(update={"device": "cpu"}))
+    folder = RunFolder(tmp_path / "melov-s0", "train it")
+    said = execute(spec, made.dataset, folder, made.params.evaluate)["probability"]
+    valid, test = said["valid"], said["test"]
+    assert test["nil_mentions"] == pytest.approx(0.1 * test["mentions"], rel=0.05)
+    assert test["ece"] < 0.05
+    assert valid["precision"] >= 0.95
+    low, high = valid["precision_interval"]
+    assert low <= test["precision"] <= high

@@ -145,12 +145,26 @@ answers = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(answers, st.sampled_from([0.5, 0.8, 0.95]))
-def test_the_threshold_is_the_smallest_that_reaches_the_precision(pairs, precision):
+def test_the_threshold_is_the_smallest_that_reaches_the_precision_in_both_ways(pairs, precision):
     p = np.array([x for x, _ in pairs])
     right = np.array([y for _, y in pairs], bool)
     want = None
     for t in sorted({*p.tolist()}, reverse=True):
-        accepted = right[p >= t]
-        if len(accepted) >= 1 / (1 - precision) - 1e-9 and accepted.mean() >= precision - 1e-9:
+        accepted, sure = right[p >= t], p[p >= t]
+        enough = len(accepted) >= 1 / (1 - precision) - 1e-9
+        if enough and min(accepted.mean(), sure.mean()) >= precision - 1e-9:
             want = t
     assert threshold_of(p, right, precision) == want
+
+
+def test_the_precision_that_a_threshold_promises_is_kept_on_other_mentions():
+    """Of answers that are as often right as they say, over many drawings; by the share right alone
+    it would be 0.93, since the smallest threshold that reaches it was lucky."""
+    random, kept, answered = np.random.default_rng(0), 0.0, 0
+    for _ in range(200):
+        p, other = random.beta(1.5, 1.2, (2, 443))
+        threshold = threshold_of(p, random.uniform(size=p.shape) < p, 0.95)
+        accepted = other >= (np.inf if threshold is None else threshold)
+        kept, answered = kept + other[accepted].sum(), answered + accepted.sum()
+    assert answered > 5000
+    assert 0.945 < kept / answered < 0.965
