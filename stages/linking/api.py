@@ -111,7 +111,10 @@ class Entities:
         Raises:
             KeyError: there is none.
         """
-        return self._found[self._row[canonical(id)]]
+        row = self._row.get(canonical(id))
+        if row is None:
+            raise KeyError(f"no entity has the id {id!r}")
+        return self._found[row]
 
     def search(self, text: str, limit: int = 10) -> list[Entity]:
         """Those whose id is `text`, then those one of whose names begins with it, then those one of

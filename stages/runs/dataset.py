@@ -218,7 +218,7 @@ class Dataset:
             graphs = {split: self.graph.rows(split) for split in SPLITS}
         inputs = MentionInputs(cached, graphs, reading_of(heads, train), keep)
         made_from = self.training_provenance(heads)
-        return LinkingData(cached, inputs, self.gold, views, made_from)
+        return LinkingData(cached, inputs, self.gold, views, self.store, made_from)
 
     @property
     def gold(self) -> dict[str, np.ndarray]:

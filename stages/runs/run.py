@@ -138,8 +138,14 @@ class Run:
         if self.training is None or self.info.similarity is None:
             return None
         reading = reading_of(self.info.heads, self.info.train)
-        hint = f"train on the present records: {self.folder.command}"
-        return TrainingGraph(self.training, self.info.similarity, cached, reading, hint)
+        similarity = self.info.similarity
+        return TrainingGraph(self.training, similarity, cached, reading, self.without_mentions)
+
+    @property
+    def without_mentions(self) -> str:
+        """What helps where a store lacks mentions of training."""
+        train = f"train on the present records: {self.folder.command}"
+        return f"{train}\n  or keep them in the source, answered nil where the entity is gone"
 
     def data(self, dataset: Dataset) -> LinkingData:
         """What the run ranks: validation and test of a data set of its encoder.
@@ -156,7 +162,7 @@ class Run:
         graphs = {} if graph is None else {split: graph.of_split(cached, split) for split in splits}
         inputs = MentionInputs.around(cached, graphs, keep)
         made_from = dataset.provenance(info.heads.variant)
-        return LinkingData(cached, inputs, dataset.gold, views, made_from)
+        return LinkingData(cached, inputs, dataset.gold, views, dataset.store, made_from)
 
     def evaluate(
         self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None

@@ -18,13 +18,18 @@ POOL = 16
 MENTIONS_AT_ONCE = 256
 
 
-def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.ndarray:
+def nearest_wrong(
+    cached: CachedFeatures, views: Views, gold: np.ndarray, named: FeatureStore
+) -> np.ndarray:
     """Rows of the knowledge base, int64 (training mentions, POOL), nearest first.
 
     Nearness is the cosine of the global texts plus that of the names' TF-IDF rows, both cached; an
     entity with aliases has the best of its names.
     Entities that look the same as the gold one to the heads are no negatives; where the knowledge
     base has fewer than POOL others, the last one repeats.
+
+    Args:
+        named: the store of the names' TF-IDF rows, which joint vectors have none of.
 
     Raises:
         MelovError: all entities look the same.
@@ -37,7 +42,7 @@ def nearest_wrong(cached: CachedFeatures, views: Views, gold: np.ndarray) -> np.
     store = cached.store
     mentions = _unit(store, cached.text_rows["mentions/train"])
     entities = _unit(store, cached.text_rows["entities"][views.rows])
-    words, names = (record_array(store, "lexical", g) for g in ("mentions/train", "entities"))
+    words, names = (record_array(named, "lexical", g) for g in ("mentions/train", "entities"))
     assert isinstance(words, sp.csr_array)
     assert not isinstance(names, np.ndarray)
     names = names[views.rows]

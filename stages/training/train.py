@@ -90,7 +90,7 @@ def train(
         log.info("resuming after epoch %d", state.epoch)
 
     near = (
-        nearest_wrong(data.cached, data.views, data.gold["train"])
+        nearest_wrong(data.cached, data.views, data.gold["train"], data.store)
         if config.hard_negatives
         else None
     )

@@ -18,15 +18,13 @@ from cache.sealed import Sealed
 from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY, recover_store
 from stages.graph.files import INDEX as GRAPH_INDEX
+from stages.linking.bundle.layout import BundleFolder
 from stages.paths import REPORT, DatasetPaths
 from stages.problems import Problem
 from stages.progress import byte_progress
 from stages.ranking.pieces import pieces_in
 from stages.runs.folder import TABLES, RunFolder
 from stages.verify.named import named_by
-
-BUNDLE = "bundle.json"
-"""Vouches for every other file of a bundle (stages/linking/bundle/layout.py)."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,16 @@ def bundle_part(path: Path) -> Part:
     Raises:
         MelovError: the folder is none.
     """
-    if not (path / BUNDLE).exists():
+    bundle = BundleFolder(path)
+    if not (bundle.index.exists() or bundle.entities.exists()):
         again = "name a folder that python -m pipeline.bundle wrote"
-        raise MelovError(f"{path}: no bundle: {BUNDLE} is missing", again)
-    again = "download it again, or write it again: python -m pipeline.bundle"
-    return Part("bundle", path, lambda: sealed(path / BUNDLE, again))
+        raise MelovError(f"{path}: no bundle: {bundle.index.name} is missing", again)
+    try:
+        again = str(bundle.read()[0].hint)
+    except MelovError as error:  # what it vouches for is not known
+        problem = Problem(bundle.index, said(error, bundle.index), str(error.hint))
+        return Part("bundle", path, lambda: iter([problem]))
+    return Part("bundle", path, lambda: sealed(bundle.index, again))
 
 
 def runs_of(paths: DatasetPaths) -> list[Part]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.forks import Ended, Forks
-from tests.faults.trees import DATASET, call, copied
+from tests.faults.trees import BUNDLE, DATASET, call, copied
 from tests.support.small_project import tree as hashes
 
 DATA = Path("data") / DATASET
@@ -70,6 +70,8 @@ CASES = {
         Case("export again", "exported from another", "export"),
         Case("load", "without a store", "load"),
         Case("load --force", "exported from another", "load", ("--force",)),
+        Case("bundle", "exported", "bundle"),
+        Case("bundle again", "bundled of another", "bundle"),
         Case("verify --repair", "damaged", "verify", ("--repair",), by_file=True),
     )
 }
@@ -103,7 +105,7 @@ def _evaluated_by_another(root: Path, run: Callable[..., Ended]) -> None:
 
 
 def _of_another(root: Path, run: Callable[..., Ended]) -> None:
-    """The run is another one since it was reported or indexed."""
+    """The run is another one since it was reported, indexed or bundled."""
     run(root, "train", "--set", "train.learning_rate=0.02")
     run(root, "evaluate")
 
@@ -138,6 +140,7 @@ SCENES: dict[str, tuple[str, Callable[[Path, Callable[..., Ended]], None]]] = {
     "evaluated by another": ("trained", _evaluated_by_another),
     "reported of another": ("reported", _of_another),
     "linked by another": ("linked", _of_another),
+    "bundled of another": ("bundled", _of_another),
     "exported from another": ("extracted", _exported_from_another),
     "without a store": ("extracted", _without_a_store),
     "damaged": ("extracted", _damaged),
@@ -154,11 +157,12 @@ _TOGETHER = [
     (rf"(ablations/{DATASET}/[^/]*)/(?:table|runs).*", r"tables of \1"),
     (r"(reports/.*)/.*", r"\1"),
     (r"(indexes/.*\.zarr)/.*", r"\1"),
+    (rf"({BUNDLE})/.*", r"\1"),
 ]
 """Patterns of files, and the name of the group that vouches for all of them."""
 INDEXES = (
     "records.json", "graph.json", "summary.json", "config.json", "metrics.json", "tables.json",
-    "report.json", ".zarr/zarr.json",
+    "report.json", "bundle.json", ".zarr/zarr.json",
 )  # fmt: skip
 """What vouches for a group; without it there is no output."""
 UNCOMPARED = ("timings.json", "picture-keys.parquet")

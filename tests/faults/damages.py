@@ -177,12 +177,19 @@ def tried(
             row(f"{name}, mended", outcome, ended, said)
         place.restore()
         _inflict(place, damage)
-        ended = place.run("verify", ["--dataset", "tiny", "--file", "tiny.h5"])
+        ended = place.run("verify", _verified(damage))
         outcome, said = _reported(place, damage, ended)
         row("verify", outcome, ended, said)
     finally:
         place.restore()
     return rows
+
+
+def _verified(damage: Damage) -> list[str]:
+    """What verify is to read."""
+    if damage.path.startswith("bundle/"):
+        return ["--bundle", "bundle"]
+    return ["--dataset", "tiny", "--file", "tiny.h5"]
 
 
 def resumed(
@@ -263,7 +270,8 @@ def _judged(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
 def _names_of(path: str) -> list[str]:
     """The file, and the folders that it is in, up to the output's own."""
     own = PurePosixPath(path)
-    return [str(own), *(str(parent) for parent in own.parents if len(parent.parts) >= 3)]
+    least = 2 if path.startswith("bundle/") else 3
+    return [str(own), *(str(parent) for parent in own.parents if len(parent.parts) >= least)]
 
 
 def _reported(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
@@ -289,13 +297,15 @@ def _reported(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]
 # Advice
 
 _COMMAND = re.compile(r"python -m pipeline\.(\w+)((?: +[^\s]+)*)")
-_FLAGS = ("--force", "--replace", "--repair", "--together")
+_FLAGS = ("--force", "--replace", "--repair", "--together", "--with-encoder")
 _STOPS = ".,;:)'"
 _VALUES = {
     "--grid": "grid.yaml", "--encoder": "vilt", "--file": "tiny.h5", "--output": "tiny.h5",
     "--dataset": "tiny", "--source": "jsonl", "--input": "data/tiny/raw",
 }  # fmt: skip
 """What a user puts for the capitals of an advice."""
+_BUNDLED = {"--dataset": "tiny", "--variant": "melov", "--seed": "0"}
+"""The same, of a bundle of which nothing is known any more."""
 
 
 def advised(ended: Ended) -> list[list[str]]:
@@ -318,9 +328,16 @@ def _commands(said: str) -> Iterator[list[str]]:
             given.append(option)
             if option not in _FLAGS:
                 word = next(words, "")
-                given.append(_VALUES.get(option, word.rstrip(_STOPS)))
+                value = word.rstrip(_STOPS)
+                if step != "bundle":
+                    value = _VALUES.get(option, value)
+                elif value.isupper():
+                    value = _BUNDLED[option]
+                given.append(value)
             if word.rstrip(_STOPS) != word:
                 break
+        if "NAME" in rest and step == "bundle":  # as it was asked for, which nobody knows
+            given.append("--with-encoder")
         if given not in found:
             found.append(given)
             yield given

@@ -26,7 +26,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from tests.faults.children import Ended, command, jitter, started
-from tests.faults.trees import DATASET, EXPORTED, STATES, call
+from tests.faults.trees import DATASET, EXPORTED, STATES, WHOLE, call
 from tests.faults.workspace import differences, digests, is_volatile
 
 SECONDS = 240
@@ -46,6 +46,7 @@ ARGUMENTS = {
     "export": ("--output", "tiny.h5"),
     "load": ("--input", "tiny.h5"),
     "load --force": ("--input", "tiny.h5"),
+    "bundle --force": ("--variant", "melov", "--with-encoder", "--output", "bundle"),
     "verify": (),
     "verify --repair": (),
 }
@@ -54,7 +55,7 @@ MAKES = {
     "prepare": "prepared", "extract": "extracted", "extract --force": "extracted",
     "load": "extracted", "load --force": "extracted", "joint": "joint", "graph": "graph",
     "train": "trained", "evaluate": "evaluated", "ablate": "ablated", "report": "reported",
-    "link": "linked", "export": "exported",
+    "link": "linked", "export": "exported", "bundle --force": "bundled",
 }  # fmt: skip
 """The state of `trees.STATES` that a command leads to."""
 
@@ -116,7 +117,7 @@ class Pairs:
     def __init__(self, folder: Path, trees: Path, updated: Straight, forced: Straight) -> None:
         self.folder, self.trees, self.updated, self.forced = folder, trees, updated, forced
         self.straight = {state: digests(trees / state) for state in STATES}
-        self.exported = self.straight["exported"]
+        self.exported = self.straight[WHOLE]
         self.seconds: dict[str, float] = {}
 
     def tried(self, trial: Trial) -> list[Row]:
@@ -136,7 +137,7 @@ class Pairs:
         """The states that the earlier and the later of the two lead to, as numbers."""
         order = list(STATES)
         made = [order.index(MAKES[c]) for c in (trial.one, trial.other) if c in MAKES]
-        made = made or [order.index("exported")]
+        made = made or [order.index(WHOLE)]
         return min(made), max(made)
 
     def _copied(self, trial: Trial, first: int) -> Path:
@@ -144,9 +145,9 @@ class Pairs:
         if trial.start == "changed":
             shutil.copytree(self.folder / "changed", place)
         else:
-            state = list(STATES)[first - 1] if trial.start == "before" else "exported"
+            state = list(STATES)[first - 1] if trial.start == "before" else WHOLE
             shutil.copytree(self.trees / state, place)
-            shutil.copy(self.trees / "exported" / EXPORTED, place)
+            shutil.copy(self.trees / WHOLE / EXPORTED, place)
         return place
 
     def _at_once(self, place: Path, trial: Trial) -> list[Row]:
@@ -160,7 +161,7 @@ class Pairs:
         """Seconds that a command takes on the whole tree."""
         if name not in self.seconds:
             place = self.folder / f"{os.getpid()}-solo"
-            shutil.copytree(self.trees / "exported", place)
+            shutil.copytree(self.trees / WHOLE, place)
             begun = time.perf_counter()
             command(place, *called(name))
             self.seconds[name] = time.perf_counter() - begun
@@ -177,7 +178,7 @@ class Pairs:
 
     def _good(self, place: Path, trial: Trial) -> Row:
         """Every file is one of a straight run."""
-        known = [self.exported, self.updated["exported"], self.forced["exported"]]
+        known = [self.exported, self.updated[WHOLE], self.forced[WHOLE]]
         wrong = {}
         for name, content in digests(place).items():
             partly = trial.start != "whole" and name.startswith("reports/")  # says what is missing

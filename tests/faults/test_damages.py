@@ -25,6 +25,8 @@ pytestmark = pytest.mark.faults
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 SHARE = float(os.environ.get("FAULTS_SHARE", "0.75"))
 """Of the damages that are tried, spread evenly; other seeds damage other places."""
+SHARES = {"bundle": 0.25}
+"""Of that, where an output has some hundred files of the kinds that others have too."""
 TABLE = trees.ROOT / ".faults" / "damages.csv"
 LEAST = 1500
 """Damages in all."""
@@ -43,13 +45,18 @@ COMMANDS = {
     "prepare": ("prepare", ()),
     "extract": ("extract", ()),
     "joint": ("joint", ("--encoder", "vilt")),
+    "bundle": ("bundle", trees.ARGUMENTS["bundle"]),
+    "link bundle": (
+        "link",
+        ("--bundle", "bundle", "--input", "mentions.jsonl", "--output", "b-linked.jsonl"),
+    ),
     "repair": ("verify", ("--repair",)),
 }
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "records": ("data/tiny/records/", tuple(COMMANDS)),
     "store": (
         "data/tiny/features.zarr/",
-        ("evaluate", "link", "repair", "export", "extract", "graph", "train", "report"),
+        ("evaluate", "link", "repair", "export", "extract", "bundle", "graph", "train", "report"),
     ),
     "joint": (
         "data/tiny/joint.zarr/",
@@ -57,13 +64,14 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "summary": ("data/tiny/extract/", ("report", "extract", "evaluate")),
     "graph": ("data/tiny/graph/", ("evaluate", "train", "link", "report", "ablate", "graph")),
-    "run": ("runs/tiny/melov-s0/", ("evaluate", "link", "report", "train")),
+    "run": ("runs/tiny/melov-s0/", ("evaluate", "link", "bundle", "report", "train")),
     "other runs": ("runs/tiny/", ("report",)),
     "figures": ("metrics/tiny/", ("evaluate",)),
     "grid": ("ablations/tiny/", ("ablate", "report")),
     "report": ("reports/tiny/", ("report",)),
     "index": ("indexes/tiny/", ("link",)),
     "export": ("tiny.h5", ("load", "export")),
+    "bundle": ("bundle/", ("link bundle", "bundle")),
     "keys": ("data/tiny/.partial/", ("prepare", "extract")),
 }
 """Of each output: how its files' paths begin (the first one counts), and who reads them."""
@@ -71,6 +79,13 @@ SLOW = ("graph", "train", "train vilt", "ablate", "report")
 MANY, EACH = 30, 8
 """Of an output with more files each damage is tried by one of its readers, in turn; by one of the
 slow ones besides, every so many turns. What is advised is then done every other time."""
+
+
+def called(name: str) -> tuple[str, list[str]]:
+    """The step of a command, and its arguments."""
+    step, given = COMMANDS[name]
+    dataset = [] if "--bundle" in given else ["--dataset", "tiny"]
+    return step, [*dataset, *given]
 
 
 def _start(state: str) -> None:
@@ -81,7 +96,7 @@ def _start(state: str) -> None:
     """
     root = Path(f"{state}-warm-{os.getpid()}")
     shutil.copytree(state, root)
-    warm(root, [(step, ["--dataset", "tiny", *given]) for step, given in COMMANDS.values()])
+    warm(root, map(called, COMMANDS))
     shutil.rmtree(root)
 
 
@@ -118,14 +133,14 @@ def _complete(base: str) -> None:
         steps += [("train", *given), ("evaluate", *given)]
     for name in ("ablate", "report", "link", "export"):
         steps.append((COMMANDS[name][0], *COMMANDS[name][1]))
-    for step, *given in steps:
-        ended = place.run(step, ["--dataset", "tiny", *given])
+    calls = [(step, ["--dataset", "tiny", *given]) for step, *given in steps]
+    for step, given in [*calls, called("bundle"), called("link bundle")]:
+        ended = place.run(step, given)
         assert ended.code == 0, (step, ended.stderr)
 
 
 def _tried(base: str, damage: Damage, names: Sequence[str], mend: bool) -> list[Row]:
-    commands = {n: (COMMANDS[n][0], ["--dataset", "tiny", *COMMANDS[n][1]]) for n in names}
-    return tried(_place(base), damage, commands, mend)
+    return tried(_place(base), damage, {name: called(name) for name in names}, mend)
 
 
 def paths_of(part: str, built: Iterable[str]) -> list[str]:
@@ -137,9 +152,9 @@ def paths_of(part: str, built: Iterable[str]) -> list[str]:
     return sorted(path for path in built if first(path) == part)
 
 
-def tries(number: int) -> bool:
-    """Whether the damage of this number is among SHARE of them."""
-    return int((number + 1) * SHARE) > int(number * SHARE)
+def tries(number: int, share: float = SHARE) -> bool:
+    """Whether the damage of this number is among a share of them."""
+    return int((number + 1) * share) > int(number * share)
 
 
 def commands_for(part: str, number: int, built: Iterable[str]) -> list[str]:
@@ -158,7 +173,7 @@ def commands_for(part: str, number: int, built: Iterable[str]) -> list[str]:
 def workers() -> Iterator[Pool]:
     os.environ.update(trees.environment())
     with multiprocessing.get_context("spawn").Pool(
-        2, _start, (str(trees.tree("exported")),)
+        2, _start, (str(trees.tree(trees.WHOLE)),)
     ) as pool:
         yield pool
 
@@ -167,7 +182,7 @@ def workers() -> Iterator[Pool]:
 def whole(workers: Pool) -> str:
     """A project with every output: three runs that are reported, one more, and all else."""
     root = trees.scratch() / "whole"
-    trees.copied("exported", root)
+    trees.copied(trees.WHOLE, root)
     workers.apply(_complete, (str(root),))
     return str(root)
 
@@ -214,7 +229,7 @@ def test_damage_is_refused_mended_and_reported(
     built = workers.apply(_built, (whole,))
     tasks = []
     for number, damage in enumerate(damages_of(built, paths_of(part, built), SEED)):
-        if tries(number):
+        if tries(number, SHARE * SHARES.get(part, 1)):
             names = commands_for(part, number, built)
             mend = len(names) > 1 or number % 2 == 0
             tasks.append(workers.apply_async(_tried, (whole, damage, names, mend)))

@@ -39,7 +39,7 @@ _PAIRS: list[Pairs] = []
 def _start(folder: str, built: str) -> None:
     """Of a worker."""
     root = Path(folder) / f"warm-{os.getpid()}"
-    shutil.copytree(Path(built) / "exported", root)
+    shutil.copytree(Path(built) / trees.WHOLE, root)
     quiet = [name for name in ARGUMENTS if name != "load"]  # there is a store already
     warm(root, [called(name) for name in quiet])
     shutil.rmtree(root)
@@ -90,7 +90,7 @@ def rows() -> Iterator[list[Row]]:
 def test_no_two_commands_at_once_lose_or_mix_anything(rows: list[Row]):
     os.environ.update(trees.environment())
     folder, built = str(trees.scratch()), str(trees.built())
-    shutil.copytree(Path(built) / "exported", Path(folder) / "changed")
+    shutil.copytree(Path(built) / trees.WHOLE, Path(folder) / "changed")
     change_source(Path(folder) / "changed")
     with multiprocessing.get_context("spawn").Pool(2, _start, (folder, built)) as workers:
         made = [workers.apply_async(_straight, (folder, force)) for force in (False, True)]

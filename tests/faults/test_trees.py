@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from tests.faults.trees import STATES, built, call, copied, environment, tree
+from tests.faults.trees import STATES, WHOLE, built, call, copied, environment, tree
 from tests.support.small_project import tree as hashes
 
 pytestmark = pytest.mark.faults
 
 
 def test_the_last_tree_has_every_kind_of_output_and_all_of_it_is_whole(tmp_path):
-    root = copied("exported", tmp_path / "project")
+    root = copied(WHOLE, tmp_path / "project")
     module, given = call("verify")
     found = subprocess.run(
         [sys.executable, "-m", module, *given, "--file", "tiny.h5"],

@@ -30,6 +30,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 DATASET = "tiny"
 EXPORTED = "tiny.h5"
+BUNDLE = "bundle"
 
 STATES = {
     "raw": (),
@@ -43,8 +44,11 @@ STATES = {
     "reported": ("report",),
     "linked": ("link",),
     "exported": ("export",),
+    "bundled": ("bundle",),
 }
 """What was run since the state before."""
+WHOLE = list(STATES)[-1]
+"""The state with every output."""
 
 ARGUMENTS = {
     "prepare": (),
@@ -61,6 +65,7 @@ ARGUMENTS = {
     "link": ("--input", "mentions.jsonl", "--output", "linked.jsonl"),
     "export": ("--output", EXPORTED),
     "load": ("--input", EXPORTED),
+    "bundle": ("--variant", "melov", "--with-encoder", "--force", "--output", BUNDLE),
     "verify": (),
 }
 

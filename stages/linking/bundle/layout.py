@@ -15,7 +15,8 @@ Files lie as `huggingface_hub` uploads and downloads them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ class BundleInfo(Section):
     image_encoder: EncoderName | None
     made_from: dict[str, Any]
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the encoder's files are in the bundle."""
+        return self.text_encoder.name.startswith("encoder/")
+
 
 NAMES = pa.schema([("id", pa.string()), ("name", pa.string())])
 """Of entities.parquet, which has `aliases` besides where an entity has some."""
@@ -105,11 +111,11 @@ class BundleFolder:
             MelovError: the folder is no bundle, or one of another version.
             DamagedError: the file is not as it was written.
         """
-        again = mend("NAME", "VARIANT", "SEED")
+        again = written_again(self.path)
         try:
             sealed = Sealed.read(self.index, again)
         except OSError as error:
-            said = f"{self.path}: no bundle: {self.index.name}: {error.strerror}"
+            said = f"{self.path}: no bundle: {self.index}: {error.strerror}"
             raise MelovError(said, again) from None
         held = sealed.content.get("format")
         if held != FORMAT:
@@ -117,10 +123,11 @@ class BundleFolder:
                 f"{self.index}: a bundle of format {held!r:.20}, expected {FORMAT}", again
             )
         info = checked(BundleInfo, sealed)
+        again = written_again(self.path, info)
         for name in sealed.files:
             if name.startswith("/") or ".." in name.split("/"):
                 raise DamagedError(f"{self.index}: damaged: it names {name!r:.200}", again)
-        return sealed, info
+        return replace(sealed, hint=again), info
 
     def run(self, info: BundleInfo) -> RunFolder:
         """The run's files; damage of them is told of before they are read so."""
@@ -145,7 +152,16 @@ class BundleFolder:
                 sealed.require(name)
 
 
-def mend(dataset: str, variant: str, seed: str) -> str:
-    """How a damaged bundle is had again."""
+def written_again(path: Path, info: BundleInfo | None = None) -> str:
+    """How a damaged bundle is had again.
+
+    Args:
+        info: what it is of; None where nobody knows.
+    """
+    dataset, variant, seed, more = "NAME", "VARIANT", "SEED", ""
+    if info is not None:
+        dataset, variant, seed = info.dataset, info.variant, str(info.seed)
+        more = " --with-encoder" if info.has_encoder else ""
     run = f"--dataset {dataset} --variant {variant} --seed {seed}"
-    return f"download it again, or write it again: python -m pipeline.bundle {run} --output DIR"
+    command = f"python -m pipeline.bundle {run} --output {shlex.quote(str(path))} --force{more}"
+    return f"download it again, or write it again: {command}"

@@ -190,8 +190,8 @@ def _write_entities(
     heads, model, size = run.info.heads, run.model, evaluate.entity_rows
     cached, views = dataset.features(heads.variant, heads.reads, run.device)
     of = {"run": run.identity, "store": dataset.store.identity}
-    hint = f"train on the present records: {run.folder.command}"
-    write_training(bundle.training, cached, run.training, {"training": FORMAT, **of}, hint)
+    made_from = {"training": FORMAT, **of}
+    write_training(bundle.training, cached, run.training, made_from, run.without_mentions)
     write_entities(bundle.entities, cached, views, {"entities": FORMAT, **of})
     EntityIndex.opened(bundle.sides, run.identity, model, cached, views, size)
     if model.searched is not None:

@@ -129,7 +129,7 @@ def test_entities_are_found_by_id_and_by_name(root, elsewhere):
     assert entities["E3"].name == records.entities["name"][3].as_py()
     assert "E3" in entities
     assert "E99" not in entities
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="no entity has the id"):
         entities["E99"]
     assert [e.id for e in entities.search("E3")] == ["E3"]
     ada = [e.name for e in entities.search("ADA")]

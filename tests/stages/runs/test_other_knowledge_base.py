@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import Linker, Mention
 from stages.encode import feature_job
 from stages.ranking.coded_index import CodedIndex
 from tests.support.tiny_project import call, own_world, run
@@ -169,6 +170,62 @@ def test_training_mentions_that_the_store_has_lost_are_named(project: Path):
     assert "has no features of 1 of the" in result.stderr
     assert "python -m pipeline.train --dataset tiny --variant melov --seed 0" in result.stderr
     run("evaluate", "--variant", "mimic")  # which reads none of them
+
+
+def only_new_entities(_: Rows) -> Rows:
+    said = {"description": "of the market", "image": "pictures/e0.png"}
+    return [{"id": f"N{i}", "name": f"New {i}", **said} for i in range(5)]
+
+
+def test_a_knowledge_base_that_lost_every_entity_of_training_is_linked_to_all_the_same(
+    project: Path,
+):
+    before = [one["alpha"] for one in linked("melov")]
+    assert len({alpha["aggregated"] for alpha in before}) > 1
+    change("entities", only_new_entities)
+    refused = call("prepare")
+    assert refused.exit_code == 1
+    assert "mentions.jsonl:1: answer 'E20' is no entity's id" in refused.stderr
+    assert "--set prepare.missing_answer=drop" in refused.stderr
+
+    run("prepare", "--set", "prepare.missing_answer=drop")
+    run("extract")
+    mention = ("--mention", "New 1", "--sentence", "New 1 at the market", "--json")
+    refused = call("link", "--variant", "melov", *mention)
+    assert refused.exit_code == 1
+    assert "has no features of 46 of the 46 mentions" in refused.stderr
+    assert "answered nil" in refused.stderr
+    ids = {e["id"] for e in json.loads(run("link", "--variant", "mimic", *mention))["entities"]}
+    assert ids == {f"N{i}" for i in range(5)}
+
+    change("mentions", lambda rows: [{**row, "answer": "nil"} for row in rows])  # as advised
+    run("prepare")
+    run("extract")
+    found = linked("melov")
+    assert {entity["id"] for one in found for entity in one["entities"]} == ids
+    assert [one["alpha"] for one in found] == before  # of training's mentions, which are there
+    said = run("evaluate", "--variant", "melov")
+    assert "validation has no mention with an entity" in said
+
+
+def test_an_open_linker_keeps_its_entities_while_the_index_is_made_anew(project: Path):
+    linked("melov")  # leaves an index
+    mention = [Mention("Ada", "Ada at the river", image=RAW / "pictures" / "e0.png")]
+    opened = Linker.load("runs/tiny/melov-s0")
+    before = [one.to_dict() for one in opened.link(mention)]
+    files = index_files()
+    change("entities", only_new_entities)
+    change("mentions", lambda rows: [{**row, "answer": "nil"} for row in rows])
+    run("prepare")
+    run("extract")
+    after = linked("melov")
+    assert {e["id"] for one in after for e in one["entities"]} == {f"N{i}" for i in range(5)}
+    assert not files & index_files()
+    assert [one.to_dict() for one in opened.link(mention)] == before
+
+
+def index_files() -> set[str]:
+    return {str(path) for path in Path("indexes/tiny/melov-s0").rglob("*") if path.is_file()}
 
 
 def test_another_encoder_is_refused_by_name(project: Path):

@@ -43,7 +43,7 @@ def nearness(cached, mention, entity):
 def test_hard_negatives_are_the_nearest_by_a_plain_loop(cached, gold, monkeypatch):
     monkeypatch.setattr(negatives, "MENTIONS_AT_ONCE", 7)
     views = distinct_views(cached)
-    found = nearest_wrong(cached, views, gold)
+    found = nearest_wrong(cached, views, gold, cached.store)
     assert found.shape == (48, POOL)
     for mention in range(0, 48, 3):
         wrong = [e for e in views.rows if views.of_entity[e] != views.of_entity[gold[mention]]]
@@ -55,7 +55,7 @@ def test_hard_negatives_are_the_nearest_by_a_plain_loop(cached, gold, monkeypatc
 
 def test_a_negative_never_looks_like_the_gold_entity(cached, gold):
     views = distinct_views(cached)
-    found = nearest_wrong(cached, views, gold)
+    found = nearest_wrong(cached, views, gold, cached.store)
     assert not (views.of_entity[found] == views.of_entity[gold][:, None]).any()
 
 
@@ -63,7 +63,7 @@ def test_the_last_negative_repeats_where_the_knowledge_base_is_small(cached, gol
     monkeypatch.setattr(negatives, "POOL", 40)
     views = distinct_views(cached)
     others = len(views) - 1
-    found = nearest_wrong(cached, views, gold)
+    found = nearest_wrong(cached, views, gold, cached.store)
     assert (found[:, others:] == found[:, [others - 1]]).all()
     for row, own in zip(found, gold, strict=True):
         assert set(row) == set(views.rows) - {views.rows[views.of_entity[own]]}
@@ -73,7 +73,7 @@ def test_entities_that_all_look_the_same_are_a_clear_error(cached, gold):
     for rows in (cached.text_rows, cached.image_rows):
         rows["entities"][:] = rows["entities"][0]
     with pytest.raises(MelovError, match="looks the same"):
-        nearest_wrong(cached, distinct_views(cached), gold)
+        nearest_wrong(cached, distinct_views(cached), gold, cached.store)
 
 
 @pytest.mark.parametrize("k", [1, 5, POOL])

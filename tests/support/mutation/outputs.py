@@ -42,6 +42,8 @@ from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import ENCODED, CachedFeatures
 from stages.features.views import distinct_views
 from stages.graph.source import GraphSource
+from stages.linking.bundle.open import open_bundle
+from stages.linking.mention import NewMention
 from stages.paths import SPLITS, DatasetPaths
 from stages.ranking.rank import Wanted, rank_all
 from stages.ranking.search import open_ranked
@@ -677,6 +679,51 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """One folder with all that links."""
+
+    name: str = "bundle"
+    most_bytes: int = 300 * MEBIBYTE
+    stores: tuple[str, ...] = (
+        "entities.zarr", "training.zarr", "sides/*.zarr", "codes/*.zarr",
+    )  # fmt: skip
+    tables: tuple[tuple[str, str, Callable[[Random, Path], str]], ...] = (
+        ("bundle.json", "entities.parquet", changed_parquet),
+        ("config.json", "model.safetensors", changed_tensors),
+        ("config.json", "training.npz", changed_npz),
+        ("metrics.json", "probabilities.npz", changed_npz),
+    )
+    """What vouches for a file, the file, and what changes it."""
+
+    def make(self, world: Path, folder: Path) -> None:
+        shutil.copytree(world / "bundle", folder / "bundle")
+
+    def change(self, random: Random, folder: Path) -> Change:
+        root = folder / "bundle"
+        if random.random() < 0.4:
+            names = store_files(root, folder)
+            return torn(random, folder, [n for n in names if n != "bundle/README.md"])
+        if random.random() < 0.5:
+            found = [path for name in self.stores for path in sorted(root.glob(name))]
+            store = random.choice(found).relative_to(root).as_posix()
+            change = changed_store(random, root, store)
+        else:
+            index, name, structured = random.choice(self.tables)
+            change = resealed(random, root, index, [name], structured)
+        reseal(root / "bundle.json")  # which vouches for all of them
+        files = {*change.files, "bundle.json"}
+        return Change(tuple(f"bundle/{name}" for name in files), change.what, sealed=False)
+
+    def read(self, folder: Path) -> Any:
+        linker = open_bundle(folder / "bundle", ExtractConfig(device="cpu"), EvaluateConfig())
+        found = list(linker.link([NewMention("Ada", "Ada of the river")], 5))
+        for one in found:
+            assert len(one.entities) == 5
+            assert np.isfinite([entity.score for entity in one.entities]).all()
+        return [one.to_dict() for one in found]
+
+
+@dataclass(frozen=True)
 class Exchange:
     """One HDF5 file, as `load` reads it."""
 
@@ -904,5 +951,5 @@ class TrainingState:
 
 SUBJECTS = [
     RecordFiles(), Store(), WorkFolder(), GraphFiles(), ResultFiles(), GridFiles(), RunFiles(),
-    Index(), Exchange(), Summary(), Keys(), TrainingState(),
+    Index(), Bundle(), Exchange(), Summary(), Keys(), TrainingState(),
 ]  # fmt: skip

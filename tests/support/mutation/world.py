@@ -18,7 +18,7 @@ runs:
 
 
 def make_world(base: Path) -> Path:
-    """The tiny world with runs, metrics, a grid, an index, a report and an HDF5 file."""
+    """The tiny world with runs, metrics, a grid, an index, a report, an HDF5 file and a bundle."""
     root = own_world(base, base / "whole")
     with contextlib.chdir(root):
         (root / "grid.yaml").write_text(GRID)
@@ -30,6 +30,7 @@ def make_world(base: Path) -> Path:
         run("link", "--mention", "Ada", "--sentence", "Ada of the river", "--json")
         run("export", "--output", "store.h5")
         run("report")
+        run("bundle", "--variant", "melov", "--with-encoder", "--output", "bundle")
     return root
 
 

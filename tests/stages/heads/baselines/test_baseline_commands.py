@@ -74,6 +74,13 @@ def test_a_baseline_goes_through_train_evaluate_and_link(project, variant):
         assert all(entity["name"].startswith("Ada") for entity in linked["entities"])
 
 
+@pytest.mark.parametrize("variant", [name for name in BASELINES if VARIANTS[name].trained])
+def test_a_baseline_trains_with_the_default_preset(project, variant):
+    call(project, train, "--variant", variant, "--seed", "1", "--set", "train.preset=strong")
+    config = json.loads((project / f"runs/tiny/{variant}-s1/config.json").read_text())
+    assert config["train"]["hard_negatives"] == TrainConfig(preset="strong").hard_negatives > 0
+
+
 def test_a_grid_of_baselines_gives_the_metrics_of_single_runs(project):
     (project / "grid.yaml").write_text("product: {variant: [tfidf, blink, ghmfc, vilt, mimic]}\n")
     said = call(project, ablate, "--grid", "grid.yaml")
