@@ -8,9 +8,9 @@ from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import validated
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import fit
 from stages.runs.folder import RunFolder
 from stages.runs.history import plot_history
-from stages.runs.run import fit
 from stages.training.train import Trained
 
 

@@ -26,6 +26,12 @@ def project_path(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
+def run_named(name: str) -> tuple[str, int] | None:
+    """The variant and the seed of a run's folder, by its name; None where it is none's."""
+    variant, separator, seed = name.rpartition("-s")
+    return (variant, int(seed)) if separator and seed.isdecimal() and seed.isascii() else None
+
+
 def dataset_name(name: str) -> str:
     """`name`, where it can name a data set.
 
@@ -88,6 +94,7 @@ class DatasetPaths:
         return self.path / ".locks" / f"{step}.lock"
 
     def run(self, variant: str, seed: int) -> Path:
+        """Its folder; `run_named` reads its name."""
         return self.root / "runs" / self.dataset / f"{variant}-s{seed}"
 
     @property

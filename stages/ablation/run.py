@@ -18,8 +18,8 @@ from stages.config import EvaluateConfig
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import METRICS
 from stages.runs.dataset import Dataset
+from stages.runs.fit import execute
 from stages.runs.folder import RunFolder
-from stages.runs.run import execute
 from stages.training.checkpoint import run_digest
 
 log = logging.getLogger(__name__)

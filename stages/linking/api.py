@@ -10,7 +10,6 @@ for found in linker.link([Mention("Lincoln", "Lincoln is a car brand.", image="p
 from __future__ import annotations
 
 import io
-import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, ExtractConfig, Params, load_params
 from stages.linking import linker as core
+from stages.linking.entities import Entities
 from stages.linking.mention import NewMention, new_mention
 from stages.linking.result import Linked
-from stages.paths import DatasetPaths
-from stages.unicode import canonical, folded
+from stages.paths import DatasetPaths, run_named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-RUN = re.compile(r"(?P<variant>[a-z-]+)-s(?P<seed>\d+)")
 PARAMS = "params.yaml"
 
 
@@ -71,65 +69,6 @@ class Mention:
             raise ValueError("Mention: no words to link: give text, or start and end")
 
 
-@dataclass(frozen=True)
-class Entity:
-    """One of the knowledge base."""
-
-    id: str
-    name: str
-    aliases: tuple[str, ...] = ()
-
-
-class Entities:
-    """The knowledge base of a linker, to be looked through by id and name.
-
-    Args:
-        aliases: of each entity; None where no entity has any.
-    """
-
-    def __init__(
-        self, ids: list[str], names: list[str], aliases: list[list[str]] | None = None
-    ) -> None:
-        others: list[list[str]] = aliases or [[]] * len(ids)
-        said = zip(ids, names, others, strict=True)
-        self._found = [Entity(id, name, tuple(also)) for id, name, also in said]
-        self._row = {id: row for row, id in enumerate(ids)}
-        self._folded = [[folded(name) for name in (e.name, *e.aliases)] for e in self._found]
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __iter__(self) -> Iterator[Entity]:
-        return iter(self._found)
-
-    def __contains__(self, id: object) -> bool:
-        return isinstance(id, str) and canonical(id) in self._row
-
-    def __getitem__(self, id: str) -> Entity:
-        """The entity of an id.
-
-        Raises:
-            KeyError: there is none.
-        """
-        row = self._row.get(canonical(id))
-        if row is None:
-            raise KeyError(f"no entity has the id {id!r}")
-        return self._found[row]
-
-    def search(self, text: str, limit: int = 10) -> list[Entity]:
-        """Those whose id is `text`, then those one of whose names begins with it, then those one of
-        whose names holds it, whatever the case, aliases included; each in the order of the
-        knowledge base."""
-        wanted = folded(text.strip())
-        own = self._row.get(canonical(text.strip()))
-        found = [] if own is None else [own]
-        if wanted:
-            named = list(enumerate(self._folded))
-            found += [i for i, names in named if any(n.startswith(wanted) for n in names)]
-            found += [i for i, names in named if any(wanted in n for n in names)]
-        return [self._found[row] for row in list(dict.fromkeys(found))[:limit]]
-
-
 class Linker:
     """Links mentions with a trained run; get one from `load` or `from_pretrained`. Safe to share
     between threads."""
@@ -157,7 +96,7 @@ class Linker:
                 the one that made the store.
         """
         folder = Path(run).absolute()
-        named = RUN.fullmatch(folder.name)
+        named = run_named(folder.name)
         if named is None or folder.parent.parent.name != "runs":
             raise MelovError(
                 f"{run}: no run's folder, such as runs/wikimel/melov-s0", "name the folder itself"
@@ -172,8 +111,7 @@ class Linker:
             own = {"text_encoder": str(Path(text_encoder).absolute()), "revision": None}
             extract = extract.model_copy(update=own)
         evaluate = params.evaluate.model_copy(update={"device": device})
-        variant, seed = named["variant"], int(named["seed"])
-        return cls(core.Linker.open(paths, variant, seed, extract, evaluate, index))
+        return cls(core.Linker.open(paths, *named, extract, evaluate, index))
 
     @classmethod
     def from_pretrained(

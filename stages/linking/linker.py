@@ -33,8 +33,9 @@ from stages.ranking.calibration import CANDIDATES
 from stages.ranking.top import Candidate, Ranked
 from stages.runs.calibrated import Known, calibration_of
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import fit
 from stages.runs.folder import RunFolder
-from stages.runs.run import Run, fit
+from stages.runs.run import Run
 from stages.runs.training_graph import TrainingGraph
 
 MENTIONS_AT_ONCE = 1024

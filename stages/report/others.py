@@ -6,12 +6,11 @@ their settings with the first seed's; every other finished run of the data set i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cache.errors import DamagedError, MelovError
 from cache.fingerprint import Fingerprint
-from stages.paths import DatasetPaths
+from stages.paths import DatasetPaths, run_named
 from stages.report.run_files import read_config, read_metrics
 from stages.runs.folder import MADE_FROM, RunFolder
 
@@ -57,17 +56,16 @@ def other_runs(
     first = {variant: folder for (variant, _), folder in reversed(list(averaged.items()))}
     found = []
     for path in sorted((paths.root / "runs" / paths.dataset).glob("*-s*")):
-        variant, _, seed = path.name.rpartition("-s")
-        if path in held or not path.is_dir() or not seed.isdigit():
-            continue
-        found.append(_other(path, RunFolder.of(paths, variant, int(seed)), first, records))
+        named = run_named(path.name)
+        if named is not None and path not in held and path.is_dir():
+            found.append(_other(named[0], RunFolder.of(paths, *named), first, records))
     return tuple(found)
 
 
 def _other(
-    path: Path, folder: RunFolder, averaged: Mapping[str, RunFolder], records: str
+    variant: str, folder: RunFolder, averaged: Mapping[str, RunFolder], records: str
 ) -> OtherRun:
-    variant = path.name.rpartition("-s")[0]
+    path = folder.path
     try:
         read_config(folder)
         if not folder.is_evaluated:

@@ -1,6 +1,5 @@
 """A run: heads of one variant and seed, trained on one data set, in a folder.
 
-run = execute(RunSpec.of("melov", 0, params.train), dataset, folder, params.evaluate)
 run = Run.open(folder, device)
 metrics, ranks = run.evaluate(dataset, params.evaluate)
 """
@@ -8,23 +7,19 @@ metrics, ranks = run.evaluate(dataset, params.evaluate)
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from cache.errors import MelovError
-from cache.files import replacing_files
 from cache.fingerprint import Fingerprint
 from cache.locks import working
-from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, TrainConfig
 from stages.features.batches import MentionInputs
 from stages.features.cached import StoredFeatures
@@ -35,16 +30,14 @@ from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.paths import NIL
 from stages.runs.beside import rank_yardsticks
-from stages.runs.dataset import Dataset, RunSpec, cut_of, reading_of
+from stages.runs.dataset import Dataset, reading_of
 from stages.runs.evaluation import evaluate
-from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, RunFolder, write_json
-from stages.runs.history import write_history
+from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, RunFolder
 from stages.runs.probability import probabilities
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.runs.yardsticks import UNTRAINED
 from stages.section import Section
-from stages.training.train import Trained, train
 
 
 class RunInfo(Section):
@@ -204,62 +197,3 @@ def _npz(arrays: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
-
-
-def execute(
-    spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
-    about: dict[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Train, save and evaluate a run; returns the content of its `metrics.json`, `about` included.
-
-    Raises:
-        MelovError: see `Dataset.heads` and `train`.
-    """
-    run, _ = fit(spec, dataset, folder, config)
-    return run.evaluate(dataset, config, about)
-
-
-def fit(
-    spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-    draw: Callable[[Path, Trained], None] | None = None,
-) -> tuple[Run, Trained]:  # fmt: skip
-    """Train a run and save it, resuming where a kill left it.
-
-    The older run stays until the new one's files move in together, `config.json` last; what it was
-    evaluated to goes then.
-
-    Args:
-        draw: puts a picture of the course at the path that it is given.
-    """
-    spec = dataset.settled(spec)
-    heads = dataset.heads(spec)
-    data = dataset.data(heads, spec.train, spec.device)
-    trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
-    info = RunInfo(
-        dataset=dataset.paths.dataset,
-        seed=spec.seed,
-        heads=heads,
-        train=spec.train,
-        provenance=data.provenance,
-        encoder=dataset.encoder(spec.variant),
-        similarity=Similarity.of(dataset.graph) if heads.uses_graph else None,
-        cut=cut_of(heads, spec.train, data.cached),
-    )
-    with replacing_files(folder.path, last=folder.config.name) as scratch:
-        weights = {n: w.detach().cpu().contiguous() for n, w in trained.state.items()}
-        (scratch / folder.weights.name).write_bytes(save(weights))
-        write_history(scratch / folder.history.name, trained.history)
-        if heads.uses_graph:
-            adjacency = data.inputs.graphs["train"].adjacency
-            training = TrainingMentions.of(adjacency, data.cached.store, dataset.records)
-            training.save(scratch / folder.training.name)
-        if draw is not None:
-            draw(scratch / folder.curves.name, trained)
-        beside = sorted(scratch.iterdir())
-        content = info.model_dump(mode="json")
-        write_sealed(scratch / folder.config.name, content, beside, atomic=False)
-    folder.forget_results()
-    write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
-    shutil.rmtree(folder.work, ignore_errors=True)
-    return Run.open(folder, spec.device), trained

@@ -19,7 +19,7 @@ from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY, recover_store
 from stages.graph.files import INDEX as GRAPH_INDEX
 from stages.linking.bundle.layout import BundleFolder
-from stages.paths import REPORT, DatasetPaths
+from stages.paths import REPORT, DatasetPaths, run_named
 from stages.problems import Problem
 from stages.progress import byte_progress
 from stages.ranking.pieces import pieces_in
@@ -81,9 +81,9 @@ def runs_of(paths: DatasetPaths) -> list[Part]:
     """Every trained run, with what it was evaluated to."""
     found = []
     for folder in sorted((paths.root / "runs" / paths.dataset).glob("*-s*")):
-        variant, _, seed = folder.name.rpartition("-s")
-        if folder.is_dir() and seed.isdigit():
-            run = RunFolder.of(paths, variant, int(seed))
+        named = run_named(folder.name)
+        if named is not None and folder.is_dir():
+            run = RunFolder.of(paths, *named)
             if run.is_trained or run.is_evaluated:  # else a kill left it empty
                 found.append(Part(f"run {folder.name}", folder, partial(of_run, run)))
     return found
@@ -97,10 +97,9 @@ def figures_of(paths: DatasetPaths) -> list[Part]:
     }
     found = []
     for stem in sorted(stems):
-        variant, _, seed = stem.rpartition("-s")
-        if seed.isdigit():
-            path = paths.figures(variant, int(seed))
-            run = RunFolder.of(paths, variant, int(seed))
+        named = run_named(stem)
+        if named is not None:
+            path, run = paths.figures(*named), RunFolder.of(paths, *named)
             found.append(Part(f"figures {stem}", path, partial(of_figures, path, run)))
     return found
 

@@ -22,8 +22,8 @@ from stages.paths import DatasetPaths
 from stages.ranking.metrics import metrics
 from stages.ranking.rank import rank_gold
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import execute
 from stages.runs.folder import RunFolder
-from stages.runs.run import execute
 from stages.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -17,8 +17,9 @@ from stages.paths import DatasetPaths
 from stages.ranking.rank import rank_gold
 from stages.ranking.top import top_entities
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import fit
 from stages.runs.folder import RunFolder
-from stages.runs.run import Run, fit
+from stages.runs.run import Run
 
 PATHS = DatasetPaths("tiny")
 RUNS = [("melov", 0), ("filter", 0), ("mimic", 1)]

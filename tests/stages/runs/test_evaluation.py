@@ -7,8 +7,8 @@ import pyarrow as pa
 from stages.config import EvaluateConfig
 from stages.ranking.metrics import metrics
 from stages.runs.dataset import RunSpec
+from stages.runs.fit import execute
 from stages.runs.folder import RunFolder
-from stages.runs.run import execute
 from tests.support.small_runs import small
 
 VALUES = ["mentions", "entities", *(f"hits@{k}" for k in (1, 3, 5, 10, 20)), "mrr", "mr"]

@@ -16,8 +16,9 @@ from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
 from stages.runs import run as module
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import execute, fit
 from stages.runs.folder import RunFolder
-from stages.runs.run import Run, execute, fit
+from stages.runs.run import Run
 from tests.support.resealed import reseal
 from tests.support.small_runs import CPU, small
 

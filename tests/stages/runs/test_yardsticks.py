@@ -7,8 +7,8 @@ from stages.heads.variants import VARIANTS, YARDSTICKS
 from stages.runs import beside as module
 from stages.runs.beside import rank_yardsticks
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import execute
 from stages.runs.folder import RunFolder
-from stages.runs.run import execute
 from stages.runs.yardsticks import figures, warning, yardsticks_of
 from tests.support.small_runs import small
 

@@ -23,8 +23,8 @@ from stages.linking.bundle.write import BundleSpec, require_free, write_bundle
 from stages.linking.mention import NewMention
 from stages.paths import DatasetPaths
 from stages.runs.dataset import Dataset, RunSpec
+from stages.runs.fit import fit
 from stages.runs.folder import RunFolder
-from stages.runs.run import fit
 from stages.verify.check import bundle_part
 from tests.stages.linking.test_api import mentions
 from tests.support.bundles import RUNS, away, flip
