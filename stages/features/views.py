@@ -62,11 +62,15 @@ def _equal_rows(array: Names | np.ndarray) -> np.ndarray:
     those with the same name and the same aliases, in whatever order."""
     if not isinstance(array, NameRows):
         return _numbered(_entries(sp.csr_array(array)))
-    rows = _numbered(_entries(array.rows))
-    spans = zip(array.offsets[:-1], array.offsets[1:], strict=True)
-    return _numbered(
-        rows[lo : lo + 1].tobytes() + np.unique(rows[lo:hi]).tobytes() for lo, hi in spans
-    )
+    names, offsets = _numbered(_entries(array.rows)), array.offsets
+    first = names[offsets[:-1]]
+    found, more = first.copy(), dict[bytes, int]()
+    for entity in np.flatnonzero(np.diff(offsets) > 1):
+        aliases = np.unique(names[offsets[entity] : offsets[entity + 1]])
+        if len(aliases) > 1:  # else it is the name again
+            key = first[entity].tobytes() + aliases.tobytes()
+            found[entity] = len(names) + more.setdefault(key, len(more))
+    return found
 
 
 def _entries(matrix: sp.csr_array) -> Iterator[bytes]:
