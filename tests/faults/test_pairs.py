@@ -1,4 +1,10 @@
-"""Whatever two commands run at once, nothing is lost and nothing wrong is left."""
+"""Whatever two commands run at once, nothing is lost and nothing wrong is left.
+
+    FAULTS_PAIRS=100 FAULTS_OTHERS=10 FAULTS_SETTLING=10 pytest -m faults tests/faults -k at_once
+
+FAULTS_OTHERS are the trials of a pair that does not write the store. With FAULTS_SETTLING=10 a
+tenth of a pair's trials ends with running every step once more.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +36,8 @@ from tests.faults.pairs import (
 pytestmark = pytest.mark.faults
 
 PER_PAIR = int(os.environ.get("FAULTS_PAIRS", "2"))
+OTHERS = int(os.environ.get("FAULTS_OTHERS", PER_PAIR))
+SETTLING = int(os.environ.get("FAULTS_SETTLING", "1"))
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 TABLE = trees.ROOT / ".faults" / "pairs.csv"
 
@@ -54,7 +62,7 @@ def _straight(folder: str, force: bool) -> Straight:
 
 def _tried(folder: str, built: str, changed: list[Straight], trial: Trial) -> list[Row]:
     if not _PAIRS:
-        _PAIRS.append(Pairs(Path(folder), Path(built), *changed))
+        _PAIRS.append(Pairs(Path(folder), Path(built), *changed, SETTLING))
     return _PAIRS[0].tried(trial)
 
 
@@ -97,7 +105,7 @@ def test_no_two_commands_at_once_lose_or_mix_anything(rows: list[Row]):
         changed = [one.get() for one in made]
         tasks = [
             workers.apply_async(_tried, (folder, built, changed, trial))
-            for trial in trials(PER_PAIR, SEED)
+            for trial in trials(PER_PAIR, OTHERS, SEED)
         ]
         for task in tasks:
             rows += task.get()
