@@ -63,7 +63,7 @@ def _equal_rows(array: Names | np.ndarray) -> np.ndarray:
     if not isinstance(array, NameRows):
         return _numbered(_entries(sp.csr_array(array)))
     names, offsets = _numbered(_entries(array.rows)), array.offsets
-    first = names[offsets[:-1]]
+    first: np.ndarray = names[offsets[:-1]]
     found, more = first.copy(), dict[bytes, int]()
     for entity in np.flatnonzero(np.diff(offsets) > 1):
         aliases = np.unique(names[offsets[entity] : offsets[entity + 1]])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cache.errors import DamagedError, MelovError
+from cache.errors import DamagedError
 from cache.sealed import Sealed
 from stages.ranking.calibration import Calibration
 from stages.runs.folder import MADE_FROM, PROBABILITY, UNCALIBRATED, RunFolder
@@ -44,15 +44,12 @@ def calibration_of(folder: RunFolder, records: str) -> Known:
 
     Raises:
         DamagedError: a file is not as it was written.
+        MelovError: the metrics are of other weights.
     """
     try:
         sealed = folder.read_metrics()
     except FileNotFoundError:
         return _unknown(f"the run is not evaluated: {folder.evaluation}")
-    except DamagedError:
-        raise
-    except MelovError:
-        return _unknown(f"evaluated before it was trained again: {folder.evaluation}")
     said = sealed.content.get(PROBABILITY)
     if said is None:
         return _unknown(f"an earlier version evaluated the run: {folder.evaluation}")

@@ -137,6 +137,17 @@ def test_a_run_that_is_not_evaluated_says_uncalibrated(paths, tmp_path, monkeypa
     assert "no probability is known" in result.output
 
 
+def test_metrics_of_other_weights_are_no_calibration_of_these(paths, tmp_path, monkeypatch):
+    monkeypatch.chdir(own_folder(paths, tmp_path))
+    run("train", "--variant", "mimic")
+    run("evaluate", "--variant", "mimic")
+    shutil.copy("runs/tiny/mimic-s0/metrics.json", "runs/tiny/melov-s0/metrics.json")
+    result = call("link", "--mention", "Ada")
+    assert result.exit_code == 1
+    assert "melov-s0/metrics.json: of other weights than model.safetensors" in result.stderr
+    assert "python -m pipeline.evaluate --dataset tiny --variant melov --seed 0" in result.stderr
+
+
 def test_without_validation_nothing_is_calibrated_and_all_steps_say_so(
     paths, tmp_path, monkeypatch
 ):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from cache.disk import sync_file
 from cache.errors import MelovError
 from cache.files import replacing_folder
-from cache.sealed import write_sealed
+from cache.sealed import Sealed, write_sealed
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.datasets.entity_columns import ALIASES, with_optional
 from stages.device import heads_device
@@ -31,9 +31,6 @@ from stages.ranking.search import Search
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
-
-LEFT_OUT = ("timings.json", "nearness.json")
-"""Of a run's files: what another machine or a test bed alone has a use for."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def write_bundle(
         info = _info(run, dataset, extract)
         if spec.encoder:
             info = _with_encoder(info, dataset, extract, bundle)
-        _copy_run(run, bundle, info)
+        _copy_run(run, bundle)
         _write_entities(run, dataset, evaluate, bundle)
         card = model_card(info, run, dataset.records, spec.license)
         bundle.card.write_text(card, encoding="utf-8")
@@ -162,25 +159,20 @@ def _copied(
     return EncoderName(name=f"{bundle.encoder.name}/{side}", revision=None)
 
 
-def _copy_run(run: Run, bundle: BundleFolder, info: BundleInfo) -> None:
+def _copy_run(run: Run, bundle: BundleFolder) -> None:
     """The run's own files, and what it was evaluated to where that is of its weights."""
     folder = run.folder
+    vouching = [folder.read_config()]
     if folder.is_evaluated:
-        folder.read_metrics()
-    for path in sorted(folder.path.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and path.name not in LEFT_OUT:
-            shutil.copyfile(path, bundle.path / path.name)
-    copy = bundle.run(info)
-    sealed = copy.read_config()
-    if sealed.seal != run.identity:
-        again = "run the same command again"
-        raise MelovError(f"{folder.path}: trained again while it was bundled", again)
-    for name in sealed.files:
-        sealed.require(name)
-    if copy.is_evaluated:
-        metrics = copy.read_metrics()
-        for name in metrics.files:
-            metrics.require(name)
+        vouching.append(folder.read_metrics())
+    for sealed in vouching:
+        for name in sealed.files:
+            (bundle.path / name).write_bytes(sealed.bytes_of(name))
+        copy = bundle.path / sealed.path.name
+        shutil.copyfile(sealed.path, copy)
+        if vouching[0].seal != run.identity or Sealed.read(copy).seal != sealed.seal:
+            again = "run the same command again"
+            raise MelovError(f"{folder.path}: trained again while it was bundled", again)
 
 
 def _write_entities(

@@ -14,7 +14,7 @@ from stages.datasets.store import open_store, provenance_of
 from stages.graph.graph import build_graph
 from stages.graph.source import GraphSource
 from stages.paths import DatasetPaths
-from stages.runs import run as module
+from stages.runs import fit as module
 from stages.runs.dataset import Dataset, RunSpec
 from stages.runs.fit import execute, fit
 from stages.runs.folder import RunFolder

@@ -230,6 +230,14 @@ def test_what_cannot_be_bundled_is_told(root, tmp_path, monkeypatch):
         asked(seed=9)
     with pytest.raises(MelovError, match="joint encoder"):
         asked(variant="vilt")
+    history = DatasetPaths("tiny").run("melov", 0) / "history.csv"
+    whole = history.read_bytes()
+    flip(history)
+    try:
+        with pytest.raises(DamagedError, match=r"^runs/tiny/melov-s0/history\.csv: damaged"):
+            asked()
+    finally:
+        history.write_bytes(whole)
     monkeypatch.setattr(write.Checkpoint, "identity", lambda self: "another")
     with pytest.raises(MelovError, match="not the text encoder that made the store"):
         asked(encoder=True)
