@@ -193,10 +193,9 @@ def _bound(gate: DualGate, dots: Dots, c: Context, q: Query) -> Tensor:
     y2 += g * (g * c2 + 2 * c.k_c0)
     y = (y2 + c.k2).clamp_min_(0).add_(gate.h * gate.ln_b.eps).sqrt_()
     dot = (dots.a_rho + q.a_rho).mul_(gr).addcmul_(g, q.rho_c0).add_(dots.k_rho)
-    share = (dy / y).clamp_max_(1)  # |y| is at least ŷ less the difference, so twice the share
-    moved = (
-        share * 2 / (2 - share)
-    )  # over two less the share; no unit vectors differ by more than 2
+    # |y| is at least ŷ less the difference, so twice the share over two less the share.
+    share = (dy / y).clamp_max_(1)
+    moved = share * 2 / (2 - share)  # no unit vectors differ by more than 2
     most = (q.length * (moved + ROUNDING)).add_(q.lost_rho).mul_(root)
     found = (dot.mul_(root) / y).add_(most)
     return torch.minimum(found, (q.length + q.lost_rho) * (root * (1 + ROUNDING))).add_(q.offset)
