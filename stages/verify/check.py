@@ -66,7 +66,7 @@ def bundle_part(path: Path) -> Part:
         MelovError: the folder is none.
     """
     bundle = BundleFolder(path)
-    if not (bundle.index.exists() or bundle.entities.exists()):
+    if not bundle.is_there:
         again = "name a folder that python -m pipeline.bundle wrote"
         raise MelovError(f"{path}: no bundle: {bundle.index.name} is missing", again)
     try:

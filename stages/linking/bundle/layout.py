@@ -104,6 +104,11 @@ class BundleFolder:
     training = Below("training.zarr")
     encoder = Below("encoder")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything of a bundle is here; it may be damaged."""
+        return self.index.exists() or self.entities.exists()
+
     def read(self) -> tuple[Sealed, BundleInfo]:
         """`bundle.json`, and none of the files that it vouches for.
 

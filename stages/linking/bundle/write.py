@@ -52,7 +52,7 @@ def require_free(output: Path, force: bool) -> None:
     bundle = BundleFolder(output)
     if not output.exists() or not any(output.iterdir()):
         return
-    if not bundle.index.exists():
+    if not bundle.is_there:
         raise MelovError(
             f"{output}: a folder with other files than a bundle's", "name another --output"
         )

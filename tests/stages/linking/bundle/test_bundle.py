@@ -218,6 +218,10 @@ def test_an_interrupted_bundle_leaves_what_was_there(root, own, tmp_path, monkey
         require_free(own, force=False)
     with pytest.raises(MelovError, match="other files than a bundle's"):
         require_free(tmp_path, force=True)
+    (own / "bundle.json").unlink()
+    require_free(own, force=True)  # a damaged one
+    with pytest.raises(MelovError, match="--force"):
+        require_free(own, force=False)
 
 
 def test_what_cannot_be_bundled_is_told(root, tmp_path, monkeypatch):
