@@ -1,5 +1,6 @@
 """Files and folders that replace others at once: whoever is killed, the old or the new is there."""
 
+import ctypes
 import os
 import shutil
 import socket
@@ -100,7 +101,8 @@ def _move_in(whole: Path, last: str) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path` that takes its place when the block ends without an error.
 
-    What was at `path` before stays until then; after a kill it is the old folder or none.
+    What was at `path` before stays until then. After a kill it is the old folder or the new one;
+    where the system cannot exchange two folders, it may be none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
@@ -110,11 +112,27 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with naming(path, fresh):
             fresh.mkdir(parents=True)
             yield fresh
-        if path.exists():
-            path.rename(scratch / "old")
-        fresh.rename(path)
+        if not (path.exists() and _exchanged(fresh, path)):
+            if path.exists():
+                path.rename(scratch / "old")
+            fresh.rename(path)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Give each of two the other's name at once, where the system can (Linux); whether it did."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    done: int = renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return done == 0
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
 
 
 def temporary_name(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from stages.features.stored import whole
 from stages.heads.matcher import UnitSides
 from stages.heads.side import Rows
 from stages.ranking.content_keys import KEY_BYTES
-from stages.ranking.pieces import pieces_in, work_of
+from stages.ranking.pieces import pieces_in, remove_piece, sweep_pieces, work_of
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +59,7 @@ class Pieces:
     def read(self) -> list[Piece]:
         """Every piece that is whole and of this run; the others are removed."""
         found = []
+        sweep_pieces(self.folder)
         for path in pieces_in(self.folder):
             try:
                 found.append(self.opened(path))
@@ -69,7 +69,7 @@ class Pieces:
         return found
 
     def write(self, keys: np.ndarray, arrays: dict[str, np.ndarray]) -> Piece:
-        digest = _digest(keys)
+        digest = self._digest(keys)
         target, asked = self.folder / f"{digest}.zarr", self._fingerprint(digest)
         arrays = {KEYS: keys, **arrays}
         specs = [ArraySpec(name, a.shape, a.dtype.name) for name, a in arrays.items()]
@@ -99,7 +99,7 @@ class Pieces:
         keys = whole(piece, KEYS)
         if keys.dtype != np.uint8 or keys.shape[1:] != (2 * KEY_BYTES,):
             raise StoreError(f"{path}: {KEYS} are none", self.hint)
-        if _digest(keys) != path.stem:
+        if self._digest(keys) != path.stem:
             raise StoreError(f"{path}: {KEYS} are another piece's", self.hint)
         arrays = {}
         for name, like in self.like.to_arrays().items():
@@ -115,11 +115,12 @@ class Pieces:
 
     def _remove(self, path: Path) -> None:
         gc.collect()  # what an error's frames hold open is not removed
-        shutil.rmtree(path)
+        remove_piece(path)
 
-
-def _digest(keys: np.ndarray) -> str:
-    return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()
+    def _digest(self, keys: np.ndarray) -> str:
+        """Pieces of two runs have two names: the older one goes before the newer one is whole."""
+        run = Fingerprint(self.made_from).digest.encode()
+        return hashlib.blake2b(run + keys.tobytes(), digest_size=16).hexdigest()
 
 
 def array_of(rows: Rows) -> np.ndarray:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from stages.features.views import Views
 from stages.heads.heads import Heads
 from stages.heads.side import Ragged, Rows, Side, joined
 from stages.progress import progress
-from stages.ranking.pieces import work_of
+from stages.ranking.pieces import remove_piece, sweep_pieces, work_of
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +88,9 @@ class EntityIndex(Generic[E]):
         folder.mkdir(parents=True, exist_ok=True)
         pieces = []
         with locked(folder), progress(len(views), "entities", "the entities' side") as bar:
+            sweep_pieces(folder)
             for leftover in set(folder.glob("*.zarr")) - set(targets):
-                shutil.rmtree(leftover)
+                remove_piece(leftover)
             for lo, target in zip(range(0, len(views), step), targets, strict=True):
                 rows = views.rows[lo : lo + step]
                 asked = Fingerprint({**made_from, "block": size, "views": [lo, lo + len(rows)]})

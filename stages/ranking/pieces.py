@@ -1,9 +1,11 @@
 """Where the pieces of an index of entities lie, and where they are made; needs no torch."""
 
+import shutil
 from pathlib import Path
 
 from cache.build import recover
 from cache.disk import children
+from cache.finish import SWEPT, discard
 
 _PARTIAL = ".partial"
 
@@ -18,3 +20,15 @@ def pieces_in(folder: Path) -> list[Path]:
     for work in children(folder / _PARTIAL):
         recover(work, folder / f"{work.name}.zarr")
     return sorted(folder.glob("*.zarr"))
+
+
+def remove_piece(piece: Path) -> None:
+    """At once for all who look: `sweep_pieces` removes what a kill leaves of it."""
+    discard(piece, piece.parent)
+
+
+def sweep_pieces(folder: Path) -> None:
+    """Remove what is left of removed pieces; for who holds the index's lock."""
+    for path in children(folder):
+        if path.name.startswith(SWEPT):
+            shutil.rmtree(path, ignore_errors=True)

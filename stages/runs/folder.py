@@ -90,7 +90,7 @@ class RunFolder:
     @property
     def is_evaluated(self) -> bool:
         """Whether anything of an evaluation is here; it may be damaged."""
-        return self.metrics.exists() or self.ranks.exists()
+        return any(p.exists() for p in (self.metrics, self.ranks, self.probabilities))
 
     def read_config(self) -> Sealed:
         """`config.json`; its seal names the run by all that it is: settings, weights, course.
@@ -100,11 +100,12 @@ class RunFolder:
             DamagedError: it is not as it was written, or gone from beside the weights.
         """
         again = f"run {self.command}"
-        if not self.config.exists() and self.is_trained:
-            raise DamagedError(f"{self.config}: missing beside {self.weights.name}", again)
         try:
             sealed = Sealed.read(self.config, again)
         except OSError:
+            if self.is_trained:
+                said = f"{self.config}: missing beside {self.weights.name}"
+                raise DamagedError(said, again) from None
             raise MelovError(f"{self.path}: no trained run", again) from None
         if self.named is not None:
             heads = sealed.content.get("heads")
@@ -122,16 +123,19 @@ class RunFolder:
             MelovError: no trained run, or metrics of other weights.
             DamagedError: a file is not as it was written, or gone from beside the ranks.
         """
-        if not self.metrics.exists() and self.is_evaluated:
-            raise DamagedError(
-                f"{self.metrics}: missing beside {self.ranks.name}", f"run {self.evaluation}"
-            )
-        sealed = Sealed.read(self.metrics, f"run {self.evaluation}")
+        again = f"run {self.evaluation}"
+        try:
+            sealed = Sealed.read(self.metrics, again)
+        except FileNotFoundError:
+            beside = [p.name for p in (self.ranks, self.probabilities) if p.exists()]
+            if not beside:
+                raise
+            said = f"{self.metrics}: missing beside {beside[0]}"
+            raise DamagedError(said, again) from None
         made_from = sealed.content.get(MADE_FROM)
         if not isinstance(made_from, dict) or made_from.get("run") != self.read_config().seal:
             raise MelovError(
-                f"{self.metrics}: of other weights than {self.weights.name} beside it",
-                f"run {self.evaluation}",
+                f"{self.metrics}: of other weights than {self.weights.name} beside it", again
             )
         return sealed
 

@@ -5,12 +5,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from cache import files
 from cache.files import (
     atomic_path,
     complete,
@@ -169,6 +171,30 @@ def test_a_folder_is_replaced_and_leftovers_go(tmp_path: Path, dead: int) -> Non
         (fresh / "file").write_text("new")
     assert names(tmp_path) == ["raw"]
     assert names(tmp_path / "raw") == ["file"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot exchange two names")
+def test_at_no_time_is_there_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("the folder is moved away"))
+    with replacing_folder(folder) as fresh:
+        (fresh / "file").write_text("new")
+    assert names(tmp_path) == ["raw"]
+    assert (folder / "file").read_text() == "new"
+
+
+def test_where_no_names_are_exchanged_a_folder_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchanged", lambda *_: False)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "old").touch()
+    with replacing_folder(tmp_path / "raw") as fresh:
+        (fresh / "new").touch()
+    assert names(tmp_path) == ["raw"]
+    assert names(tmp_path / "raw") == ["new"]
 
 
 def test_a_name_says_who_writes(dead: int) -> None:

@@ -152,8 +152,11 @@ SCENES: dict[str, tuple[str, Callable[[Path, Callable[..., Ended]], None]]] = {
 _TOGETHER = [
     (rf"data/{DATASET}/(records|graph|features\.zarr|joint\.zarr)/.*", r"\1"),
     (rf"data/{DATASET}/extract/(summary\.json|failed_pictures\.csv|store\.json)", "summary"),
-    (r"((?:runs|ablations)/.*)/(?:config\.json|model\.safetensors|history\..*)", r"\1"),
-    (r"((?:runs|ablations)/.*)/(?:metrics\.json|ranks\.npz)", r"metrics of \1"),
+    (
+        r"((?:runs|ablations)/.*)/(?:config\.json|model\.safetensors|training\.npz|history\..*)",
+        r"\1",
+    ),
+    (r"((?:runs|ablations)/.*)/(?:metrics\.json|ranks\.npz|probabilities\.npz)", r"metrics of \1"),
     (rf"(ablations/{DATASET}/[^/]*)/(?:table|runs).*", r"tables of \1"),
     (r"(reports/.*)/.*", r"\1"),
     (r"(indexes/.*\.zarr)/.*", r"\1"),

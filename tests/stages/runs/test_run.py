@@ -69,6 +69,31 @@ def test_what_execute_says_is_what_an_opened_run_finds(saved, tmp_path):
     assert folder.ranks.read_bytes() == ranks
 
 
+@pytest.mark.parametrize(
+    ("last", "first"),
+    [("config.json", ["model.safetensors", "training.npz"]),
+     ("metrics.json", ["probabilities.npz"]), ("metrics.json", ["ranks.npz", "probabilities.npz"])],
+)  # fmt: skip
+def test_files_that_a_kill_left_on_their_way_are_moved_in_by_who_reads(
+    saved, tmp_path, last, first
+):
+    """`first` have moved, `last` and what it vouches for besides have not."""
+    paths, run, *_ = saved
+    folder = RunFolder(tmp_path / "run", "")
+    shutil.copytree(folder_of(paths).path, folder.path)
+    replace(run, folder=folder).evaluate(Dataset.open(paths), EvaluateConfig())
+    whole = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    moving = folder.path / f".{last}.0123.whole"
+    moving.mkdir()
+    sealed = folder.read_config() if last == "config.json" else folder.read_metrics()
+    for name in {last, *sealed.files} - set(first):
+        (folder.path / name).rename(moving / name)
+    assert folder.is_trained
+    assert folder.is_evaluated
+    assert folder.read_metrics().content
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == whole
+
+
 def test_a_run_that_is_not_there_names_the_command_that_makes_it(saved):
     paths, *_ = saved
     with pytest.raises(MelovError, match="no trained run") as caught:

@@ -75,7 +75,7 @@ def dropped(records: Records) -> int:
 
 
 def kept(records: Records) -> int:
-    return sum(records.mentions[split].num_rows for split in SPLITS)
+    return sum(records.mentions[split].num_rows for split in SPLITS) + records.nil.num_rows
 
 
 def _equal(found: int, expected: int, what: str) -> None:
