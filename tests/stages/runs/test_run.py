@@ -74,7 +74,7 @@ def test_what_execute_says_is_what_an_opened_run_finds(saved, tmp_path):
     [("config.json", ["model.safetensors", "training.npz"]),
      ("metrics.json", ["probabilities.npz"]), ("metrics.json", ["ranks.npz", "probabilities.npz"])],
 )  # fmt: skip
-def test_files_that_a_kill_left_on_their_way_are_moved_in_by_who_reads(
+def test_files_that_a_kill_left_on_their_way_are_moved_in_by_the_next_reader(
     saved, tmp_path, last, first
 ):
     """`first` have moved, `last` and what it vouches for besides have not."""
@@ -83,9 +83,9 @@ def test_files_that_a_kill_left_on_their_way_are_moved_in_by_who_reads(
     shutil.copytree(folder_of(paths).path, folder.path)
     replace(run, folder=folder).evaluate(Dataset.open(paths), EvaluateConfig())
     whole = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    sealed = folder.read_config() if last == "config.json" else folder.read_metrics()
     moving = folder.path / f".{last}.0123.whole"
     moving.mkdir()
-    sealed = folder.read_config() if last == "config.json" else folder.read_metrics()
     for name in {last, *sealed.files} - set(first):
         (folder.path / name).rename(moving / name)
     assert folder.is_trained
