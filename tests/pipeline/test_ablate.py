@@ -23,7 +23,7 @@ from stages.datasets.records import read_digest
 from stages.paths import DatasetPaths
 from stages.report.grids import load_grids
 from stages.runs import dataset as datasets
-from stages.runs import run as runs
+from stages.runs import fit as runs
 from tests.support.resealed import reseal
 from tests.support.tiny_world import tiny_world
 

@@ -12,7 +12,7 @@ from stages.ablation.grid import Grid, GridRun
 from stages.ablation.run import ablate
 from stages.config import EvaluateConfig, GraphConfig
 from stages.paths import DatasetPaths
-from stages.runs import run as runs
+from stages.runs import fit as runs
 from stages.runs.dataset import RunSpec
 from tests.support.small_runs import short_run, small
 
