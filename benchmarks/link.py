@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faiss
 import numpy as np
@@ -30,6 +30,7 @@ from benchmarks.compare import Mark, Result, Timing, at_most, compare
 from benchmarks.made_heads import Trained, around, trained_heads
 from stages.config import EvaluateConfig
 from stages.features.views import Views
+from stages.ranking.entity_sides import MadeSides
 from stages.ranking.search import Search
 from stages.ranking.top import top_entities
 
@@ -107,7 +108,9 @@ def _large(search: Search, stored: int, entities: int) -> Case:
     rows = len(everything)
     place = torch.cat([search.index.place + rows * copy for copy in range(copies)])[:entities]
     index = replace(search.index, blocks=[*blocks, *again], place=place)
-    return Case(entities, replace(search, views=views, index=index), TOP * copies)
+    made = cast(MadeSides, search.sides)
+    sides = MadeSides(made.model, made.cached, views)
+    return Case(entities, replace(search, sides=sides, views=views, index=index), TOP * copies)
 
 
 def _first(block: Any) -> torch.Tensor:
