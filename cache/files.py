@@ -12,6 +12,8 @@ from pathlib import Path
 from cache.disk import children, naming, sync_file, sync_folder, unique
 
 _DAY = 24 * 3600
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
 _WHOLE = ".whole"
 """Ends the name of a folder whose files have all been written, and are about to move."""
 
@@ -129,10 +131,6 @@ def _exchanged(one: Path, other: Path) -> bool:
         return False
     done: int = renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
     return done == 0
-
-
-_HERE, _EXCHANGE = -100, 2
-"""AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
 
 
 def temporary_name(name: str) -> str:

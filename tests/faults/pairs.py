@@ -131,7 +131,7 @@ class Pairs:
         self.settling = settling
         self.folder, self.trees, self.updated, self.forced = folder, trees, updated, forced
         self.straight = {state: digests(trees / state) for state in STATES}
-        self.exported = self.straight[WHOLE]
+        self.everything = self.straight[WHOLE]
         self.seconds: dict[str, float] = {}
 
     def tried(self, trial: Trial) -> list[Row]:
@@ -193,7 +193,7 @@ class Pairs:
 
     def _good(self, place: Path, trial: Trial) -> Row:
         """Every file is one of a straight run."""
-        known = [self.exported, self.updated[WHOLE], self.forced[WHOLE]]
+        known = [self.everything, self.updated[WHOLE], self.forced[WHOLE]]
         wrong = {}
         for name, content in digests(place).items():
             partly = trial.start != "whole" and name.startswith("reports/")  # says what is missing
@@ -201,7 +201,7 @@ class Pairs:
                 continue
             if not any(files.get(name) == content for files in known):
                 wrong[name] = "other content" if any(name in files for files in known) else "new"
-        for name in self.exported.keys() if trial.start == "whole" else ():
+        for name in self.everything.keys() if trial.start == "whole" else ():
             if not (place / name).exists() and not is_volatile(name):
                 wrong[name] = "gone"
         return Row(trial, "tree", "wrong" if wrong else "same", _some(wrong))
@@ -211,10 +211,10 @@ class Pairs:
         states = list(STATES)[first if trial.start != "changed" else 1 : last + 1]
         wanted = dict(self.straight[states[-1]])
         if trial.start == "whole":
-            wanted = self.exported
+            wanted = self.everything
         elif trial.start == "changed":
             wanted = self.forced[states[-1]]
-        wanted = {**wanted, EXPORTED: wanted.get(EXPORTED, self.exported[EXPORTED])}
+        wanted = {**wanted, EXPORTED: wanted.get(EXPORTED, self.everything[EXPORTED])}
         if not differences(digests(place), wanted):
             return Row(trial, "again", "same", "at once")
         for step in (step for state in states for step in STATES[state]):

@@ -23,13 +23,13 @@ from tests.faults.workspace import Workspace, is_volatile
 pytestmark = pytest.mark.faults
 
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
-SHARE = float(os.environ.get("FAULTS_SHARE", "0.5"))
+SHARE = float(os.environ.get("FAULTS_SHARE", "0.75"))
 """Of the damages that are tried, spread evenly; other seeds damage other places."""
 SHARES = {"bundle": 0.25}
 """Of that, where an output has some hundred files of the kinds that others have too."""
 TABLE = trees.ROOT / ".faults" / "damages.csv"
 LEAST = 1500
-"""Damages in all."""
+"""Damages that are tried in all."""
 
 COMMANDS = {
     "evaluate": ("evaluate", ("--variant", "melov")),
@@ -152,6 +152,11 @@ def paths_of(part: str, built: Iterable[str]) -> list[str]:
     return sorted(path for path in built if first(path) == part)
 
 
+def share_of(part: str) -> float:
+    """Of an output's damages, what is tried."""
+    return SHARE * SHARES.get(part, 1)
+
+
 def tries(number: int, share: float = SHARE) -> bool:
     """Whether the damage of this number is among a share of them."""
     return int((number + 1) * share) > int(number * share)
@@ -212,7 +217,14 @@ def test_every_file_of_every_output_is_damaged(whole: str, workers: Pool):
     outputs = {path for path in built if not is_raw(path) and "/.locks/" not in path}
     assert outputs == {path for paths in parts.values() for path in paths if "/" in path}
     damages = [damage for paths in parts.values() for damage in damages_of(built, paths, SEED)]
-    assert len(damages) * SHARE >= LEAST
+    tried = [
+        damage.path
+        for part, paths in parts.items()
+        for number, damage in enumerate(damages_of(built, paths, SEED))
+        if tries(number, share_of(part))
+    ]
+    assert len(tried) >= LEAST
+    assert set(tried) == {path for paths in parts.values() for path in paths}
     words = [damage.name.split() for damage in damages]
     kinds = Counter(name[-1] if name[-1] == "appended" else name[0] for name in words)
     runs = {path for path in built if path.startswith("runs/") and path.endswith("/config.json")}
@@ -229,7 +241,7 @@ def test_damage_is_refused_mended_and_reported(
     built = workers.apply(_built, (whole,))
     tasks = []
     for number, damage in enumerate(damages_of(built, paths_of(part, built), SEED)):
-        if tries(number, SHARE * SHARES.get(part, 1)):
+        if tries(number, share_of(part)):
             names = commands_for(part, number, built)
             mend = len(names) > 1 or number % 2 == 0
             tasks.append(workers.apply_async(_tried, (whole, damage, names, mend)))

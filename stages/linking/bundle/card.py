@@ -75,7 +75,7 @@ def _front(info: BundleInfo, license: str | None) -> str:
         "library_name": "melov-cache",
         "tags": ["entity-linking", "multimodal", info.variant],
     }
-    if not info.text_encoder.name.startswith(("/", "encoder/")):
+    if not (info.text_encoder.is_inside or info.text_encoder.name.startswith("/")):
         said["base_model"] = info.text_encoder.name
     text: str = yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
     return text.rstrip()

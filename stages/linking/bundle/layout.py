@@ -29,6 +29,8 @@ from stages.paths import Below
 from stages.runs.folder import RunFolder
 from stages.section import Section, checked
 
+ENCODER = "encoder/"
+"""How the paths of an encoder's files begin that are in the bundle."""
 FORMAT = 1
 """Raise it with any change of what lies in a bundle."""
 
@@ -40,6 +42,11 @@ class EncoderName(Section):
 
     name: str
     revision: str | None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether its files are in the bundle."""
+        return self.name.startswith(ENCODER)
 
 
 class BundleInfo(Section):
@@ -64,11 +71,6 @@ class BundleInfo(Section):
     text_encoder: EncoderName
     image_encoder: EncoderName | None
     made_from: dict[str, Any]
-
-    @property
-    def has_encoder(self) -> bool:
-        """Whether the encoder's files are in the bundle."""
-        return self.text_encoder.name.startswith("encoder/")
 
 
 NAMES = pa.schema([("id", pa.string()), ("name", pa.string())])
@@ -147,13 +149,13 @@ class BundleFolder:
             DamagedError: one is missing or not as it was written; it is named.
         """
         for name in sealed.files:
-            if not (name == self.card.name or name.startswith("encoder/") or _CHUNK.search(name)):
+            if not (name == self.card.name or name.startswith(ENCODER) or _CHUNK.search(name)):
                 sealed.require(name)
 
     def require_encoder(self, sealed: Sealed) -> None:
         """Compare the encoder's files; raises as `require_small` does."""
         for name in sealed.files:
-            if name.startswith("encoder/"):
+            if name.startswith(ENCODER):
                 sealed.require(name)
 
 
@@ -166,7 +168,7 @@ def written_again(path: Path, info: BundleInfo | None = None) -> str:
     dataset, variant, seed, more = "NAME", "VARIANT", "SEED", ""
     if info is not None:
         dataset, variant, seed = info.dataset, info.variant, str(info.seed)
-        more = " --with-encoder" if info.has_encoder else ""
+        more = " --with-encoder" if info.text_encoder.is_inside else ""
     run = f"--dataset {dataset} --variant {variant} --seed {seed}"
     command = f"python -m pipeline.bundle {run} --output {shlex.quote(str(path))} --force{more}"
     return f"download it again, or write it again: {command}"
