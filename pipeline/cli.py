@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cache.errors import MelovError
 from cache.strict import special
@@ -25,7 +26,7 @@ from stages.section import MOST_SEED, assign_all, known, validated
 
 __all__ = [
     "OutputFile", "OutputFolder", "absolute", "command", "echo", "encoder_options", "find_project",
-    "run_options",
+    "require_bundles", "run_options",
 ]  # fmt: skip
 
 PARAMS = "params.yaml"
@@ -140,6 +141,18 @@ def encoder_options(function: Callable[..., None]) -> Callable[..., None]:
             help=f"With --bundle: the {side} encoder's folder, where it has moved.",
         )(function)  # fmt: skip
     return function
+
+
+def require_bundles(params: Params) -> None:
+    """Raises UsageError where an option says what the bundle says."""
+    context = click.get_current_context()
+    for name in ("variant", "seed"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--bundle needs no --{name}")
+    for name in ("text_encoder", "image_encoder"):
+        if name in params.extract.model_fields_set:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"with --bundle it is --{option}, not extract.{name}")
 
 
 def _variant(context: click.Context, option: click.Parameter, name: str) -> str:

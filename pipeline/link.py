@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import IO
 
 import click
-from click.core import ParameterSource
 
 from cache.errors import MelovError
 from cache.files import atomic_path
 from cache.strict import open_regular
-from pipeline.cli import OutputFile, command, echo, encoder_options, run_options
+from pipeline.cli import OutputFile, command, echo, encoder_options, require_bundles, run_options
 from stages.config import Params
 from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
 from stages.datasets.lines import bounded_lines
@@ -125,18 +124,6 @@ def _encoder(name: str) -> str:
     """A folder by its absolute path; else a name of the hub."""
     folder = Path(name)
     return str(folder.absolute()) if folder.is_dir() else name
-
-
-def require_bundles(params: Params) -> None:
-    """Raises UsageError where an option says what the bundle says."""
-    context = click.get_current_context()
-    for name in ("variant", "seed"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--bundle needs no --{name}")
-    for name in ("text_encoder", "image_encoder"):
-        if name in params.extract.model_fields_set:
-            option = name.replace("_", "-")
-            raise click.UsageError(f"with --bundle it is --{option}, not extract.{name}")
 
 
 def check_picture(path: Path) -> None:

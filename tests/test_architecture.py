@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "linking": f"{RUNS} encode runs",
     "ablation": f"{RUNS} encode runs",
     "report": f"{RUNS} encode runs",
+    "serving": f"{RUNS} encode runs linking",
     "verify": f"{RUNS} encode runs linking ablation report",
     "demo": f"{RUNS} encode runs linking ablation report",
 }
@@ -166,3 +167,7 @@ def test_every_command_says_what_it_does(monkeypatch):
         assert main.help
         assert {"params", "assignments", "debug", "dataset"} <= {p.name for p in main.params}
         assert [p.name for p in main.params if not getattr(p, "help", None)] == [], name
+
+
+def test_a_service_is_up_before_torch_is_imported():
+    run_without_torch("import pipeline.serve, stages.serving.app")

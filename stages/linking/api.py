@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, ExtractConfig, Params, load_params
+from stages.datasets.decoding.picture import Exif
 from stages.linking import linker as core
 from stages.linking.entities import Entities
 from stages.linking.mention import NewMention, new_mention
@@ -67,6 +68,26 @@ class Mention:
             object.__setattr__(self, "text", words)
         if not self.text.strip():
             raise ValueError("Mention: no words to link: give text, or start and end")
+
+
+@dataclass(frozen=True)
+class About:
+    """What links.
+
+    Args:
+        dataset, variant, seed: of the run; weights: the hash of its heads.
+        calibration: what its probabilities rest on, or why there are none.
+        exif: how pictures are turned before they are encoded, as extraction was told.
+    """
+
+    dataset: str
+    variant: str
+    seed: int
+    weights: str
+    calibration: str
+    is_calibrated: bool
+    reads_pictures: bool
+    exif: Exif
 
 
 class Linker:
@@ -152,6 +173,16 @@ class Linker:
             MelovError: no such data set, or one of another encoder (the differences are named).
         """
         return Linker(self._inner.with_entities(Path(folder), index))
+
+    @property
+    def about(self) -> About:
+        """Which run this is, and what it knows."""
+        inner, info = self._inner, self._inner.run.info
+        return About(
+            info.dataset, info.heads.variant, info.seed, inner.run.identity, inner.known.words,
+            inner.known.calibration is not None, inner.cached.uses_images,
+            inner.encoder.config.exif,
+        )  # fmt: skip
 
     def link(
         self, mentions: Iterable[Mention], top: int = 5, min_probability: float | None = None

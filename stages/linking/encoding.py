@@ -75,14 +75,17 @@ class MentionEncoder:
             for i, file in files.items():
                 warnings[i] += (f"{name_of(file)}: not read: the run uses no pictures",)
             return replace(new, warnings=warnings)
+        distinct = list(dict.fromkeys(files.values()))  # mentions of one text share its picture
+        place_of = {file: place for place, file in enumerate(distinct)}
         load = partial(_load, pixels=pixels, config=self.config)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
-            read = list(threads.map(load, files.values()))
+            read = list(threads.map(load, distinct))
         loaded = [picture for _, picture in read]
         found = encode_pictures(self.encoder, loaded, self.config.batch_images)
-        for place, ((i, file), reason) in enumerate(zip(files.items(), found.reasons, strict=True)):
+        for i, file in files.items():
+            reason = found.reasons[place_of[file]]
             if reason is None:
-                rows[i] = place
+                rows[i] = place_of[file]
             else:
                 warnings[i] += (f"{name_of(file)}: not readable: {reason}",)
         return replace(

@@ -67,6 +67,10 @@ class Linked:
         sure = least is None or (best.probability is not None and best.probability >= least)
         return replace(self, answer=best.id if sure else None)
 
+    def first(self, top: int) -> Linked:
+        """With no more than the `top` best entities."""
+        return replace(self, entities=self.entities[:top])
+
     def to_dict(self) -> dict[str, Any]:
         """Of plain values, as `pipeline.link` writes it."""
         return asdict(self)

@@ -85,8 +85,10 @@ class Chromium:
                 return result
             self.events.append(said)
 
-    def open(self, path: Path, width: int = 1280, dark: bool = False) -> None:
-        """Load a file at a width and in a colour scheme; returns when all of it is there."""
+    def open(self, page: Path | str, width: int = 1280, dark: bool = False) -> None:
+        """Load a file, or an address, at a width and in a colour scheme; returns when all of it is
+        there."""
+        url = page if isinstance(page, str) else page.resolve().as_uri()
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
@@ -94,12 +96,12 @@ class Chromium:
             width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=url)
         until = time.monotonic() + PATIENCE
         while self.evaluate("document.readyState") != "complete" or not self.evaluate(
-            "location.protocol === 'file:'"
+            "location.protocol !== 'about:'"
         ):
-            assert time.monotonic() < until, f"{path}: not loaded"
+            assert time.monotonic() < until, f"{url}: not loaded"
             time.sleep(0.05)
 
     def evaluate(self, expression: str) -> Any:
