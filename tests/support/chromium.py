@@ -13,10 +13,13 @@ import select
 import shutil
 import subprocess
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CTRL, SHIFT = 2, 8
+AXE = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 PATIENCE = 60.0
 """Seconds for one answer."""
 
@@ -112,12 +115,36 @@ class Chromium:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def press(self, key: str, code: int, text: str = "") -> None:
-        """One key, as from a keyboard."""
-        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+    def press(self, key: str, code: int, text: str = "", modifiers: int = 0) -> None:
+        """One key, as from a keyboard; modifiers: CTRL, SHIFT."""
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
         down = {"text": text} if text else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **about, **down)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def give_file(self, selector: str, path: Path) -> None:
+        """As somebody who chose a file in the browser's own dialogue."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def until(self, expression: str) -> None:
+        """Until a JavaScript expression is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.05)
+
+    def violations(self) -> list[str]:
+        """What axe finds wrong with the page as it is: rule, and the first element that breaks
+        it."""
+        self.evaluate(AXE)
+        found = self.evaluate("axe.run().then((result) => result.violations)")
+        return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found]
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         found = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
