@@ -1,30 +1,50 @@
 """Exact ranks and metrics:  python -m pipeline.evaluate --dataset wikimel --variant melov"""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import click
 
 from cache.files import atomic_path
 from pipeline.cli import command, echo, run_options
 from stages.config import Params
 from stages.device import heads_device
+from stages.lazy import lazily
 from stages.paths import DatasetPaths
 from stages.ranking.answers import ANSWER_METRICS
 from stages.ranking.metrics import shown
 from stages.runs.dataset import Dataset
 from stages.runs.folder import PROBABILITY, UNCALIBRATED, RunFolder
+from stages.runs.predictions import Predicted
 from stages.runs.run import Run
 from stages.runs.yardsticks import figures, warning, yardsticks_of
 from stages.shown import one_line
 
+export = lazily("stages.standards.export:export")
+"""Only who asks for it needs it, and no evaluation depends on it."""
+
 
 @command("Rank every mention of validation and test over the whole knowledge base.")
 @run_options
-def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
+@click.option(
+    "--export", "form", type=click.Choice(["neleval", "nif"]),
+    help="Also write what is right and what the run answers as files of that form, for other "
+    "scorers, to exports/NAME/VARIANT-sSEED/.",
+)  # fmt: skip
+def main(params: Params, paths: DatasetPaths, variant: str, seed: int, form: str | None) -> None:
     opened = Dataset.open(paths)
     folder = RunFolder.of(paths, variant, seed)
     run = Run.open(folder, heads_device(params.evaluate.device))
     begun = time.perf_counter()
-    found = run.evaluate(opened, params.evaluate)
+    written: list[Path] = []
+
+    def taken(predicted: Mapping[str, Predicted]) -> None:
+        if form is not None:
+            written.extend(export(form, paths, folder.path.name, opened.records, predicted))
+
+    found = run.evaluate(opened, params.evaluate, taken=taken)
     seconds = time.perf_counter() - begun
     with atomic_path(paths.figures(variant, seed)) as path:
         path.write_bytes(folder.metrics.read_bytes())
@@ -37,6 +57,8 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
     for line in answers_shown(found[PROBABILITY]):
         echo(line)
     echo(f"ranked in {seconds:.3f} s")
+    for file in written:
+        echo(str(file))
     ahead = warning(variant, figures(found), {name: figures(of) for name, of in beside.items()})
     if ahead is not None:
         echo(f"warning: {ahead}", err=True)

@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "linking": f"{RUNS} encode runs",
     "ablation": f"{RUNS} encode runs",
     "report": f"{RUNS} encode runs",
-    "serving": f"{RUNS} encode runs linking",
+    "standards": f"{RUNS} runs",
+    "serving": f"{RUNS} encode runs linking standards",
     "verify": f"{RUNS} encode runs linking ablation report",
     "demo": f"{RUNS} encode runs linking ablation report",
 }

@@ -24,6 +24,9 @@ ROWS_OF = {"picture": (-1, "pictures"), "pictures": (0, "pictures"), "gold": (0,
 """Columns that name rows of another table: the lowest value (-1 is none), and that table."""
 
 
+NULLABLE = ("image_kind", "flags", "start", "end")
+
+
 class FindingItem(Section):
     """An entry of `findings`."""
 
@@ -72,6 +75,8 @@ def read_tables(
             _require_flags(sealed, name, table["flags"])
         if "split" in table.column_names:
             _require_splits(sealed, name, table["split"])
+        if "start" in table.column_names:
+            _require_spans(sealed, name, table)
     for name, table in tables.items():
         for column, (least, other) in ROWS_OF.items():
             if column in table.column_names:
@@ -92,7 +97,7 @@ def _table(sealed: Sealed, name: str, schema: pa.Schema, rows: int) -> pa.Table:
         if table.num_rows != rows:
             raise ValueError(f"{table.num_rows:,} rows, {sealed.path.name} tells of {rows:,}")
         for column in schema.names:
-            if column not in ("image_kind", "flags") and table[column].null_count:
+            if column not in NULLABLE and table[column].null_count:
                 raise ValueError(f"column '{column}' lacks values")
         if name == "entities" and (problem := broken(table)):
             raise ValueError(problem)
@@ -123,6 +128,15 @@ def _require_splits(sealed: Sealed, name: str, splits: pa.ChunkedArray) -> None:
     for own in splits.unique().to_pylist():
         if own not in SPLITS:
             _damaged(sealed, name, f"column 'split' holds {short(own)}, which is no split")
+
+
+def _require_spans(sealed: Sealed, name: str, table: pa.Table) -> None:
+    columns = (table[column].to_pylist() for column in ("words", "sentence", "start", "end"))
+    for row, (words, sentence, start, end) in enumerate(zip(*columns, strict=True)):
+        if start is end is None:
+            continue
+        if None in (start, end) or start < 0 or sentence[start:end] != words:
+            _damaged(sealed, name, f"row {row}: the mention does not stand where start and end say")
 
 
 def _require_keys(sealed: Sealed, pictures: pa.Table) -> None:

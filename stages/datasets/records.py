@@ -4,16 +4,18 @@
 
     entities.parquet        id, name, text, picture, pictures      row = column of the score matrix
                             and aliases, count or probability where the source has them
-    mentions-<split>.parquet  id, words, sentence, picture, answer, gold, image_kind, flags
-    mentions-nil.parquet    id, split, words, sentence, picture, answer, image_kind
+    mentions-<split>.parquet  id, words, sentence, start, end, picture, answer, gold, image_kind,
+                            flags
+    mentions-nil.parquet    id, split, words, sentence, start, end, picture, answer, image_kind
     pictures.parquet        path, key, bytes, status               one row a distinct path
     records.json            source, image_root, counts, findings, digest; vouches for the others
 
 `picture` columns hold rows of pictures.parquet, -1 where there is none; `gold` holds rows of
 entities.parquet. Mentions of which the source says that no entity is meant (nil) stand beside the
-splits: nothing is trained on them and no rank is theirs. `digest` is a hash of the content, so a
-store or a graph can tell which records it was made from; `flags` (stages/datasets/audit.py) follow
-from the rest and are not in it.
+splits: nothing is trained on them and no rank is theirs. `start` and `end` say where the
+words stand in the sentence; null where they do not. `digest` is a hash of the content, so a store
+or a graph can tell which records it was made from; what decides no feature and no gold rank is not
+in it: `flags` (stages/datasets/audit.py), `start` and `end`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ from stages.datasets.findings import Finding
 from stages.datasets.record_files import read_index, read_tables
 from stages.paths import NIL, SPLITS
 
-LAYOUT = 4
+LAYOUT = 5
+FOLLOWING = ("flags", "start", "end")
+"""Columns that are not in the digest."""
 INDEX = "records.json"
 
 ENTITY_SCHEMA = pa.schema(
@@ -56,6 +60,8 @@ MENTION_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("words", pa.string()),
         ("sentence", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
         ("picture", pa.int32()),
         ("answer", pa.string()),
         ("gold", pa.int32()),
@@ -69,6 +75,8 @@ NIL_SCHEMA = pa.schema(
         ("split", pa.string()),
         ("words", pa.string()),
         ("sentence", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
         ("picture", pa.int32()),
         ("answer", pa.string()),
         ("image_kind", pa.string()),
@@ -128,7 +136,7 @@ class Records:
             tables.append(self.nil)
         for table in tables:
             for name in table.column_names:
-                if name == "flags":
+                if name in FOLLOWING:
                     continue
                 state.update(json.dumps([name, table[name].to_pylist()]).encode())
         return state.hexdigest()

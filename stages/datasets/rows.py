@@ -11,6 +11,7 @@ from stages.datasets.entity_columns import ALIASES, with_optional
 from stages.datasets.entity_fields import kept_aliases, prior_column
 from stages.datasets.findings import Findings
 from stages.datasets.records import ENTITY_SCHEMA, MENTION_SCHEMA, NIL_SCHEMA
+from stages.datasets.spans import Span, found_span
 from stages.paths import SPLITS
 from stages.unicode import canonical
 
@@ -105,9 +106,15 @@ class MentionRows:
         gold: int | None,
         image_kind: str | None,
         where: str,
+        span: Span | None = None,
     ) -> None:
-        """One mention, cut to the limits; `picture` is -1 without one, `gold` a row of the
-        entities, or None where the source says that no entity is meant."""
+        """One mention, cut to the limits.
+
+        Args:
+            picture: -1 without one.
+            gold: a row of the entities, or None where the source says that no entity is meant.
+            span: where the words stand in the sentence, if the source says it.
+        """
         words = _cut(words, limits.NAME_CHARACTERS, "mention", where, self._findings)
         sentence = _cut(sentence, limits.TEXT_CHARACTERS, "sentence", where, self._findings)
         image_kind = self._kind(image_kind, where)
@@ -116,12 +123,16 @@ class MentionRows:
         if len(words) > LONG_MENTION:
             what = f"mentions of more than {LONG_MENTION} characters, kept whole"
             self._findings.add("mention-long", what, f"{where}: {len(words)} characters")
-        values: tuple[Any, ...] = (id, words, sentence, picture, answer, gold, image_kind, None)
+        if span is None or sentence[slice(*span)] != words:  # either may have been cut
+            span = found_span(words, sentence)
+        start, end = span or (None, None)
+        text = (words, sentence, start, end, picture, answer)
+        values: tuple[Any, ...] = (id, *text, gold, image_kind, None)
         columns = self._columns[split]
         if gold is None:
             what = "mentions without an entity (nil), kept beside the splits"
             self._findings.add("nil-mention", what, where)
-            values, columns = (id, split, words, sentence, picture, answer, image_kind), self._nil
+            values, columns = (id, split, *text, image_kind), self._nil
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import MelovError, nearest
-from cache.strict import plain
+from cache.strict import plain, short
 from stages.datasets.fields import (
     optional_text,
     parse_json,
@@ -15,9 +15,10 @@ from stages.datasets.fields import (
     require_object,
 )
 from stages.datasets.names import Spellings
+from stages.datasets.spans import SPAN, said_span
 from stages.limits import NAME_CHARACTERS, PATH_CHARACTERS, TEXT_CHARACTERS
 
-FIELDS = ("mention", "sentence", "image", "id")
+FIELDS = ("mention", "sentence", *SPAN, "image", "id")
 PASSED_OVER = ("answer", "split", "image_kind")
 """Of a mention in a JSON Lines data set: they say nothing to the linker."""
 
@@ -41,7 +42,8 @@ class NewMention:
 
 
 def read_mentions(lines: Iterable[bytes], name: str) -> list[NewMention]:
-    """One mention a line: {"mention", "sentence"?, "image"?, "id"?}; blank lines are passed over.
+    """One mention a line: {"mention", "sentence"?, "image"?, "id"?}, with `start` and `end` of the
+    sentence in the place of the mention or besides; blank lines are passed over.
 
     A mention without an id gets its line's number. Pictures' paths are relative to the current
     folder.
@@ -81,7 +83,18 @@ def new_mention(
             )
     if type(said.get("id")) is int:
         said = {**said, "id": str(said["id"])}
-    words, sentence, image, id = (_text(said, field, where) for field in FIELDS)
+    words, sentence, image, id = (
+        _text(said, field, where) for field in FIELDS if field not in SPAN
+    )
+    span = said_span(said, sentence, where)
+    if span is not None:
+        there = sentence[slice(*span)]
+        if words not in ("", there):
+            raise MelovError(
+                f"{where}: from {span[0]} to {span[1]} the sentence has {short(there)}, not the "
+                f"mention {short(words)}"
+            )
+        words = there
     if not words.strip():
         raise MelovError(f"{where}: field 'mention': no words to link")
     require_identifier(id, where)

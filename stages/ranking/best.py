@@ -36,19 +36,24 @@ class BestScores:
 
     Args:
         scores: the k best of the knowledge base, best first; -inf past its end. Shape: (m, k).
-        entity: the row of the best one, the lowest among equals, shape: (m,).
+        entities: their rows, the lowest first among equals; -1 past the end. Shape: (m, k).
     """
 
     scores: np.ndarray
-    entity: np.ndarray
+    entities: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.entity)
+        return len(self.scores)
+
+    @property
+    def entity(self) -> np.ndarray:
+        """The row of the best one, the lowest among equals, shape: (m,)."""
+        return self.entities[:, 0]
 
     @classmethod
     def joined(cls, first: BestScores, second: BestScores) -> BestScores:
         """The mentions of both."""
-        pairs = (first.scores, second.scores), (first.entity, second.entity)
+        pairs = (first.scores, second.scores), (first.entities, second.entities)
         return cls(*map(np.concatenate, pairs))
 
 
@@ -135,11 +140,15 @@ class _Block:
         """Write the rows `place` of `found`; a view counts as often as it has entities."""
         scores, own = self.scores.double().cpu().numpy(), self.views.cpu().numpy()
         k = scores.shape[1]
-        counts = np.where(own >= 0, views.counts[own], 1)
-        for row, (s, c, v) in enumerate(zip(scores, counts, own, strict=True)):
-            found.scores[place[row]] = np.repeat(s, c)[:k]
-            found.entity[place[row]] = views.rows[v[s == s[0]]].min()
+        for at, s, v in zip(place, scores, own, strict=True):
+            v = v[v >= 0]
+            members = [views.members(view)[:k] for view in v]
+            entities, s = np.concatenate(members), np.repeat(s[: len(v)], list(map(len, members)))
+            order = np.lexsort((entities, -s))[:k]
+            found.scores[at, : len(order)], found.entities[at, : len(order)] = (
+                s[order], entities[order],
+            )  # fmt: skip
 
 
 def _empty(mentions: int, k: int) -> BestScores:
-    return BestScores(np.empty((mentions, k)), np.empty(mentions, np.int64))
+    return BestScores(np.full((mentions, k), -np.inf), np.full((mentions, k), -1, np.int64))

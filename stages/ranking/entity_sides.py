@@ -19,6 +19,10 @@ from stages.ranking.entity_index import OFFSETS, VALUES, EntityIndex
 
 E = TypeVar("E", bound=Side)
 
+ALIKE = 64
+"""Entities that are padded to the longest of them. Views stand by length, so few tokens of a group
+are padding, and what is made of them stays in the processor's cache."""
+
 
 class EntitySides(Protocol):
     """By numbers of views, (n,), in their order."""
@@ -40,6 +44,14 @@ class MadeSides:
         return self.model.entities(self.cached.entities(self.views.rows[views]))
 
     def unit(self, name: str, views: np.ndarray) -> Side:
+        groups = [views[lo : lo + ALIKE] for lo in range(0, len(views), ALIKE)]
+        sides = [self._unit(name, group) for group in groups or [views]]
+        if len(sides) == 1:
+            return sides[0]
+        arrays = [side.to_arrays() for side in sides]
+        return sides[0].from_arrays({at: joined([a[at] for a in arrays]) for at in arrays[0]})
+
+    def _unit(self, name: str, views: np.ndarray) -> Side:
         return self.model.entity_unit(name, self.texts.entities(self.views.rows[views]))
 
 

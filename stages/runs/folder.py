@@ -56,12 +56,14 @@ class RunFolder:
     timings = Below("timings.json")
     """Seconds an epoch; nothing depends on it."""
     metrics = Below(METRICS)
-    """By part of the mentions, the calibration, and what all was made from. It vouches for ranks
-    and probabilities."""
+    """By part of the mentions, the calibration, and what all was made from. It vouches for ranks,
+    probabilities and predictions."""
     ranks = Below("ranks.npz")
     """Of the gold entities, by split."""
     probabilities = Below("probabilities.npz")
     """Of the best entities, by split; nothing where no calibration is known."""
+    predictions = Below("predictions.csv")
+    """The best entities of each mention, for whoever looks at them; nothing reads it."""
     nearness = Below("nearness.json")
     """Of repaired pictures to clean ones, which a test bed alone knows."""
 
@@ -90,7 +92,12 @@ class RunFolder:
     @property
     def is_evaluated(self) -> bool:
         """Whether anything of an evaluation is here; it may be damaged."""
-        return any(p.exists() for p in (self.metrics, self.ranks, self.probabilities))
+        return any(path.exists() for path in (*self._beside_metrics, self.metrics))
+
+    @property
+    def _beside_metrics(self) -> tuple[Path, ...]:
+        """What the metrics vouch for."""
+        return self.ranks, self.probabilities, self.predictions
 
     def read_config(self) -> Sealed:
         """`config.json`; its seal names the run by all that it is: settings, weights, course.
@@ -127,7 +134,7 @@ class RunFolder:
         try:
             sealed = Sealed.read(self.metrics, again)
         except FileNotFoundError:
-            beside = [p.name for p in (self.ranks, self.probabilities) if p.exists()]
+            beside = [path.name for path in self._beside_metrics if path.exists()]
             if not beside:
                 raise
             said = f"{self.metrics}: missing beside {beside[0]}"
@@ -156,12 +163,12 @@ class RunFolder:
         return metrics.content
 
     def forget_results(self) -> None:
-        """Remove metrics, ranks and probabilities that are not of the weights that are here."""
+        """Remove the files of an evaluation that are not of the weights that are here."""
         try:
             self.read_metrics()
         except (FileNotFoundError, MelovError):
             # Ranks alone would pass for damage.
-            for path in (self.probabilities, self.ranks, self.metrics):
+            for path in (*self._beside_metrics, self.metrics):
                 path.unlink(missing_ok=True)
 
     def copy_from(self, other: RunFolder, metrics: dict[str, Any]) -> None:

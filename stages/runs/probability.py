@@ -6,6 +6,7 @@ run's weights and of the knowledge base that was ranked. `probabilities.npz` has
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,35 @@ from stages.runs.folder import UNCALIBRATED
 SPLITS_OF_IT = ("valid", "test")
 
 
+@dataclass(frozen=True)
+class Probabilities:
+    """What an evaluation knows of its answers.
+
+    Args:
+        best: by split, its mentions' best entities, those without an entity last.
+        calibration: None where none can be fitted.
+        said: what stands under PROBABILITY.
+        arrays: of `probabilities.npz`. A split's arrays have its mentions in the order of `best`:
+            `<split>_probability`, `<split>_nil`, `<split>_right`, `<split>_linked`.
+    """
+
+    best: dict[str, BestScores]
+    calibration: Calibration | None
+    said: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
 def probabilities(
     model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What stands under PROBABILITY, and the arrays of `probabilities.npz`.
-
-    A split's arrays have its mentions in the order of the records, then those without an entity in
-    theirs: `<split>_probability`, `<split>_nil`, `<split>_right`, `<split>_linked`.
-    """
+) -> Probabilities:
+    """Of validation and test."""
     found = _best(model, data, records, config)
+    scores = {split: best for split, (best, _) in found.items()}
     best, gold = found["valid"]
     calibration = fit(best.scores, best.entity == gold, gold >= 0)
     if calibration is None:
-        return {UNCALIBRATED: "validation has no mention with an entity"}, {}
+        why = "validation has no mention with an entity"
+        return Probabilities(scores, None, {UNCALIBRATED: why}, {})
     answers = {split: _answers(calibration, *own) for split, own in found.items()}
     of = answers["valid"]
     threshold = threshold_of(of.probability, of.right, config.precision)
@@ -58,7 +75,7 @@ def probabilities(
             ("linked", own.linked.astype("u1")),
         )
     }
-    return said, arrays
+    return Probabilities(scores, calibration, said, arrays)
 
 
 def _best(

@@ -7,7 +7,7 @@ metrics, ranks = run.evaluate(dataset, params.evaluate)
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,7 @@ from stages.runs.beside import rank_yardsticks
 from stages.runs.dataset import Dataset, reading_of
 from stages.runs.evaluation import evaluate
 from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, RunFolder
+from stages.runs.predictions import Predicted, predictions_csv
 from stages.runs.probability import probabilities
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
@@ -158,15 +159,17 @@ class Run:
         return LinkingData(cached, inputs, dataset.gold, views, dataset.store, made_from)
 
     def evaluate(
-        self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Rank validation and test, write `ranks.npz`, `probabilities.npz` and `metrics.json`;
-        returns the latter.
+        self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None,
+        taken: Callable[[Mapping[str, Predicted]], None] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Rank validation and test, write `ranks.npz`, `probabilities.npz`, `predictions.csv` and
+        `metrics.json`; returns the latter.
 
         Beside what is trained, what is not is ranked too (`stages/runs/beside.py`).
 
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
+            taken: is given the answers by split, before anything is written.
         """
         data = self.data(dataset)
         found, ranks = evaluate(self.model, data, dataset.records, config)
@@ -176,11 +179,19 @@ class Run:
             found[UNTRAINED] = rank_yardsticks(dataset, config, self.device)
         graph = {"graph": info.provenance["graph"]} if "graph" in info.provenance else {}
         made_from = {MADE_FROM: {"run": self.identity, **data.provenance, **graph}}
-        said, arrays = probabilities(self.model, data, dataset.records, config)
-        content = {**named, **(about or {}), **found, PROBABILITY: said, **made_from}
+        known = probabilities(self.model, data, dataset.records, config)
+        content = {**named, **(about or {}), **found, PROBABILITY: known.said, **made_from}
+        threshold = known.said.get("threshold")
+        predicted = {
+            split: Predicted(known.best[split], ranks[split], known.calibration, threshold)
+            for split in RANKED
+        }
+        if taken is not None:
+            taken(predicted)
         files = {
             self.folder.ranks.name: _npz({split: of.astype("f4") for split, of in ranks.items()}),
-            self.folder.probabilities.name: _npz(arrays),
+            self.folder.probabilities.name: _npz(known.arrays),
+            self.folder.predictions.name: predictions_csv(dataset.records, predicted),
         }
         lock = self.folder.lock
         with nullcontext() if lock is None else working(lock, "writes the run's metrics"):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from stages.serving.batches import Batches
 from stages.serving.linking import Linking
-from stages.serving.nif_addresses import default_iri
 from stages.serving.problems import ProblemError
+from stages.standards.addresses import default_iri
 
 if TYPE_CHECKING:  # which would import torch
     from stages.serving.served import Served

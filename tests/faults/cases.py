@@ -99,7 +99,7 @@ def _evaluated_by_another(root: Path, run: Callable[..., Ended]) -> None:
     run(root, "evaluate")
     shutil.copytree(root / "runs", root / "runs-of-another")
     run(root, "train")
-    for name in ("metrics.json", "ranks.npz", "probabilities.npz"):
+    for name in ("metrics.json", "ranks.npz", "probabilities.npz", "predictions.csv"):
         shutil.copy(root / "runs-of-another" / DATASET / "melov-s0" / name, _run_folder(root))
     shutil.rmtree(root / "runs-of-another")
 
@@ -156,7 +156,10 @@ _TOGETHER = [
         r"((?:runs|ablations)/.*)/(?:config\.json|model\.safetensors|training\.npz|history\..*)",
         r"\1",
     ),
-    (r"((?:runs|ablations)/.*)/(?:metrics\.json|ranks\.npz|probabilities\.npz)", r"metrics of \1"),
+    (
+        r"((?:runs|ablations)/.*)/(?:metrics\.json|ranks\.npz|probabilities\.npz|predictions\.csv)",
+        r"metrics of \1",
+    ),
     (rf"(ablations/{DATASET}/[^/]*)/(?:table|runs).*", r"tables of \1"),
     (r"(reports/.*)/.*", r"\1"),
     (r"(indexes/.*\.zarr)/.*", r"\1"),

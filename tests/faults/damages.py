@@ -250,7 +250,7 @@ def _judged(place: Workspace, damage: Damage, ended: Ended) -> tuple[str, str]:
     wrong = _wrong(place, damage)
     if ended.step == "train":  # metrics that do not fit the weights go, and their ranks with them
         folder = str(PurePosixPath(damage.path).parent)
-        for name in ("metrics.json", "ranks.npz", "probabilities.npz"):
+        for name in ("metrics.json", "ranks.npz", "probabilities.npz", "predictions.csv"):
             if wrong.get(f"{folder}/{name}") == "gone" and not place.read(f"{folder}/metrics.json"):
                 del wrong[f"{folder}/{name}"]
     if wrong:

@@ -38,7 +38,7 @@ runs:
 """
 FILES = (
     "model.safetensors", "config.json", "history.csv", "metrics.json", "ranks.npz",
-    "probabilities.npz",
+    "probabilities.npz", "predictions.csv",
 )  # fmt: skip
 NOTED = "timings.json"
 """Written beside them, and read by nothing."""

@@ -1,11 +1,16 @@
 """Mentions without an entity, from their source to an answer that may be none."""
 
+import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from pipeline.link import main as link
@@ -13,6 +18,11 @@ from stages.datasets.records import Records
 from stages.datasets.store import open_store
 from stages.paths import DatasetPaths
 from stages.ranking.answers import ANSWER_METRICS
+from stages.ranking.top import top_entities
+from stages.runs.dataset import Dataset
+from stages.runs.folder import RunFolder
+from stages.runs.run import Run
+from stages.standards.nif import read_nif
 from tests.support.tiny_project import call, own_world, run
 
 SAID = [("valid", 6), ("test", 8), ("train", 2)]
@@ -125,7 +135,7 @@ def test_an_answer_below_the_asked_probability_is_none_and_keeps_its_candidates(
 def test_a_run_that_is_not_evaluated_says_uncalibrated(paths, tmp_path, monkeypatch):
     folder = own_folder(paths, tmp_path)
     monkeypatch.chdir(folder)
-    for name in ("metrics.json", "ranks.npz", "probabilities.npz"):
+    for name in ("metrics.json", "ranks.npz", "probabilities.npz", "predictions.csv"):
         (folder / "runs/tiny/melov-s0" / name).unlink()
     found = json.loads(run("link", "--mention", "Ada", "--json"))
     assert (found["nil_probability"], found["entities"][0]["probability"]) == (None, None)
@@ -204,3 +214,94 @@ def test_the_option_takes_probabilities_alone(paths):
         link, ["--dataset", "tiny", "--mention", "Ada", "--min-probability", "1.5"]
     )
     assert result.exit_code == 2
+
+
+@torch.inference_mode()
+def test_predictions_have_a_row_for_every_mention_with_what_the_metrics_count(paths, metrics):
+    records = Records.load(paths.records)
+    text = (paths.run("melov", 0) / "predictions.csv").read_text(encoding="utf-8")
+    rows = [*csv.DictReader(text.splitlines())]
+    assert [row["split"] for row in rows] == ["valid"] * 18 + ["test"] * 32
+    ids = records.entities["id"].to_pylist()
+    model = Run.open(RunFolder.of(paths, "melov", 0), torch.device("cpu"))
+    data = model.data(Dataset.open(paths))
+    side, _ = model.model.mentions(data.inputs.batch("test", np.arange(24)))
+    best = top_entities(model.model, data.cached, data.views, [side], 10, 7)
+    ranks = np.load(paths.run("melov", 0) / "ranks.npz")["test"]
+    said = metrics["probability"]
+    answered = 0
+    with np.load(paths.run("melov", 0) / "probabilities.npz") as arrays:
+        likely, none = arrays["test_probability"], arrays["test_nil"]
+    for i, row in enumerate(rows[18:]):
+        if i < 24:
+            mention = records.mentions["test"].slice(i, 1).to_pylist()[0]
+            assert (row["id"], row["gold"]) == (mention["id"], mention["answer"])
+            assert row["gold_name"] == records.entities["name"][mention["gold"]].as_py()
+            assert float(row["rank"]) == ranks[i]
+            assert row["flags"].split() == mention["flags"]
+            assert [row[f"entity_{k}"] for k in range(1, 11)] == [ids[c.entity] for c in best[i]]
+            for k, candidate in enumerate(best[i], 1):
+                assert float(row[f"score_{k}"]) == pytest.approx(candidate.score, abs=1e-4)
+        else:
+            assert (row["gold"], row["gold_name"], row["rank"]) == ("", "", "")
+        assert float(row["probability_1"]) == pytest.approx(float(likely[i]), abs=1e-5)
+        assert float(row["nil_probability"]) == pytest.approx(float(none[i]), abs=1e-5)
+        sure = said["threshold"] is not None and likely[i] >= said["threshold"] - 1e-7
+        assert row["answer"] == (row["entity_1"] if sure else "")
+        answered += row["answer"] != ""
+    assert answered == said["test"]["answered"]
+
+
+@pytest.mark.parametrize(("variant", "precision"), [("tfidf", "0.02"), ("melov", "0.95")])
+def test_neleval_counts_as_the_metrics_do(paths, tmp_path, monkeypatch, variant, precision):
+    folder = own_folder(paths, tmp_path)
+    monkeypatch.chdir(folder)
+    if variant != "melov":
+        run("train", "--variant", variant)
+    asked = ["--variant", variant, "--set", f"evaluate.precision={precision}"]
+    files = [
+        line
+        for line in run("evaluate", "--export", "neleval", *asked).splitlines()
+        if line.startswith("exports/")
+    ]
+    assert len(files) == 4
+    metrics = folder / f"runs/tiny/{variant}-s0/metrics.json"
+    said = json.loads(metrics.read_text())["probability"]
+    for split in ("valid", "test"):
+        found = scored(*(folder / f"exports/tiny/{variant}-s0/neleval/{split}.{x}.tab"
+                         for x in ("gold", "system")))  # fmt: skip
+        want = said[split]
+        assert (want["answered"] > 0) == (variant == "tfidf")
+        for name, ours in (("precis", "precision"), ("recall", "recall"), ("fscore", "f1")):
+            assert found["strong_link_match"][name] == pytest.approx(want[ours] or 0, abs=6e-4)
+        right = want["recall"] * (want["mentions"] - want["nil_mentions"])
+        right += want["nil_recall"] * want["nil_mentions"]
+        micro = found["strong_all_match"]["fscore"]
+        assert micro == pytest.approx(right / want["mentions"], abs=6e-4)
+
+
+def scored(gold, system):
+    """neleval's table by measure. It was written for Python 3.9 and earlier."""
+    code = (
+        "import collections, collections.abc, sys\n"
+        "for name in ('Sequence', 'Mapping', 'Iterable', 'Callable'):\n"
+        "    setattr(collections, name, getattr(collections.abc, name))\n"
+        "from neleval.__main__ import main\n"
+        "main(['evaluate', '-m', 'strong_link_match', '-m', 'strong_all_match', *sys.argv[1:]])\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, "-g", str(gold), str(system)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    rows = csv.DictReader(found.splitlines(), delimiter="\t")
+    return {row.pop("measure"): {k: float(v) for k, v in row.items()} for row in rows}
+
+
+def test_an_export_in_nif_has_every_mention(paths, tmp_path, monkeypatch):
+    monkeypatch.chdir(own_folder(paths, tmp_path))
+    run("evaluate", "--export", "nif")
+    for split, n in (("valid", 18), ("test", 32)):
+        for kind in ("gold", "system"):
+            file = Path(f"exports/tiny/melov-s0/nif/{split}.{kind}.ttl")
+            _, texts = read_nif(file.read_bytes())
+            assert sum(len(text.phrases) for text in texts) == n

@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parents[2]
 OPTIONS = ["--dataset", "tiny", "--set", "train.epochs=4"]
 FILES = {
     "model.safetensors", "config.json", "history.csv", "history.png", "metrics.json", "ranks.npz",
-    "probabilities.npz",
+    "probabilities.npz", "predictions.csv",
 }  # fmt: skip
 KILLED = """
 import os, pathlib, signal
@@ -104,7 +104,7 @@ def test_the_metrics_have_the_layout_of_the_contract(straight):
     said = json.loads(straight[0]["metrics.json"])
     assert (said.pop("dataset"), said.pop("variant"), said.pop("seed")) == ("tiny", "melov", 0)
     assert said.pop("made_from").keys() == {"run", "store", "records", "graph"}
-    assert list(said.pop("files")) == ["ranks.npz", "probabilities.npz"]
+    assert list(said.pop("files")) == ["ranks.npz", "probabilities.npz", "predictions.csv"]
     assert len(said.pop("seal")) == 32
     probability = said.pop("probability")
     assert list(probability) == [

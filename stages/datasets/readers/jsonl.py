@@ -1,7 +1,7 @@
 """A knowledge base of one's own.
 
     entities    {id, name, description?, image?, aliases?, prior?}
-    mentions    {mention, sentence?, image?, answer, id?, split?, image_kind?}
+    mentions    {mention, sentence?, start?, end?, image?, answer, id?, split?, image_kind?}
     | mentions-train, mentions-valid, mentions-test
 
 each a file of JSON Lines (.jsonl) or CSV (.csv: with commas, semicolons or tabs). One JSON object a
@@ -33,12 +33,13 @@ from stages.datasets.lines import records_of
 from stages.datasets.pictures import KeyCache, PictureTable, inner_path
 from stages.datasets.records import Records, RecordsError
 from stages.datasets.rows import EntityRows, MentionRows
+from stages.datasets.spans import SPAN, said_span
 from stages.datasets.splits import split_with_nil
 from stages.paths import SPLITS, project_path
 
 ENTITY_FIELDS = ("id", "name", "description", "image", ALIASES[0], PRIOR[0])
 KNOWN = (*ENTITY_FIELDS, *ALIASES[1:], *PRIOR[1:])
-MENTION_FIELDS = ("mention", "sentence", "image", "answer", "id", "split", "image_kind")
+MENTION_FIELDS = ("mention", "sentence", *SPAN, "image", "answer", "id", "split", "image_kind")
 ENDINGS = (".jsonl", ".csv")
 OWN_FILES = tuple(f"{name}{ending}" for name in ("entities", "mentions") for ending in ENDINGS)
 """Of which a folder of this format has one."""
@@ -156,10 +157,21 @@ def _read_mention(
     if record.get("id") is not None:
         id = _identifier(record, where, findings)
     kind = optional_text(record, "image_kind", where)
+    sentence = well_formed(optional_text(record, "sentence", where) or "", where, findings)
+    span = said_span(record, sentence, where)
+    if span is not None and record.get("mention") is None:
+        record = {**record, "mention": sentence[slice(*span)]}
+    words = well_formed(require(record, "mention", str, where), where, findings)
+    if span is not None and sentence[slice(*span)] != words:
+        raise RecordsError(
+            f"{where}: from {span[0]} to {span[1]} the sentence has "
+            f"{short(sentence[slice(*span)])}, not the mention {short(words)}"
+        )
     return {
         "id": id,
-        "words": well_formed(require(record, "mention", str, where), where, findings),
-        "sentence": well_formed(optional_text(record, "sentence", where) or "", where, findings),
+        "words": words,
+        "sentence": sentence,
+        "span": span,
         "image": well_formed(optional_text(record, "image", where) or "", where, findings),
         "answer": _answer(record, where, findings),
         "image_kind": None if kind is None else well_formed(kind, where, findings),

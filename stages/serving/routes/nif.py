@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from stages.serving.door import Door
-from stages.serving.nif import NifAnswer, NifError, NifText, read_nif, write_nif
 from stages.serving.problems import ProblemError, described, of_melov
 from stages.serving.requests import BAD, media_type, not_supported
 from stages.serving.schema import SPANS, TEXT, WORDS
+from stages.standards.nif import NifAnswer, NifError, NifText, read_nif, write_nif
 
 TURTLE = ("text/turtle", "application/x-turtle")
 NIF_BYTES = 2**20

@@ -38,7 +38,13 @@ def test_the_best_scores_are_those_of_all_scores(world, k, plain, config, monkey
         want = np.full(k, -np.inf)
         want[: min(k, N)] = -np.sort(-own)[:k]
         np.testing.assert_allclose(test.scores[row], want, rtol=1e-4, atol=1e-4)
+        there = min(k, N)
         assert test.entity[row] == own.argmax()  # the lowest among equals
+        assert len({*test.entities[row, :there].tolist()}) == there
+        np.testing.assert_allclose(own[test.entities[row, :there]], want[:there], atol=1e-4)
+        assert (test.entities[row, there:] == -1).all()
+        pairs = [*zip(-test.scores[row, :there], test.entities[row, :there], strict=True)]
+        assert pairs == sorted(pairs)
     all_valid, _ = world.scores("valid")
     np.testing.assert_allclose(valid.scores[0, 0], all_valid[3].max(), rtol=1e-4)
 

@@ -15,6 +15,7 @@ FILES = {
     "metrics": "metrics.json",
     "ranks": "ranks.npz",
     "probabilities": "probabilities.npz",
+    "predictions": "predictions.csv",
 }
 METRICS = {"test": {"mrr": 0.5}}
 
@@ -27,7 +28,7 @@ def folder(tmp_path):
     for name, file in FILES.items():
         getattr(made, name).write_text(file)
     write_sealed(made.config, {"d_z": 4}, [made.weights, made.history, made.curves])
-    write_sealed(made.metrics, measured(made), [made.ranks, made.probabilities])
+    write_sealed(made.metrics, measured(made), [made.ranks, made.probabilities, made.predictions])
     return made
 
 
@@ -51,7 +52,8 @@ def test_unfinished_work_lies_beside_the_run_so_that_a_removed_run_resumes(folde
     assert other.work != folder.work
 
 
-WHOLE = ["weights", "history", "curves", "ranks", "probabilities", "config", "metrics"]
+EVALUATED = ["ranks", "probabilities", "predictions", "metrics"]
+WHOLE = ["weights", "history", "curves", "config", *EVALUATED]
 
 
 @pytest.mark.parametrize("changed", WHOLE)
@@ -76,7 +78,7 @@ def test_metrics_of_other_weights_are_refused_and_forgotten(folder):
     for _ in range(2):
         folder.forget_results()
         left = {path.name for path in folder.path.iterdir()}
-        assert left == set(FILES.values()) - {"metrics.json", "ranks.npz", "probabilities.npz"}
+        assert left == set(FILES.values()) - {FILES[name] for name in EVALUATED}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"test": ', b"\xff"])
@@ -90,7 +92,7 @@ def test_a_copy_has_the_others_files_and_its_own_metrics(folder, tmp_path):
     copy.path.mkdir()
     copy.ranks.write_text("of an earlier run")
     copy.copy_from(folder, {**measured(folder), "run": "copy"})
-    for name in ("weights", "config", "history", "ranks", "probabilities"):
+    for name in ("weights", "config", "history", "ranks", "probabilities", "predictions"):
         assert getattr(copy, name).read_bytes() == getattr(folder, name).read_bytes()
     assert copy.finished_metrics() == {**measured(folder), "run": "copy"}
     assert folder.finished_metrics() == measured(folder)

@@ -72,7 +72,8 @@ def test_what_execute_says_is_what_an_opened_run_finds(saved, tmp_path):
 @pytest.mark.parametrize(
     ("last", "first"),
     [("config.json", ["model.safetensors", "training.npz"]),
-     ("metrics.json", ["probabilities.npz"]), ("metrics.json", ["ranks.npz", "probabilities.npz"])],
+     ("metrics.json", ["probabilities.npz"]),
+     ("metrics.json", ["ranks.npz", "probabilities.npz", "predictions.csv"])],
 )  # fmt: skip
 def test_files_that_a_kill_left_on_their_way_are_moved_in_by_the_next_reader(
     saved, tmp_path, last, first

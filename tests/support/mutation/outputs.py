@@ -523,7 +523,8 @@ class ResultFiles:
         run = "runs/tiny/melov-s0"
         if random.random() < 0.4:
             names = (
-                "config.json", "metrics.json", "ranks.npz", "probabilities.npz", "history.csv"
+                "config.json", "metrics.json", "ranks.npz", "probabilities.npz", "predictions.csv",
+                "history.csv",
             )  # fmt: skip
             return torn(random, folder, [f"{run}/{name}" for name in names])
         if random.random() < 0.6:

@@ -48,7 +48,7 @@ def test_a_baseline_goes_through_train_evaluate_and_link(project, variant):
     assert 0 < metrics["test"]["mrr"] <= 1
     assert f"MRR {metrics['test']['mrr']:.4f}" in said
     files = "config.json history.csv history.png metrics.json model.safetensors ranks.npz"
-    assert {*files.split(), "probabilities.npz", "timings.json"} == {
+    assert {*files.split(), "probabilities.npz", "predictions.csv", "timings.json"} == {
         path.name for path in run.iterdir()
     }
     config = json.loads((run / "config.json").read_text())

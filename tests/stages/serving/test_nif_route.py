@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rdflib import Graph, URIRef
 
-from stages.serving.nif import ITSRDF, NIF, NifError, read_nif
-from stages.serving.nif_addresses import address, default_iri
+from stages.standards.addresses import address, default_iri
+from stages.standards.nif import ITSRDF, NIF, NifError, read_nif
 from tests.stages.serving.test_link_route import refused
 
 HEAD = """\

@@ -17,8 +17,8 @@ from rdflib.namespace import RDF, XSD
 from rdflib.term import Node
 
 from cache.errors import MelovError, reason
-from stages.serving.nif_addresses import address
 from stages.shown import one_line
+from stages.standards.addresses import address
 
 NIF = Namespace("http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#")
 ITSRDF = Namespace("http://www.w3.org/2005/11/its/rdf#")
