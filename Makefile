@@ -24,6 +24,12 @@ setup: $(STAMP)  ## Make .venv with everything installed
 demo: $(STAMP)  ## dvc repro on the embedded data set; ends with the table of variants
 	$(BIN)/dvc repro
 	@cat reports/demo/table.txt
+	@echo
+	@echo "Look at:  reports/demo/report.html, and errors.html beside it"
+	@echo "Next, in the environment (. $(BIN)/activate):"
+	@echo "  python -m pipeline.serve --dataset demo         a page to link your own sentences on"
+	@echo "  python -m pipeline.ablate --dataset demo --grid grids/table3.yaml"
+	@echo "  python -m pipeline.init NAME                    your own knowledge base (docs/tutorial.md)"
 
 test: $(STAMP)  ## The tests, under ten minutes on two cores
 	$(BIN)/python -m pytest

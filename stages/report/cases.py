@@ -87,9 +87,12 @@ def find_cases(
     ranks = [results.runs[v, seed].ranks.astype(np.float64) for v in variants]
     better, worse = differing(*ranks)
     equal = np.flatnonzero(ranks[0] == ranks[1])
+    first = firsts(records)
     chosen = [
-        better[: (most + 2) // 3], worse[: (most + 1) // 3], spread(ranks[0], equal, most // 3)
-    ]  # fmt: skip
+        [row for row in better if first[row]][: (most + 2) // 3],
+        [row for row in worse if first[row]][: (most + 1) // 3],
+        spread(ranks[0], equal[first[equal]], most // 3),
+    ]
     rows = [row for sort in chosen for row in sort]
     shown = {row: (f"{ranks[0][row]:,g}", f"{ranks[1][row]:,g}") for row in rows}
     viewer = Viewer(records, records.image_folder(root), exif)
@@ -103,6 +106,18 @@ def find_cases(
     )
     counts = len(better), len(worse), len(equal)
     return Cases(variants, seed, *counts, wins, losses, ties)
+
+
+def firsts(records: Records) -> np.ndarray:
+    """Whether no earlier test mention has the same words, sentence, picture and entity, bool (n,):
+    a reader sees no case twice."""
+    test, seen = records.mentions["test"], set()
+    columns = (test[name].to_pylist() for name in ("words", "sentence", "picture", "gold"))
+    found = []
+    for said in zip(*columns, strict=True):
+        found.append(said not in seen)
+        seen.add(said)
+    return np.array(found, dtype=bool)
 
 
 def differing(ours: np.ndarray, theirs: np.ndarray) -> tuple[list[int], list[int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cache.errors import MelovError
@@ -16,6 +17,7 @@ from stages.report.run_files import (
     read_config,
     read_history,
     read_metrics,
+    read_predictions,
     read_ranks,
 )
 from stages.runs.folder import MADE_FROM, RANKED, RunFolder
@@ -82,7 +84,8 @@ def _load_run(folder: RunFolder, trained: bool, records_digest: str, mentions: i
         )
     if missing := undeclared(content):
         raise MelovError(f"{folder.metrics}: {missing}", evaluate)
-    run = Run(content, history, ranks)
+    predictions = partial(read_predictions, metrics, folder.predictions.name, mentions)
+    run = Run(content, history, ranks, predictions=predictions)
     if run.uncalibrated:
         return run
     return replace(run, answers=read_answers(metrics, folder.probabilities.name))

@@ -10,6 +10,7 @@ from stages.paths import SPLITS
 from stages.ranking.metrics import by_part, shown
 from stages.report.columns import cell
 from stages.report.drawing import Drawing
+from stages.report.errors import RANKS, Errors
 from stages.report.facts import GraphFacts, PictureFacts
 from stages.report.figures import bars, curves, tau_curve
 from stages.report.grids import GridReport, Grids
@@ -30,6 +31,7 @@ from stages.report.sheets import (
 )
 from stages.report.sweeps import draw_sweep, find_sweeps
 from stages.report.table import FROZEN, TEST_BED, partial_notes, poor_difference
+from stages.runs.predictions import TOP
 from stages.shown import page as page_text
 
 MOST_BARS = 6
@@ -61,15 +63,11 @@ def render_page(
     pictures: PictureFacts | None,
     grids: Grids,
     insight: Insight,
+    errors: Errors,
 ) -> str:
     """`report.html`. Everything that comes from the data is escaped by the template's engine."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("stages.report"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-        finalize=page_text,
-    )  # fmt: skip
     tau, probability = tau_curve(results), probability_facts(results)
-    page: str = environment.get_template("page.html").render(
+    page: str = _template("page.html").render(
         results=results,
         counts={split: records.mentions[split].num_rows for split in SPLITS},
         pictures_named=records.pictures.num_rows,
@@ -103,8 +101,37 @@ def render_page(
         picture_sheets=[] if pictures is None else picture_sheets(pictures, records),
         cases=insight.cases,
         problem=insight.problem,
+        errors=errors,
+        sections=_sections(results),
     )
     return page
+
+
+def render_errors(results: Results, errors: Errors) -> str:
+    """`errors.html`, escaped as the report is."""
+    page: str = _template("errors.html").render(
+        dataset=results.dataset, errors=errors, ranks=RANKS, top=TOP
+    )
+    return page
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.report"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        finalize=page_text,
+    )  # fmt: skip
+    return environment.get_template(name)
+
+
+def _sections(results: Results) -> dict[str, str]:
+    """Id and heading of each section, in their order."""
+    found = {
+        "results": "Results", "parts": "By part", "cases": "Cases", "errors": "Errors",
+        "probability": "Probability", "ablations": "Ablations", "training": "Training",
+        "graph": "Graph", "fusion": "Fusion", "pictures": "Pictures",
+    }  # fmt: skip
+    return {**found, "published": "Published"} if table2_sheet(results) else found
 
 
 def _headline(results: Results) -> list[tuple[str, str]]:

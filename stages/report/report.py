@@ -1,4 +1,4 @@
-"""A data set's report: four files from the runs' files, and report.json, which vouches for them."""
+"""A data set's report: five files from the runs' files, and report.json, which vouches for them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,12 @@ from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records
 from stages.paths import REPORT, DatasetPaths
+from stages.report.errors import find_errors
 from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
 from stages.report.insight import look_inside
 from stages.report.load_results import load_results
-from stages.report.page import render_page
+from stages.report.page import render_errors, render_page
 from stages.report.results import Results
 from stages.report.table import csv_report, markdown_report, text_report
 from stages.runs.folder import MADE_FROM
@@ -39,6 +40,7 @@ def write_report(
     records = Records.load(paths.require_records())
     results = load_results(paths, variants, seeds, records)
     insight = look_inside(paths, results, records, config.cases, evaluate or EvaluateConfig())
+    errors = find_errors(results, records)
     taus = {
         variant: tau
         for variant in results.variants
@@ -51,12 +53,14 @@ def write_report(
         picture_facts(paths, records),
         load_grids(paths, records.digest),
         insight,
+        errors,
     )
     contents = {
         "table.txt": text_report(results),
         "table.md": markdown_report(results),
         "table.csv": csv_report(results),
         "report.html": page,
+        "errors.html": render_errors(results, errors),
     }
     with replacing_files(report_folder(paths), last=REPORT) as scratch:
         for name, content in contents.items():

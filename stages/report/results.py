@@ -1,6 +1,6 @@
 """The runs of one data set as a report sees them; `load_results.py` reads them from their files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,12 +26,15 @@ class Run:
 
     ranks: (test mentions,), rank of the gold entity, in the order of the records.
     answers: of the test mentions; None where probabilities are not known.
+    predictions: reads the rows of predictions.csv of the test mentions; None where there is no such
+        file.
     """
 
     metrics: dict[str, Any]
     history: list[dict[str, float]]
     ranks: np.ndarray
     answers: Answers | None = None
+    predictions: Callable[[], list[dict[str, str]] | None] = lambda: None
 
     @property
     def probability(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from stages.heads.variants import VARIANTS
 from stages.ranking.answers import ANSWER_METRICS, Answers
 from stages.ranking.metrics import METRICS, validated
 from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, UNCALIBRATED, RunFolder
+from stages.runs.predictions import ABOUT, TOP, of_each
 from stages.runs.yardsticks import UNTRAINED
 
 LOSSES = ("loss", "loss_e", "loss_g")
@@ -174,6 +175,37 @@ def read_answers(sealed: Sealed, name: str) -> Answers:
     except (ValueError, KeyError) as error:
         raise DamagedError(f"{where}: damaged: {reason(error)}", sealed.hint) from None
     return Answers(own["probability"], own["nil"], own["right"] == 1, own["linked"] == 1)
+
+
+def read_predictions(sealed: Sealed, name: str, mentions: int) -> list[dict[str, str]] | None:
+    """The rows of `predictions.csv` of the test mentions that have an entity; None where the
+    metrics vouch for no such file.
+
+    Raises:
+        DamagedError: it is another file, or no such table.
+    """
+    if name not in sealed.files:
+        return None
+    content = sealed.bytes_of(name)
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+        needed = {*ABOUT, *(of_each(c, k) for c in ("entity", "name", "score") for k in (1, TOP))}
+        if missing := needed - set(reader.fieldnames or ()):
+            raise ValueError(f"no column {min(missing)}")
+        rows = [row for row in reader if row["split"] == "test" and row["rank"]]
+        if len(rows) != mentions:
+            raise ValueError(f"{len(rows):,} test mentions, the metrics tell of {mentions:,}")
+        for row in rows:
+            if None in row or None in row.values():
+                raise ValueError(f"mention {row['id']}: other cells than the header's")
+            places = range(1, TOP + 1)
+            said = [row[of_each(of, k)] for of in ("score", "probability") for k in places]
+            if not said[0] or not all(math.isfinite(float(number)) for number in said if number):
+                raise ValueError(f"mention {row['id']}: a score that is no number")
+    except (ValueError, KeyError, csv.Error) as error:
+        path = sealed.path.parent / name
+        raise DamagedError(f"{path}: damaged: {reason(error)}", sealed.hint) from None
+    return rows
 
 
 def _require_answers(sealed: Sealed) -> None:

@@ -27,7 +27,14 @@ ABOUT = (
     "split", "id", "mention", "gold", "gold_name", "rank", "flags", "answer", "nil_probability",
 )  # fmt: skip
 OF_EACH = ("entity", "name", "score", "probability")
-COLUMNS = (*ABOUT, *(f"{name}_{place}" for place in range(1, TOP + 1) for name in OF_EACH))
+
+
+def of_each(name: str, place: int) -> str:
+    """The column of the entity at a place, from 1 on."""
+    return f"{name}_{place}"
+
+
+COLUMNS = (*ABOUT, *(of_each(name, place) for place in range(1, TOP + 1) for name in OF_EACH))
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from stages.datasets.records import (
     table_from_rows,
 )
 from stages.paths import DatasetPaths
+from stages.ranking.best import BestScores
 from stages.ranking.metrics import metrics, metrics_by_part
 from stages.runs.folder import MADE_FROM
+from stages.runs.predictions import Predicted, predictions_csv
 
 HAND = {
     ("melov", 0): [1, 1, 2, 4, 1, 8],
@@ -160,7 +162,7 @@ def make_run(
     ranks: list[int],
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """The four files of a run that the report reads; returns the content of metrics.json."""
+    """The five files of a run that the report reads; returns the content of metrics.json."""
     folder = folder or DatasetPaths(records.dataset, root).run(variant, seed)
     kinds = records.mentions["test"]["image_kind"].to_pylist()
     found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds)
@@ -191,8 +193,22 @@ def make_run(
     content[MADE_FROM] = {
         "run": Sealed.read(folder / "config.json").seal, "records": records.digest,
     }  # fmt: skip
-    write_sealed(folder / "metrics.json", content, [folder / "ranks.npz"])
+    beside = [folder / "ranks.npz"]
+    if len(ranks) == records.mentions["test"].num_rows:  # a grid's may be of a larger world
+        predicted = {"test": Predicted(_best(records, ranks), np.array(ranks), None, None)}
+        (folder / "predictions.csv").write_bytes(predictions_csv(records, predicted))
+        beside.append(folder / "predictions.csv")
+    write_sealed(folder / "metrics.json", content, beside)
     return content
+
+
+def _best(records: Records, ranks: list[int]) -> BestScores:
+    """All entities of each mention in the order of their rows, but for its own."""
+    entities = np.array([
+        np.insert(np.delete(np.arange(ENTITIES), gold), rank - 1, gold)
+        for gold, rank in zip(records.gold("test"), ranks, strict=True)
+    ])  # fmt: skip
+    return BestScores(np.tile(10.0 - np.arange(ENTITIES), (len(ranks), 1)), entities)
 
 
 def make_grid(

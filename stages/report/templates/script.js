@@ -25,6 +25,18 @@ for (const table of document.querySelectorAll("table")) {
     });
   }
 }
+// A table that is wider than its place says so, and fades where it goes on.
+const places = document.querySelectorAll(".scroll");
+const wider = (place) => {
+  const left = place.scrollWidth - place.clientWidth - place.scrollLeft;
+  place.classList.toggle("more", left > 1);
+  place.classList.toggle("wide", place.scrollWidth > place.clientWidth + 1);
+};
+const watch = new ResizeObserver((entries) => entries.forEach((entry) => wider(entry.target)));
+for (const place of places) {
+  place.addEventListener("scroll", () => wider(place), { passive: true });
+  watch.observe(place);
+}
 // A link or an address that points into a closed case opens it.
 const reveal = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));

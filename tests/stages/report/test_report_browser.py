@@ -107,8 +107,63 @@ def test_the_keyboard_skips_sorts_and_opens(browser, page):
     assert browser.evaluate("document.querySelectorAll('.case')[1].open")
 
 
+def test_a_wide_table_says_that_it_goes_on(browser, page):
+    browser.open(page, width=320)
+    browser.until("document.querySelector('.scroll.wide.more') !== null")
+    wide = "document.querySelector('.scroll.wide.more')"
+    cue = f"getComputedStyle({wide}, '::before').content"
+    assert "Scrolls sideways" in browser.evaluate(cue)
+    browser.evaluate(f"window.it = {wide}; it.scrollLeft = it.scrollWidth")
+    browser.until("!it.classList.contains('more')")
+    browser.open(page, width=1280)
+    results = "document.querySelector('#results').parentElement.querySelector('.scroll')"
+    assert not browser.evaluate(f"{results}.classList.contains('wide')")
+
+
+def shown(browser):
+    rows = "[...document.querySelectorAll('table.errors tbody tr')]"
+    return browser.evaluate(f"{rows}.filter((r) => !r.hidden).map((r) => Number(r.dataset.rank))")
+
+
+def choose(browser, name, value):
+    browser.evaluate(
+        f"(() => {{ const field = document.querySelector('[name={name}]'); "
+        f"field.value = '{value}'; "
+        "field.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
+
+
+def test_errors_are_filtered(browser, page):
+    browser.open(page.with_name("errors.html"))
+    everything = shown(browser)
+    assert len(everything) > 10
+    assert everything == sorted(everything, reverse=True)
+    choose(browser, "rank", "2 5")
+    few = shown(browser)
+    assert few == [rank for rank in everything if rank <= 5]
+    said = "document.getElementById('count').textContent"
+    assert browser.evaluate(said) == f"{len(few)} of {len(everything)} errors"
+    choose(browser, "seen", "unseen")
+    assert len(shown(browser)) < len(few)
+    browser.evaluate("document.querySelector('.filter [type=reset]').click()")
+    browser.until(f"{said} === '{len(everything)} errors'")
+    choose(browser, "words", "no such words")
+    assert shown(browser) == []
+    assert browser.said("Runtime.exceptionThrown", "Log.entryAdded") == []
+
+
+@pytest.mark.parametrize("name", ["report.html", "errors.html"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_axe_finds_nothing(browser, page, name, width, dark):
+    browser.open(page.with_name(name), width, dark)
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert browser.violations() == []
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_sticks_out_of_the_page(browser, page, width):
+    browser.open(page.with_name("errors.html"), width=width)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
     browser.open(page, width=width)
     browser.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width

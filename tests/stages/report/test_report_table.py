@@ -221,7 +221,7 @@ def test_every_finished_run_is_shown_and_unfinished_ones_are_named(tmp_path):
     for name in ("ranks.npz", "metrics.json"):
         content = (paths.run("melov", 7) / name).read_bytes()
         (paths.run("melov", 9) / name).write_bytes(content)
-    for name in ("ranks.npz", "metrics.json"):
+    for name in ("ranks.npz", "predictions.csv", "metrics.json"):
         (paths.run("melov", 8) / name).unlink()
     text = report_of(paths)
     assert "no-tau-s0: not among the variants of the parameters" in text
