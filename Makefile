@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-faults lint format bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-browser test-faults faults-of-workers faults-of-one lint format bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,8 +40,17 @@ test-slow: $(STAMP)  ## The tests that take more than a minute each
 test-browser: $(STAMP)  ## The report's page in headless Chromium (chromium must be installed)
 	$(BIN)/python -m pytest -m browser
 
+# Two at once, of which the first has workers of its own: so both cores have work to the end.
+FAULTS := $(BIN)/python -m pytest -m faults
+OF_WORKERS := tests/faults/test_damages.py tests/faults/test_pairs.py
 test-faults: $(STAMP)  ## The fault campaign: kills, full disks, damage, pairs
-	$(BIN)/python -m pytest -m faults tests/faults
+	$(MAKE) --no-print-directory --jobs 2 --keep-going faults-of-workers faults-of-one
+
+faults-of-workers:
+	$(FAULTS) $(OF_WORKERS)
+
+faults-of-one:
+	$(FAULTS) tests/faults $(OF_WORKERS:%=--ignore=%)
 
 lint: $(STAMP)  ## ruff check, ruff format --check, mypy --strict
 	$(BIN)/ruff check .

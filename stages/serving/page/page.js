@@ -178,6 +178,9 @@ function showResult(found) {
   for (const warning of found.warnings) why.push(make("p", { class: "warning" }, warning));
   if (found.alpha !== null) why.push(...fusion(found.alpha));
   if (found.neighbours.length) why.push(...neighbours(found.neighbours));
+  else if (found.alpha !== null && "aggregated" in found.alpha)
+    why.push(make("p", { class: "soft" }, "No training mention is similar enough: what is "
+      + "aggregated is the mention's own picture alone, through the GCN."));
   if (found.calibration !== "calibrated")
     why.push(make("p", { class: "soft" }, `Probabilities: ${found.calibration}`));
   at("why").replaceChildren(...why);
