@@ -99,15 +99,18 @@ def _opened(folder: Path, trained: Trained, views: Views) -> Search:
 
 def _large(search: Search, stored: int, entities: int) -> Case:
     """`search` over so many entities, every row of the index in memory on its own."""
-    views, copies = around(stored, entities), -(-entities // stored)
+    copies = -(-entities // stored)
+    # Row by row what the index has, whose order is the views'.
+    again = np.arange(entities)
+    views = Views(search.views.rows[again % stored], np.ones_like(again), again)
     blocks = search.index.blocks
     everything = torch.arange(sum(len(_first(block)) for block in blocks))
-    again = [
+    more = [
         block.take(torch.arange(len(_first(block)))) for _ in range(copies - 1) for block in blocks
     ]
     rows = len(everything)
     place = torch.cat([search.index.place + rows * copy for copy in range(copies)])[:entities]
-    index = replace(search.index, blocks=[*blocks, *again], place=place)
+    index = replace(search.index, blocks=[*blocks, *more], place=place)
     made = cast(MadeSides, search.sides)
     sides = MadeSides(made.model, made.cached, views)
     return Case(entities, replace(search, sides=sides, views=views, index=index), TOP * copies)

@@ -65,6 +65,14 @@ class Side:
         """Some of the items, by row."""
         return replace(self, **{name: _take(part, rows) for name, part in _parts(self)})
 
+    def part(self, rows: slice) -> Self:
+        """Consecutive items, which share their tensors' memory. Of no ragged tensors.
+
+        Raises:
+            TypeError: there are some.
+        """
+        return replace(self, **{name: _part(part, rows) for name, part in _parts(self)})
+
     def to_arrays(self) -> dict[str, Rows]:
         """Every array by the path of its field, such as `text/query`."""
         return dict(_arrays(self))
@@ -144,6 +152,16 @@ def _names_like(part: NameRows, arrays: Mapping[str, Rows], path: str) -> NameRo
     found = NameRows(_matrix(arrays, path, indptr, part.shape[1]), offsets)
     found.check()
     return found
+
+
+def _part(part: Any, rows: slice) -> Any:
+    if isinstance(part, Mapping):
+        return {name: side.part(rows) for name, side in part.items()}
+    if isinstance(part, Side):
+        return part.part(rows)
+    if not isinstance(part, Tensor):
+        raise TypeError(f"{type(part).__name__}: no part of it shares its memory")
+    return part[rows]
 
 
 def _take(part: Any, rows: Tensor) -> Any:

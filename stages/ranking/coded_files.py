@@ -27,8 +27,8 @@ from stages.ranking.pieces import pieces_in, remove_piece, sweep_pieces, work_of
 log = logging.getLogger(__name__)
 
 KEYS = "keys"
-BLOCK_ROWS = 8192
-"""Scored together: what a mention's bounds need of them stays in the processor's cache."""
+BLOCK_ROWS = 65_536
+"""At most, of one tensor in memory."""
 
 
 @dataclass(frozen=True)

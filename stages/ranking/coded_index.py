@@ -13,7 +13,7 @@ was made of, by less than a tenth of what the row's own eight bits lose.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +64,13 @@ class CodedIndex:
     def rows(self) -> int:
         """Of entities and of none."""
         return sum(len(first_of(block)) for block in self.blocks)
+
+    def parts(self, rows: int) -> Iterator[UnitSides]:
+        """All blocks, in parts of at most so many rows, which are no copies."""
+        for block in self.blocks:
+            n = len(first_of(block))
+            for lo in range(0, n, rows):
+                yield block if n <= rows else block.part(slice(lo, lo + rows))
 
     def take(self, unit: str, views: Tensor) -> Side:
         """One unit's rows of some views."""

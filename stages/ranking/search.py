@@ -43,6 +43,10 @@ FIRST = 64
 MORE = 4
 """Of those, scored beyond the k that are wanted: attention settles the order but for the bits."""
 
+PAIRS_AT_ONCE, LEAST_ROWS = 1 << 19, 16_384
+"""Of bounds: rows enough that both cores have work and few operations are called, and few enough
+that what they make stays near the processor."""
+
 AT_ONCE, SCORED_AT_ONCE = 2048, 512
 """Entities whose tokens, and whose pictures too, are in memory together: some 100 MB."""
 
@@ -122,16 +126,17 @@ class Search:
         ]
         scores = self._scored(mentions, best)
         least = [score[0].topk(min(k, n)).values[-1] for score in scores]
-        left = [(~(row < value)).nonzero()[:, 0] for row, value in zip(bounds, least, strict=True)]
-        left = [
-            self._narrowed(_one(mentions, i), row, at, value)
-            for i, (row, at, value) in enumerate(zip(bounds, left, least, strict=True))
-        ]
-        tight = self._attended(mentions, bounds, of_text, left)
+        left = []
+        for i, (row, value, known) in enumerate(zip(bounds, least, first, strict=True)):
+            reaches = ~(row < value)
+            reaches[known] = False
+            at = reaches.nonzero()[:, 0]
+            left.append(self._narrowed(_one(mentions, i), row, at, value))
+        tighter = self._attended(mentions, bounds, of_text, left)
         more = []
-        for at, score, value, own in zip(left, tight, least, best, strict=True):
-            at = at[~(score < value)]
-            more.append(at[~torch.isin(at, own)])
+        for i, (value, own) in enumerate(zip(least, best, strict=True)):
+            at = torch.cat([first[i][~(tight[i] < value)], left[i][~(tighter[i] < value)]])
+            more.append(at[~torch.isin(at, own)].sort().values)
         added = self._scored(mentions, more)
         return [
             candidates(
@@ -147,7 +152,8 @@ class Search:
         coded, bounded = matcher.coded, matcher.bounded
         reach = {name: unit.reach(mentions.units[name]) for name, unit in coded.items()}
         parts, texts = [], []
-        for block in self.index.blocks:
+        rows = max(LEAST_ROWS, PAIRS_AT_ONCE // _count(mentions))
+        for block in self.index.parts(rows):
             bounds = {n: unit.at_most(reach[n], block.units[n]) for n, unit in coded.items()}
             if bounded is not None:
                 texts.append(bounds[bounded[0]])
@@ -212,6 +218,10 @@ def codes_of(model: Melov, side: UnitSides) -> UnitSides:
 def without_encoder(model: Melov) -> list[str]:
     """The units that read record arrays alone."""
     return [name for name in model.config.units if not UNITS[name].encoded]
+
+
+def _count(mentions: UnitSides) -> int:
+    return len(next(iter(mentions.to_arrays().values())))
 
 
 def _one(mentions: UnitSides, i: int) -> UnitSides:

@@ -66,7 +66,7 @@ def assert_close(one, other):
 
 @torch.inference_mode()
 @settings(max_examples=20)
-@given(st.lists(st.integers(0, 20), max_size=12), st.integers(1, 13))
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=12), st.integers(1, 13))
 def test_any_views_in_any_order(world, folder, views, alike):
     views = np.array(views, dtype=np.int64) % len(world.views)
     stored = StoredSides(opened_index(world, folder))
