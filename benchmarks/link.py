@@ -30,6 +30,7 @@ from benchmarks.compare import Mark, Result, Timing, at_most, compare
 from benchmarks.made_heads import Trained, around, trained_heads
 from stages.config import EvaluateConfig
 from stages.features.views import Views
+from stages.ranking.calibration import CANDIDATES
 from stages.ranking.entity_sides import MadeSides
 from stages.ranking.search import Search
 from stages.ranking.top import top_entities
@@ -130,6 +131,9 @@ def _timings(trained: Trained, cases: Sequence[Case], full: bool, rounds: int) -
             name("ours, one mention"): _Turns(trained, case, 1),
             name(f"ours, {BATCH} mentions"): _Turns(trained, case, BATCH),
         }
+        if case.k == TOP:
+            many = replace(case, k=CANDIDATES)
+            contenders[name(f"ours, one mention, the best {CANDIDATES}")] = _Turns(trained, many, 1)
         texts = _texts(trained, case.search.views)
         mention = _mention_texts(trained, MENTIONS)
         contenders[name("matrix product of global texts")] = partial(_product, texts, mention)

@@ -65,6 +65,12 @@ class CodedIndex:
         """Of entities and of none."""
         return sum(len(first_of(block)) for block in self.blocks)
 
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether the views are the rows, as in an index that was made at once."""
+        n = len(self.place)
+        return self.rows == n and self.place.equal(torch.arange(n, device=self.place.device))
+
     def parts(self, rows: int) -> Iterator[UnitSides]:
         """All blocks, in parts of at most so many rows, which are no copies."""
         for block in self.blocks:

@@ -20,8 +20,8 @@ from stages.ranking.entity_index import OFFSETS, VALUES, EntityIndex
 E = TypeVar("E", bound=Side)
 
 ALIKE = 64
-"""Entities that are padded to the longest of them. Views stand by length, so few tokens of a group
-are padding, and what is made of them stays in the processor's cache."""
+"""Entities that are padded to the longest of them, those of similar length together: texts stand by
+length in a store. What is made of so few stays in the processor's cache."""
 
 
 class EntitySides(Protocol):
@@ -44,15 +44,20 @@ class MadeSides:
         return self.model.entities(self.cached.entities(self.views.rows[views]))
 
     def unit(self, name: str, views: np.ndarray) -> Side:
-        groups = [views[lo : lo + ALIKE] for lo in range(0, len(views), ALIKE)]
-        sides = [self._unit(name, group) for group in groups or [views]]
-        if len(sides) == 1:
-            return sides[0]
+        rows = self.views.rows[views]
+        if len(rows) <= ALIKE:
+            return self._unit(name, rows)
+        order = np.argsort(self.texts.text_rows["entities"][rows], kind="stable")
+        groups = [order[lo : lo + ALIKE] for lo in range(0, len(order), ALIKE)]
+        sides = [self._unit(name, rows[group]) for group in groups]
         arrays = [side.to_arrays() for side in sides]
-        return sides[0].from_arrays({at: joined([a[at] for a in arrays]) for at in arrays[0]})
+        side = sides[0].from_arrays({at: joined([a[at] for a in arrays]) for at in arrays[0]})
+        if (np.diff(order) == 1).all():
+            return side
+        return side.take(torch.from_numpy(np.argsort(order)).to(self.cached.device))
 
-    def _unit(self, name: str, views: np.ndarray) -> Side:
-        return self.model.entity_unit(name, self.texts.entities(self.views.rows[views]))
+    def _unit(self, name: str, rows: np.ndarray) -> Side:
+        return self.model.entity_unit(name, self.texts.entities(rows))
 
 
 class StoredSides:

@@ -147,7 +147,8 @@ class Search:
         ]  # fmt: skip
 
     def _bounds(self, mentions: UnitSides) -> tuple[Tensor, Tensor | None]:
-        """At least S of all pairs, (m, views), and what of it is the bounded unit's."""
+        """At least S of all pairs, (m, views), and what of it is the bounded unit's, by the index's
+        rows, (m, rows)."""
         matcher = self.model.matcher
         coded, bounded = matcher.coded, matcher.bounded
         reach = {name: unit.reach(mentions.units[name]) for name, unit in coded.items()}
@@ -158,12 +159,14 @@ class Search:
             if bounded is not None:
                 texts.append(bounds[bounded[0]])
             parts.append(torch.stack(list(bounds.values())).sum(0))
-        total = torch.cat(parts, 1).index_select(1, self.index.place)
+        total = torch.cat(parts, 1)
+        if not self.index.in_order:
+            total = total.index_select(1, self.index.place)
         for name, side in self.records.items():
             total += matcher.unit(name).pairs(mentions.units[name], side)
         total /= len(matcher.units)
         total.add_(total.abs().add_(1), alpha=MARGIN)
-        of_text = torch.cat(texts, 1).index_select(1, self.index.place) if texts else None
+        of_text = torch.cat(texts, 1) if texts else None
         return total, of_text
 
     def _narrowed(self, mention: UnitSides, bounds: Tensor, at: Tensor, least: Tensor) -> Tensor:
@@ -191,7 +194,7 @@ class Search:
             for i, (mine, place) in parts.items():
                 own = _one(mentions, i).units[name]
                 exact = matcher.unit(name).pairs(own, text.take(place))[0]
-                most = of_text[i, chunk[place]]
+                most = of_text[i, self.index.place[chunk[place]]]
                 found[i][mine] += (exact - most) / len(matcher.units)
         return found
 

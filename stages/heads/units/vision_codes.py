@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,6 +36,11 @@ class QueryCodes(Side):
     rho: Codes
     terms: Tensor
 
+    @cached_property
+    def columns(self) -> list[Tensor]:
+        """Of `terms`, each in memory by itself: read for every mention."""
+        return _rows(self.terms)
+
 
 @dataclass(frozen=True)
 class ContextCodes(Side):
@@ -44,6 +50,11 @@ class ContextCodes(Side):
     a: Codes
     k: Codes
     terms: Tensor
+
+    @cached_property
+    def columns(self) -> list[Tensor]:
+        """As of `QueryCodes`."""
+        return _rows(self.terms)
 
 
 @dataclass(frozen=True)
@@ -159,12 +170,12 @@ def vision_bound(
     (x_q,) = products_of([m.x], q.q)
     a_a, k_a = products_of([m.a_x, m.k], q.a)
     a_rho, k_rho = products_of([m.a_x, m.k], q.rho)
-    query = Query(*[*_rows(q.terms), q.q.lost, q.a.lost, q.rho.lost])
+    query = Query(*[*q.columns, q.q.lost, q.a.lost, q.rho.lost])
     total = _bound(d_1, Dots(x_q, a_a, a_rho, k_a, k_rho), m.context, query)
     (x_q,) = products_of([m.q], c.x)
     a_a, a_rho = products_of([m.a_q, m.rho], c.a)
     k_a, k_rho = products_of([m.a_q, m.rho], c.k)
-    context = Context(*[*_rows(c.terms), c.x.lost, c.a.lost, c.k.lost])
+    context = Context(*[*c.columns, c.x.lost, c.a.lost, c.k.lost])
     dots = Dots(x_q, a_a, a_rho, k_a, k_rho)
     return total.add_(_bound(d_2, dots, context, m.query)).div_(2)
 
