@@ -21,7 +21,8 @@ SIDE = 320
 """Longest side of a picture that is shown, pixels."""
 KEPT = 512
 """Pictures that are in memory as they are shown: some 10 MB."""
-EXAMPLES = 60
+EXAMPLES, LONGEST = 60, 2000
+"""Of a data set, and characters of an example."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,13 @@ def _examples(records: Records, pictures: Pictures) -> tuple[Example, ...]:
     found = []
     for row in range(0, table.num_rows, step):
         mention = {name: table[name][row].as_py() for name in table.column_names}
-        text, words = mention["sentence"], mention["words"]
-        start = text.find(words)
-        if start < 0 or len(text) > 2000:
+        text, start, end = (mention[name] for name in ("sentence", "start", "end"))
+        if start is None or len(text) > LONGEST:
             continue
         picture = mention["id"] if pictures.has("mentions", mention["id"]) else None
         found.append(
             Example(
-                text=text, start=start, end=start + len(words), picture=picture,
+                text=text, start=start, end=end, picture=picture,
                 answer=mention["answer"], answer_name=names.get(mention["answer"], ""),
             )
         )  # fmt: skip

@@ -193,3 +193,22 @@ def test_the_prior_is_a_term_of_the_lexical_unit_and_none_of_a_knowledge_base_wi
     plain = built(("lexical",))[0].state_dict()
     assert heads.state_dict().keys() - plain.keys() == {"matcher.units.lexical.w_p"}
     assert config("mimic", units=("lexical",)).prior is False
+
+
+def test_a_part_shares_memory_and_of_ragged_tensors_there_is_none():
+    @dataclass(frozen=True)
+    class Inner(Side):
+        x: Tensor
+        none: Tensor | None = None
+
+    @dataclass(frozen=True)
+    class Outer(Side):
+        units: dict[str, Side]
+
+    x = torch.arange(12.0).view(6, 2)
+    part = Outer({"one": Inner(x)}).part(slice(2, 5)).units["one"]
+    assert torch.equal(part.x, x[2:5])
+    assert part.x.data_ptr() == x[2:].data_ptr()
+    assert part.none is None
+    with pytest.raises(TypeError, match="no part of it"):
+        Inner(Ragged(x, torch.tensor([0, 6]))).part(slice(0, 1))

@@ -75,6 +75,23 @@ def test_only_what_is_new_is_made_whatever_the_order(kb):
     assert index.rows == 22  # one of them is of no entity any more
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 100])
+def test_parts_are_all_rows_in_their_order_and_no_copies(kb, rows):
+    index = kb.open(range(1, 21))
+    whole = torch.cat([block.units["cross"].codes for block in index.blocks])
+    parts = [part.units["cross"].codes for part in index.parts(rows)]
+    assert max(map(len, parts)) <= rows
+    assert torch.equal(torch.cat(parts), whole)
+    held = {block.units["cross"].codes.untyped_storage().data_ptr() for block in index.blocks}
+    assert {part.untyped_storage().data_ptr() for part in parts} <= held
+
+
+def test_views_are_the_rows_of_an_index_that_was_made_at_once(kb):
+    assert kb.open(range(1, 21)).in_order
+    assert not kb.open([*range(1, 21), 30][::-1]).in_order
+    assert not kb.open(range(1, 20)).in_order  # a row of no entity is left
+
+
 def test_two_entities_of_one_content_share_a_row(kb):
     index = kb.open([4, 4, 4, 7])
     assert sorted(kb.made) == [4, 7]

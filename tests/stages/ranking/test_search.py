@@ -1,5 +1,7 @@
 """The search for the best entities of an index finds what scoring every entity finds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,9 +47,11 @@ def test_it_finds_what_scoring_all_finds(opened, tmp_path, units, monkeypatch):
     sides, search = world.sides("test", 4), search_of(world, tmp_path)
     for k in (1, 5, ALL + 10):
         want = top_entities(world.model, world.data.cached, world.views, sides, k, 9)
-        for first, more in ((0, 0), (3, 0), (64, 4)):
+        for first, more, rows in ((0, 0, 1), (3, 0, 5), (64, 4, 1 << 14)):
             monkeypatch.setattr(module, "FIRST", first)
             monkeypatch.setattr(module, "MORE", more)
+            monkeypatch.setattr(module, "PAIRS_AT_ONCE", rows)
+            monkeypatch.setattr(module, "LEAST_ROWS", rows)
             assert_same(search.top(sides, k), want)
 
 
@@ -72,6 +76,18 @@ def test_copies_share_a_place_in_the_order_of_their_rows(opened, tmp_path):
         order = [(-c.score, c.entity) for c in best]
         assert order == sorted(order)
         assert sorted(c.entity for c in best) == list(range(ALL))
+
+
+@torch.inference_mode()
+def test_rows_in_another_order_than_the_views_find_the_same(opened, tmp_path):
+    world = World(opened)
+    sides, search = world.sides("test", 4), search_of(world, tmp_path)
+    (block,) = search.index.blocks
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(search.index.place)))
+    moved = CodedIndex([block.take(order)], order.argsort()[search.index.place], 0)
+    assert (search.index.in_order, moved.in_order) == (True, False)
+    want = top_entities(world.model, world.data.cached, world.views, sides, 5, 9)
+    assert_same(replace(search, index=moved).top(sides, 5), want)
 
 
 @torch.inference_mode()
