@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-faults faults-of-workers faults-of-one lint format bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-browser test-service test-faults faults-of-workers faults-of-one lint format bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,8 +37,11 @@ test: $(STAMP)  ## The tests, under ten minutes on two cores
 test-slow: $(STAMP)  ## The tests that take more than a minute each
 	$(BIN)/python -m pytest -m slow
 
-test-browser: $(STAMP)  ## The report's page in headless Chromium (chromium must be installed)
+test-browser: $(STAMP)  ## The report's and the service's pages in headless Chromium (to be installed)
 	$(BIN)/python -m pytest -m browser
+
+test-service: $(STAMP)  ## Ten minutes of requests of every kind to the service
+	SERVICE_EXAMPLES=4000 $(BIN)/python -m pytest --timeout 3600 tests/stages/serving/test_description.py
 
 # Two at once, of which the first has workers of its own: so both cores have work to the end.
 FAULTS := $(BIN)/python -m pytest -m faults
