@@ -12,15 +12,17 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from stages.datasets.records import Records
-from stages.ranking.best import BestScores
-from stages.ranking.calibration import Calibration
 from stages.shown import cell
+
+if TYPE_CHECKING:  # which would import torch, and a report needs none
+    from stages.ranking.best import BestScores
+    from stages.ranking.calibration import Calibration
 
 TOP = 10
 ABOUT = (

@@ -119,7 +119,8 @@ def test_nothing_that_is_shown_or_written_does_more_than_say(project):
             assert "<script>alert" not in text
             assert "</svg><b>" not in text
             assert "49" not in re.findall(r"<td[^>]*>(\w+)</td>", text)
-            for name in ("北京", "$\\frac{a$", "_x"):
+            names = ("北京", "$\\frac{a$", "_x") if path.name == "report.html" else ()
+            for name in names:
                 assert name in text, name
 
 

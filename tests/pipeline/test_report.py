@@ -32,7 +32,14 @@ def test_the_command_writes_its_files_and_ends_with_the_table(project):
     assert result.exit_code == 0, result.output
     folder = Path("reports/tiny")
     names = sorted(file.name for file in folder.iterdir())
-    assert names == ["report.html", "report.json", "table.csv", "table.md", "table.txt"]
+    assert names == [
+        "errors.html",
+        "report.html",
+        "report.json",
+        "table.csv",
+        "table.md",
+        "table.txt",
+    ]
     assert result.output.endswith((folder / "table.txt").read_text())
 
 
