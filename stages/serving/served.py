@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from cache.errors import MelovError
 from stages.datasets.decoding.picture import Exif, PictureError, read_bytes, rgb
 from stages.datasets.records import Records
+from stages.datasets.store import FAILED
 from stages.paths import DatasetPaths
 from stages.serving.schema import Example
 
@@ -41,7 +44,8 @@ class Served:
     def of_dataset(cls, linker: Linker, paths: DatasetPaths) -> Served:
         """With the pictures and the test mentions of the records in `paths`."""
         records = Records.load(paths.require_records())
-        pictures = Pictures(records, records.image_folder(paths.root), linker.about.exif)
+        failed = failed_pictures(paths)
+        pictures = Pictures(records, records.image_folder(paths.root), linker.about.exif, failed)
         return cls(linker, f"data set {paths.dataset}", pictures, _examples(records, pictures))
 
     def has_picture(self, entity: str) -> bool:
@@ -54,9 +58,12 @@ class Pictures:
 
     Args:
         folder: what the records' paths are relative to; nothing outside of it is read.
+        failed: paths that extraction could not decode.
     """
 
-    def __init__(self, records: Records, folder: Path, exif: Exif) -> None:
+    def __init__(
+        self, records: Records, folder: Path, exif: Exif, failed: Collection[str] = ()
+    ) -> None:
         self._folder = folder.resolve()
         self._exif: Exif = exif
         self._paths: list[str] = records.pictures["path"].to_pylist()
@@ -67,7 +74,7 @@ class Pictures:
                 for id, row in zip(
                     table["id"].to_pylist(), table["picture"].to_pylist(), strict=True
                 )
-                if row >= 0
+                if row >= 0 and self._paths[row] not in failed
             }
             for kind, table in tables.items()
         }
@@ -94,6 +101,15 @@ class Pictures:
         file = io.BytesIO()
         small.save(file, "JPEG", quality=85)
         return file.getvalue()
+
+
+def failed_pictures(paths: DatasetPaths) -> set[str]:
+    """Paths of the pictures that extraction could not decode; none where it has not said."""
+    try:
+        with (paths.extract / FAILED).open(encoding="utf-8", newline="") as file:
+            return {row["path"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, csv.Error):
+        return set()
 
 
 def _examples(records: Records, pictures: Pictures) -> tuple[Example, ...]:

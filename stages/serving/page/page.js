@@ -179,8 +179,8 @@ function showResult(found) {
   if (found.alpha !== null) why.push(...fusion(found.alpha));
   if (found.neighbours.length) why.push(...neighbours(found.neighbours));
   else if (found.alpha !== null && "aggregated" in found.alpha)
-    why.push(make("p", { class: "soft" }, "No training mention is similar enough: what is "
-      + "aggregated is the mention's own picture alone, through the GCN."));
+    why.push(make("p", { class: "soft" }, "No training mention is similar enough: nothing of "
+      + "others is in what is aggregated."));
   if (found.calibration !== "calibrated")
     why.push(make("p", { class: "soft" }, `Probabilities: ${found.calibration}`));
   at("why").replaceChildren(...why);

@@ -14,7 +14,7 @@ from stages.datasets.decoding.picture import PictureError
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.serving.app import PAGE
-from stages.serving.served import Pictures
+from stages.serving.served import Pictures, failed_pictures
 from tests.stages.serving.test_link_route import refused
 
 
@@ -133,3 +133,22 @@ def test_every_schema_that_the_description_names_is_in_it(client):
     assert named <= described["components"]["schemas"].keys()
     assert {"LinkRequest", "Span", "ProblemDocument", "LinkResponse"} <= named
     assert described["components"]["schemas"]["LinkRequest"]["examples"]
+
+
+def test_a_picture_that_extraction_could_not_decode_is_not_promised(project):
+    records = Records.load(DatasetPaths("tiny", project).records)
+    path = records.pictures["path"][records.entities["picture"][0].as_py()].as_py()
+    pictures = Pictures(records, records.image_folder(project), "ignore", {path})
+    assert not pictures.has("entities", "E0")
+    assert pictures.has("entities", "E1")
+
+
+def test_failed_pictures_are_read_where_extraction_has_told_of_them(tmp_path):
+    paths = DatasetPaths("tiny", tmp_path)
+    assert failed_pictures(paths) == set()
+    paths.extract.mkdir(parents=True)
+    file = paths.extract / "failed_pictures.csv"
+    file.write_text("path,reason,records,first_record\na.jpg,empty file,1,entity E0\n")
+    assert failed_pictures(paths) == {"a.jpg"}
+    file.write_text("nothing of it\nx\n")
+    assert failed_pictures(paths) == set()
