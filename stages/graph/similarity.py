@@ -24,6 +24,9 @@ import numpy as np
 
 from stages.graph.distances import GraphError, row_sums, squared_distances
 
+SCALES = 1e-100, 1e100
+"""No float16 features lie so near or so far, and a double has the square of both."""
+
 Geometry = Literal["distance", "direction", "product"]
 """What an affinity is computed from: differences, unit vectors, or the vectors themselves."""
 
@@ -97,12 +100,13 @@ def make_metric(name: str, bandwidth: float, scale: float) -> Metric:
         scale: s², of dot.
 
     Raises:
-        GraphError: the constant that the metric divides by is not positive.
+        GraphError: the constant that the metric divides by is not positive, or beyond any feature.
     """
     needed = {"kernel": bandwidth, "euclidean": bandwidth, "cosine": 1.0, "dot": scale}[name]
-    if not needed > 0:
+    if not SCALES[0] < needed < SCALES[1]:
         raise GraphError(
-            f"metric {name}: its scale is {needed:g}, expected a positive number",
+            f"metric {name}: its scale is {needed:g}, expected a positive number that features "
+            "can have",
             "check extract.text_encoder, then run python -m pipeline.extract --dataset NAME",
         )
     if name == "cosine":

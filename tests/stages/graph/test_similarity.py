@@ -76,3 +76,10 @@ def test_a_zero_vector_is_similar_to_nothing_by_cosine():
 def test_a_metric_without_a_scale_is_refused_by_name(name):
     with pytest.raises(GraphError, match=f"metric {name}: its scale is 0"):
         make_metric(name, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1e-200, 1e200, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["kernel", "euclidean", "dot"])
+def test_a_scale_that_no_features_have_is_refused(name, scale):
+    with pytest.raises(GraphError, match="expected a positive number"):
+        make_metric(name, scale, scale)
