@@ -26,7 +26,7 @@ from stages.section import MOST_SEED, assign_all, known, validated
 
 __all__ = [
     "OutputFile", "OutputFolder", "absolute", "command", "echo", "encoder_options", "find_project",
-    "require_bundles", "run_options",
+    "linker_options", "require_bundles", "run_options",
 ]  # fmt: skip
 
 PARAMS = "params.yaml"
@@ -141,6 +141,15 @@ def encoder_options(function: Callable[..., None]) -> Callable[..., None]:
             help=f"With --bundle: the {side} encoder's folder, where it has moved.",
         )(function)  # fmt: skip
     return function
+
+
+def linker_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--bundle with its encoders, or --variant and --seed: what links."""
+    return click.option(
+        "--bundle", metavar="DIR",
+        help="In the place of --dataset, --variant and --seed: a folder that pipeline.bundle "
+        "wrote, or its name on the hub.",
+    )(encoder_options(run_options(function)))  # fmt: skip
 
 
 def require_bundles(params: Params) -> None:

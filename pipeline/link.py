@@ -20,7 +20,7 @@ import click
 from cache.errors import MelovError
 from cache.files import atomic_path
 from cache.strict import open_regular
-from pipeline.cli import OutputFile, command, echo, encoder_options, require_bundles, run_options
+from pipeline.cli import OutputFile, command, echo, linker_options, require_bundles
 from stages.config import Params
 from stages.datasets.decoding.picture import PictureError, quiet_pillow, read_bytes, rgb
 from stages.datasets.lines import bounded_lines
@@ -36,13 +36,7 @@ from stages.shown import json_line
     "Rank the knowledge base for a new mention, or for JSON Lines of them.", resumes=True,
     instead="bundle",
 )  # fmt: skip
-@click.option(
-    "--bundle", metavar="DIR",
-    help="In the place of --dataset, --variant and --seed: a folder that pipeline.bundle wrote, or "
-    "its name on the hub.",
-)  # fmt: skip
-@encoder_options
-@run_options
+@linker_options
 @click.option("--mention", metavar="WORDS", help="The words to link.")
 @click.option("--sentence", default="", metavar="TEXT", help="With --mention: where they stand.")
 @click.option("--image", metavar="FILE", help="With --mention: its picture.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cache.errors import MelovError
-from pipeline.cli import command, echo, encoder_options, require_bundles, run_options
+from pipeline.cli import command, echo, linker_options, require_bundles
 from stages.config import Params
 from stages.lazy import require
 from stages.paths import DatasetPaths
@@ -32,13 +32,7 @@ MOST_WAITING = 256
 
 
 @command("Serve a run over HTTP, with a page to try it on.", instead="bundle")
-@click.option(
-    "--bundle", metavar="DIR",
-    help="In the place of --dataset, --variant and --seed: a folder that pipeline.bundle wrote, or "
-    "its name on the hub.",
-)  # fmt: skip
-@encoder_options
-@run_options
+@linker_options
 @click.option(
     "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
     help="Where it listens; 0.0.0.0 is everywhere, to everyone who reaches this machine.",
