@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -19,6 +20,8 @@ from stages.serving.problems import ProblemError
 
 log = logging.getLogger(__name__)
 
+LINGER = 3.0
+"""Seconds."""
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 PAGE_POLICY = (
@@ -76,7 +79,9 @@ class Bounded:
             self._require_host(headers)
             body = await self._body(headers, receive)
         except ProblemError as problem:
-            # The rest of the body is not read, so nothing else can come on this connection.
+            if problem.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await _let_go(receive)
+            # Whatever is left of the body, nothing else can come on this connection.
             problem.headers = {**(problem.headers or {}), "Connection": "close"}
             await problem.response()(scope, receive, send)
             return
@@ -121,6 +126,16 @@ class Bounded:
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the body did not end within {self.limits.body_seconds:g} s",
             ) from None
+
+
+async def _let_go(receive: Receive) -> None:
+    """Lets a client that is still sending end, for a while: who is hung up on while sending may not
+    read the answer. Nothing of it is kept."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (message := await receive()).get("more_body", False):
+                del message
+                await asyncio.sleep(0)  # where all is there already, time passes too
 
 
 class _Replay:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 import pytest
 from fastapi.testclient import TestClient
 
+from stages.serving import bounds as module
 from stages.serving.app import make_app
 from stages.serving.bounds import Bounded, Limits
 from stages.serving.served import Served
@@ -57,28 +58,30 @@ def document(sent: list[dict]) -> dict:
     return found
 
 
-def test_a_body_that_says_that_it_is_too_large_is_not_read():
-    async def messages() -> AsyncIterator[dict]:
-        raise AssertionError("read")
-        yield {}
-
-    headers = [*HEADERS, (b"content-length", b"100000001")]
-    app = Bounded(reads_nothing, Limits(body_bytes=100_000_000))
-    assert document(call(app, headers, messages()))["status"] == 413
-
-
-def test_a_body_that_becomes_too_large_is_read_no_further():
-    parts = 0
+@pytest.mark.parametrize("said", [[], [(b"content-length", b"20000")]])
+def test_a_body_that_is_too_large_is_let_end_and_not_kept(said):
+    left = 20
 
     async def messages() -> AsyncIterator[dict]:
-        nonlocal parts
+        nonlocal left
+        while left:
+            left -= 1
+            yield {"type": "http.request", "body": b"x" * 1000, "more_body": left > 0}
+
+    app = Bounded(reads_nothing, Limits(body_bytes=10_000))
+    assert document(call(app, HEADERS + said, messages()))["status"] == 413
+    assert left == 0
+
+
+def test_a_body_that_is_too_large_and_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr(module, "LINGER", 0.05)
+
+    async def messages() -> AsyncIterator[dict]:
         while True:
-            parts += 1
             yield {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 
-    found = document(call(Bounded(reads_nothing, Limits(body_bytes=10_000)), HEADERS, messages()))
-    assert found["status"] == 413
-    assert parts == 11
+    app = Bounded(reads_nothing, Limits(body_bytes=10_000))
+    assert document(call(app, HEADERS, messages()))["status"] == 413
 
 
 def test_a_body_that_never_ends_is_not_waited_for():

@@ -235,7 +235,7 @@ class TestRuns:
                 path.write_bytes(whole)
 
     def test_what_is_not_evaluated_yet_is_whole(self, paths: DatasetPaths):
-        for name in ("ranks.npz", "metrics.json"):
+        for name in ("ranks.npz", "predictions.csv", "metrics.json"):
             (paths.run("melov", 0) / name).unlink()
         paths.run("melov", 9).mkdir()  # a training that was killed before its end
         for table in Path("ablations/tiny/sweep").glob("*.*"):
@@ -245,7 +245,7 @@ class TestRuns:
 
     def test_files_of_another_run_are_found(self, paths: DatasetPaths):
         one, other = paths.run("melov", 0), paths.run("melov", 1)
-        for name in ("metrics.json", "ranks.npz"):
+        for name in ("metrics.json", "ranks.npz", "predictions.csv"):
             (one / name).write_bytes((other / name).read_bytes())
         assert "runs/tiny/melov-s0/metrics.json: of other weights" in damaged()
         one.rename("aside")
