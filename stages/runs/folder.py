@@ -63,7 +63,7 @@ class RunFolder:
     probabilities = Below("probabilities.npz")
     """Of the best entities, by split; nothing where no calibration is known."""
     predictions = Below("predictions.csv")
-    """The best entities of each mention, for whoever looks at them; nothing reads it."""
+    """The best entities of each mention; of the project's own parts the report alone reads it."""
     nearness = Below("nearness.json")
     """Of repaired pictures to clean ones, which a test bed alone knows."""
 

@@ -89,15 +89,20 @@ def predictions_csv(records: Records, predicted: Mapping[str, Predicted]) -> byt
     return file.getvalue().encode()
 
 
+def mentions_of(records: Records, split: str) -> list[dict[str, Any]]:
+    """A split's mentions in the order of the records, those without an entity last: they have no
+    `gold`."""
+    nil = records.nil.take(pa.array(records.nil_rows(split)))
+    return [*records.mentions[split].to_pylist(), *nil.to_pylist()]
+
+
 def _rows(
     records: Records, split: str, of: Predicted, ids: Sequence[str], names: Sequence[str]
 ) -> Iterator[list[Any]]:
-    linked, nil = records.mentions[split], records.nil.take(pa.array(records.nil_rows(split)))
-    mentions = [*linked.to_pylist(), *nil.to_pylist()]
     p, none = of.probabilities or (None, None)
     accepted = of.accepted
-    for i, mention in enumerate(mentions):
-        own = i < linked.num_rows
+    for i, mention in enumerate(mentions_of(records, split)):
+        own = "gold" in mention
         scores, entities = of.best.scores[i], of.best.entities[i]
         row = [
             split, mention["id"], mention["words"],

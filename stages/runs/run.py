@@ -1,7 +1,7 @@
 """A run: heads of one variant and seed, trained on one data set, in a folder.
 
 run = Run.open(folder, device)
-metrics, ranks = run.evaluate(dataset, params.evaluate)
+metrics = run.evaluate(dataset, params.evaluate)
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Run:
 
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
-            taken: is given the answers by split, before anything is written.
+            taken: is given the answers by split, once they are written.
         """
         data = self.data(dataset)
         found, ranks = evaluate(self.model, data, dataset.records, config)
@@ -186,8 +186,6 @@ class Run:
             split: Predicted(known.best[split], ranks[split], known.calibration, threshold)
             for split in RANKED
         }
-        if taken is not None:
-            taken(predicted)
         files = {
             self.folder.ranks.name: _npz({split: of.astype("f4") for split, of in ranks.items()}),
             self.folder.probabilities.name: _npz(known.arrays),
@@ -201,6 +199,8 @@ class Run:
                     f"run {self.folder.evaluation} again",
                 )
             self.folder.write_results(files, content)
+        if taken is not None:
+            taken(predicted)
         return content
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from stages.datasets.records import Records
-from stages.runs.predictions import Predicted
+from stages.runs.predictions import Predicted, mentions_of
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,15 @@ class Answered:
 
 def answered(records: Records, split: str, predicted: Predicted) -> Iterator[Answered]:
     """A split's mentions in the order of the records, those without an entity last."""
-    linked, nil = records.mentions[split], records.nil.take(pa.array(records.nil_rows(split)))
     ids = records.entities["id"].to_pylist()
-    mentions = [*linked.to_pylist(), *nil.to_pylist()]
-    for i, mention in enumerate(mentions):
+    for i, mention in enumerate(mentions_of(records, split)):
         text, start, end = mention["sentence"], mention["start"], mention["end"]
         if start is None:
             text, start, end = mention["words"], 0, len(mention["words"])
         best = ids[predicted.best.entities[i, 0]]
         yield Answered(
             mention["id"], text, start, end,
-            gold=mention["answer"] if i < linked.num_rows else None,
+            gold=mention["answer"] if "gold" in mention else None,
             answer=best if predicted.accepted[i] else None,
             score=float(predicted.likely[i]),
         )  # fmt: skip
