@@ -373,6 +373,6 @@ class Stores(RuleBasedStateMachine):
 
 TestStores = Stores.TestCase
 TestStores.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=40, deadline=None,
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, derandomize=False,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip

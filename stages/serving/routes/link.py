@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from stages.serving.door import Door
 from stages.serving.problems import ProblemError, described, invalid
@@ -74,7 +77,7 @@ async def _asked(request: Request) -> tuple[LinkRequest, bytes | None]:
     kind = media_type(request)
     try:
         if kind == FORM:
-            async with request.form(max_files=1, max_fields=2 * SPANS + 8) as form:
+            async with _form(request) as form:
                 return await _of_form(form)
         if kind != JSON:
             raise not_supported(kind, (JSON, FORM))
@@ -84,6 +87,19 @@ async def _asked(request: Request) -> tuple[LinkRequest, bytes | None]:
         raise invalid(error) from None
     except ValueError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The form sent. A body that is none is refused as JSON that is none is: by 422, not 400."""
+    try:
+        form = await request.form(max_files=1, max_fields=2 * SPANS + 8)
+    except HTTPException as error:
+        raise ValueError(f"the body is no such form: {error.detail}") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _of_form(form: FormData) -> tuple[LinkRequest, bytes | None]:
