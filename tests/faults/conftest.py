@@ -54,6 +54,17 @@ def table(pytestconfig: pytest.Config) -> Table:
     return pytestconfig.stash.setdefault(TABLE_KEY, Table())
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failure is told at once: the campaign goes on for half an hour."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+        said = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+        reporter.write("\n".join(["", item.nodeid, *said[:20], ""]))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
