@@ -157,9 +157,20 @@ def share_of(part: str) -> float:
     return SHARE * SHARES.get(part, 1)
 
 
-def tries(number: int, share: float = SHARE) -> bool:
-    """Whether the damage of this number is among a share of them."""
-    return int((number + 1) * share) > int(number * share)
+def tried_of(
+    built: dict[str, bytes], paths: list[str], share: float = SHARE
+) -> list[tuple[int, Damage]]:
+    """A share of all damages of these files by number, and of a file that has none of those its
+    first."""
+    every = list(enumerate(damages_of(built, paths, SEED)))
+    chosen = {n for n, _ in every if int((n + 1) * share) > int(n * share)}
+    missed = {damage.path for _, damage in every} - {d.path for n, d in every if n in chosen}
+    found = []
+    for number, damage in every:
+        if number in chosen or damage.path in missed:
+            missed.discard(damage.path)
+            found.append((number, damage))
+    return found
 
 
 def commands_for(part: str, number: int, built: Iterable[str]) -> list[str]:
@@ -220,8 +231,7 @@ def test_every_file_of_every_output_is_damaged(whole: str, workers: Pool):
     tried = [
         damage.path
         for part, paths in parts.items()
-        for number, damage in enumerate(damages_of(built, paths, SEED))
-        if tries(number, share_of(part))
+        for _, damage in tried_of(built, paths, share_of(part))
     ]
     assert len(tried) >= LEAST
     assert set(tried) == {path for paths in parts.values() for path in paths}
@@ -240,11 +250,10 @@ def test_damage_is_refused_mended_and_reported(
 ):
     built = workers.apply(_built, (whole,))
     tasks = []
-    for number, damage in enumerate(damages_of(built, paths_of(part, built), SEED)):
-        if tries(number, share_of(part)):
-            names = commands_for(part, number, built)
-            mend = len(names) > 1 or number % 2 == 0
-            tasks.append(workers.apply_async(_tried, (whole, damage, names, mend)))
+    for number, damage in tried_of(built, paths_of(part, built), share_of(part)):
+        names = commands_for(part, number, built)
+        mend = len(names) > 1 or number % 2 == 0
+        tasks.append(workers.apply_async(_tried, (whole, damage, names, mend)))
     rows = [row for task in tasks for row in task.get()]
     table += rows
     bad = [row for row in rows if not row.good]
@@ -288,10 +297,10 @@ def test_damaged_unfinished_work_is_done_again(
     paths = workers.apply(_unfinished, (str(base), name))
     assert paths
     built = workers.apply(_built, (str(base),))
-    tasks = []
-    for number, damage in enumerate(damages_of(built, paths, SEED)):
-        if tries(number):
-            tasks.append(workers.apply_async(_resumed, (str(base), name, damage)))
+    tasks = [
+        workers.apply_async(_resumed, (str(base), name, damage))
+        for _, damage in tried_of(built, paths)
+    ]
     rows = [row for task in tasks for row in task.get()]
     table += rows
     bad = [row for row in rows if not row.good]
