@@ -31,7 +31,7 @@ from benchmarks.made_heads import Trained, around, trained_heads
 from stages.config import EvaluateConfig
 from stages.features.views import Views
 from stages.ranking.calibration import CANDIDATES
-from stages.ranking.entity_sides import MadeSides
+from stages.ranking.entity_sides import HeldSides, MadeSides
 from stages.ranking.search import Search
 from stages.ranking.top import top_entities
 
@@ -112,7 +112,8 @@ def _large(search: Search, stored: int, entities: int) -> Case:
     rows = len(everything)
     place = torch.cat([search.index.place + rows * copy for copy in range(copies)])[:entities]
     index = replace(search.index, blocks=[*blocks, *more], place=place)
-    made = cast(MadeSides, search.sides)
+    held = search.sides
+    made = cast(MadeSides, held.source if isinstance(held, HeldSides) else held)
     sides = MadeSides(made.model, made.cached, views)
     return Case(entities, replace(search, sides=sides, views=views, index=index), TOP * copies)
 

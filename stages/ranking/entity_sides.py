@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -22,6 +24,10 @@ E = TypeVar("E", bound=Side)
 ALIKE = 64
 """Entities that are padded to the longest of them, those of similar length together: texts stand by
 length in a store. What is made of so few stays in the processor's cache."""
+
+
+HELD = 8192
+"""Views at most of a knowledge base whose sides are kept in memory: some 100 MB of CLIP's width."""
 
 
 class EntitySides(Protocol):
@@ -58,6 +64,53 @@ class MadeSides:
 
     def _unit(self, name: str, rows: np.ndarray) -> Side:
         return self.model.entity_unit(name, self.texts.entities(rows))
+
+
+class HeldSides:
+    """Sides of another source, which each view is asked of once and then kept: of a knowledge base
+    that mentions come back to, most of what a search takes is making them.
+
+    Args:
+        views: how many there are.
+    """
+
+    def __init__(self, source: EntitySides, views: int, device: torch.device) -> None:
+        self.source, self._views, self._device = source, views, device
+        self._whole = _Kept(source.whole, views, device)
+        self._units: dict[str, _Kept[Side]] = {}
+
+    def whole(self, views: np.ndarray) -> UnitSides:
+        return self._whole(views)
+
+    def unit(self, name: str, views: np.ndarray) -> Side:
+        if name not in self._units:
+            make = partial(self.source.unit, name)
+            self._units[name] = _Kept(make, self._views, self._device)
+        return self._units[name](views)
+
+
+class _Kept(Generic[E]):
+    """The views that were made so far, one after the other, and each view's place among them."""
+
+    def __init__(self, make: Callable[[np.ndarray], E], views: int, device: torch.device) -> None:
+        self._make, self._device = make, device
+        self._kept: tuple[E | None, np.ndarray] = None, np.full(views, -1)
+
+    def __call__(self, views: np.ndarray) -> E:
+        kept, place = self._kept  # both at once: another thread may be replacing them
+        new = np.unique(views[place[views] < 0])
+        if len(new) or kept is None:
+            made = self._make(new)
+            place = place.copy()
+            place[new] = place.max(initial=-1) + 1 + np.arange(len(new))
+            kept = made if kept is None else _both(kept, made)
+            self._kept = kept, place
+        return kept.take(torch.from_numpy(place[views]).to(self._device))
+
+
+def _both(one: E, other: E) -> E:
+    first, second = one.to_arrays(), other.to_arrays()
+    return one.from_arrays({name: joined([first[name], second[name]]) for name in first})
 
 
 class StoredSides:

@@ -13,7 +13,7 @@ from stages.ranking import entity_index as module
 from stages.ranking import entity_sides
 from stages.ranking.content_keys import content_keys
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.entity_sides import MadeSides, StoredSides
+from stages.ranking.entity_sides import HeldSides, MadeSides, StoredSides
 from stages.ranking.search import Search
 from stages.ranking.stored import stored_index, stored_ranked
 from stages.ranking.top import top_entities
@@ -62,6 +62,36 @@ def assert_close(one, other):
             assert x.offsets.equal(y.offsets), name
             x, y = x.values, y.values
         torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+@settings(max_examples=20)
+@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_what_is_held_was_made_once(world, asked):
+    asked = [np.array(views, dtype=np.int64) % len(world.views) for views in asked]
+    made = MadeSides(world.model, world.data.cached, world.views)
+    counted = _Counted(made)
+    held = HeldSides(counted, len(world.views), torch.device("cpu"))
+    for views in asked:
+        assert_close(held.whole(views), made.whole(views))
+        one = UnitSides({"text": held.unit("text", views)})
+        assert_close(one, UnitSides({"text": made.unit("text", views)}))
+    every = np.unique(np.concatenate(asked)).tolist()
+    assert sorted(counted.wholes) == every
+    assert sorted(counted.units) == every
+
+
+class _Counted:
+    def __init__(self, source):
+        self.source, self.wholes, self.units = source, [], []
+
+    def whole(self, views):
+        self.wholes += views.tolist()
+        return self.source.whole(views)
+
+    def unit(self, name, views):
+        self.units += views.tolist()
+        return self.source.unit(name, views)
 
 
 @torch.inference_mode()

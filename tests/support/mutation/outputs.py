@@ -509,6 +509,17 @@ class GraphFiles:
         return [content_of(graphs), graph.config, graph.stats, graph.identity, facts]
 
 
+_MADE: dict[str, str] = {}
+
+
+def _once(key: str, make: Callable[[], str]) -> str:
+    """What was made of this content before in this process: drawing takes most of a trial, and most
+    mutations leave alone what is drawn."""
+    if key not in _MADE:
+        _MADE[key] = make()
+    return _MADE[key]
+
+
 @dataclass(frozen=True)
 class ResultFiles:
     """A run's metrics, ranks and course, as the report reads them."""
@@ -547,14 +558,17 @@ class ResultFiles:
         results = load_results(paths, ("melov", "mimic"), (0,), dataset.records)
         tables = [text_report(results), markdown_report(results), csv_report(results)]
         sheets = [parts_sheet(results), results_sheet(results), others_sheet(results)]
-        curves(results)
+        runs = list(results.runs.values())
+        _once(repr([run.history for run in runs]), lambda: repr(curves(results)))
         for run in results.runs.values():
             assert run.ranks.shape == (dataset.records.mentions["test"].num_rows,)
             assert np.isfinite(run.ranks).all()
             assert ((run.ranks >= 1) & (run.ranks <= dataset.records.entities.num_rows)).all()
-        facts = probability_facts(results)
+        answers = [content_of(vars(run.answers)) if run.answers else None for run in runs]
+        drawn_from = repr([[run.probability for run in runs], answers])
+        facts = _once(drawn_from, lambda: repr(probability_facts(results)))
         "".join(tables).encode()
-        return [tables, repr(sheets), repr(facts), repr(results.runs["melov", 0].history)]
+        return [tables, repr(sheets), facts, repr(results.runs["melov", 0].history)]
 
 
 def changed_history(random: Random, path: Path) -> str:
