@@ -31,9 +31,17 @@ class TrainConfig(HeadsSettings):
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
     lambda_g: float = Field(1e-3, ge=0, le=1e6)
     """Weight of the generation loss (eq. 8)."""
+    fit_start: bool = False
+    """Whether names, shares of names, frozen cosines and priors are weighed by what is likeliest on
+    training mentions before the first epoch, not by the settings; see `stages/training/start.py`.
+    Not in the paper."""
+    rerank: bool = False
+    """Whether a mention's 64 best entities are put in another order by what their names say word by
+    word; see `stages/rerank`. Not in the paper."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target spread evenly over the batch's entities; not in the paper."""
-    epochs: int = Field(20, ge=1, le=100_000)
+    epochs: int = Field(20, ge=0, le=100_000)
+    """0 keeps the start."""
     batch_size: int = Field(128, ge=2, le=65_536)
     hard_negatives: int = Field(0, ge=0, le=16)
     """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
@@ -59,10 +67,14 @@ class TrainConfig(HeadsSettings):
         return made
 
     def settled(self, variant: str) -> TrainConfig:
-        """As a run of `variant` uses it: a baseline has its least negatives, and no use for
-        `units`, which stand at the preset's."""
+        """As a run of `variant` uses it: a baseline has its least negatives, no re-ranking, no
+        fitted start, and no use for `units`, which stand at the preset's."""
         entry = VARIANTS[variant]
         changed: dict[str, Any] = {"hard_negatives": max(self.hard_negatives, entry.hard_negatives)}
         if not entry.has_units:
-            changed["units"] = TrainConfig(preset=self.preset).units
+            changed |= {
+                "units": TrainConfig(preset=self.preset).units,
+                "rerank": False,
+                "fit_start": False,
+            }
         return self.model_copy(update=changed)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ("cache", "stages", "pipeline")
 
 BASIS = "limits section lazy paths problems progress shown unicode device allocator"
-RUNS = f"{BASIS} config datasets features graph heads ranking training"
+RUNS = f"{BASIS} config datasets features graph heads ranking training rerank"
 # What each package and module of `stages` may import of it: packages, or single modules of one.
 # All may import `cache`, and none `pipeline`. A row names earlier rows only, so nothing can go in a
 # circle.
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "graph": f"{BASIS} config features",
     "ranking": f"{BASIS} config features heads",
     "training": f"{BASIS} config features heads ranking",
+    "rerank": f"{BASIS} config features heads ranking",
     "runs": RUNS,
     "linking": f"{RUNS} encode runs",
     "ablation": f"{RUNS} encode runs",

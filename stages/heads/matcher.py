@@ -6,7 +6,7 @@ weights the scores are MIMIC's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from stages.heads.initial import scale_norm
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 from stages.heads.units.registry import UNITS
-from stages.heads.units.unit import BoundedUnit, CodedUnit, MatcherUnit
+from stages.heads.units.unit import BoundedUnit, CodedUnit, MatcherUnit, Scale, TermedUnit, summed
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Scores:
     """S, the mean of the units in use."""
     units: dict[str, Tensor]
     """S_T, S_V, S_C, S_L by unit name."""
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the units' scores are the sums of, as far as that is known."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,31 @@ class Matcher(nn.Module):
         return side
 
     def pairs(self, mentions: UnitSides, entities: UnitSides) -> Scores:
-        scores = {
-            name: unit.pairs(mentions.units[name], entities.units[name])
+        scores: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
+        for name, unit in self._units().items():
+            own = _terms(name, unit, mentions, entities)
+            scores[name] = summed(own)
+            terms |= own
+        return Scores(torch.stack(list(scores.values())).mean(0), scores, terms)
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """Of `Scores.terms`, in their order."""
+        return tuple(
+            term
             for name, unit in self._units().items()
-        }
-        return Scores(torch.stack(list(scores.values())).mean(0), scores)
+            for term in (unit.term_names if isinstance(unit, TermedUnit) else (name,))
+        )
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Of the terms that are cached similarities times one number."""
+        found: dict[str, Scale] = {}
+        for unit in self._units().values():
+            if isinstance(unit, TermedUnit):
+                found |= unit.scales
+        return found
 
     @property
     def coded(self) -> dict[str, CodedUnit]:
@@ -114,18 +136,21 @@ class Matcher(nn.Module):
         units = self._units().items()
         return next(((name, unit) for name, unit in units if isinstance(unit, BoundedUnit)), None)
 
-    def rest(self, mentions: UnitSides, entities: UnitSides) -> Tensor:
-        """S less the costly part of the bounded unit, shape: (m, e).
+    def rest(self, mentions: UnitSides, entities: UnitSides) -> tuple[Tensor, dict[str, Tensor]]:
+        """S less the costly part of the bounded unit, shape: (m, e), and the terms of that.
 
         S is that plus `costly × unit.weight / number of units`.
         """
         assert self.bounded is not None
         own, bounded = self.bounded
-        total = bounded.cheap(mentions.units[own], entities.units[own])
+        terms = bounded.cheap(mentions.units[own], entities.units[own])
+        total = summed(terms)
         for name, unit in self._units().items():
             if name != own:
-                total += unit.pairs(mentions.units[name], entities.units[name])
-        return total.div_(len(self.units))
+                more = _terms(name, unit, mentions, entities)
+                total = total + summed(more)
+                terms |= more
+        return total / len(self.units), terms
 
     def forward(self, mentions: Features, entities: Features) -> Scores:
         return self.pairs(self.mention_side(mentions), self.entity_side(entities))
@@ -139,3 +164,13 @@ class Matcher(nn.Module):
         v, patches = x.images
         v = v if self.ln_v is None else self.ln_v(v)
         return y.with_images(v, patches if self.ln_V is None else self.ln_V(patches))
+
+
+def _terms(
+    name: str, unit: MatcherUnit[Any, Any], mentions: UnitSides, entities: UnitSides
+) -> dict[str, Tensor]:
+    """A unit's terms; of one that is no sum its score, under the unit's name."""
+    own, theirs = mentions.units[name], entities.units[name]
+    if isinstance(unit, TermedUnit):
+        return unit.terms(own, theirs)
+    return {name: unit.pairs(own, theirs)}

@@ -19,6 +19,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "contained_scale": 3.0,
         "frozen_scale": 10.0,
         "dropout": 0.1,
+        "fit_start": True,
+        "rerank": True,
         "label_smoothing": 0.1,
         "hard_negatives": 3,
         "epochs": 8,

@@ -179,8 +179,11 @@ class Linker:
             side, optimized = self.model.mentions(source.input(rows, graph))
             sides.append(side)
             alphas += optimized.weights(self.model.config.sources, len(rows))
-        most = top if self.known.calibration is None else max(top, CANDIDATES)
-        best = self.ranked.top(sides, most)
+        whole = self.known.calibration is not None or self.run.reranking is not None
+        best = self.ranked.top(sides, max(top, CANDIDATES) if whole else top)
+        if self.run.reranking is not None:
+            said = [(mention.words, mention.sentence) for mention in mentions]
+            best = self.run.reranking.candidates(best, said, self.names.every)
         return [
             Linked(
                 id=mention.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from cache.errors import MelovError
@@ -13,7 +14,8 @@ from stages.shown import one_line
 
 @dataclass(frozen=True)
 class LinkedEntity:
-    """A candidate; `units` holds S_T, S_V, S_C, S_L by unit, `score` their mean S.
+    """A candidate; `units` holds S_T, S_V, S_C, S_L by unit, `score` their mean S. Where the run
+    re-ranks, the unit `rerank` is what that adds to the mean.
 
     `probability` is None of an uncalibrated run, and behind the candidates that share it out. A
     baseline that scores one joint vector has the unit `joint` alone.
@@ -130,6 +132,16 @@ class RowNames:
     mention_ids: list[str]
     mentions: list[str]
     aliases: list[list[str]] | None = None
+
+    @cached_property
+    def every(self) -> list[list[str]]:
+        """Each entity's names, its own first."""
+        return [
+            [name, *others]
+            for name, others in zip(
+                self.entities, self.aliases or [[]] * len(self.entities), strict=True
+            )
+        ]
 
     @classmethod
     def of(

@@ -37,10 +37,15 @@ class BestScores:
     Args:
         scores: the k best of the knowledge base, best first; -inf past its end. Shape: (m, k).
         entities: their rows, the lowest first among equals; -1 past the end. Shape: (m, k).
+        terms: what the scores are made of, 0 past the end, float32, shape: (m, k, terms); to some
+            1e-5, since one of them is what the others leave of the sum.
+        names: of the terms.
     """
 
     scores: np.ndarray
     entities: np.ndarray
+    terms: np.ndarray
+    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -50,11 +55,17 @@ class BestScores:
         """The row of the best one, the lowest among equals, shape: (m,)."""
         return self.entities[:, 0]
 
+    def first(self, mentions: int) -> BestScores:
+        """The first so many of them."""
+        scores, entities, terms = (x[:mentions] for x in (self.scores, self.entities, self.terms))
+        return BestScores(scores, entities, terms, self.names)
+
     @classmethod
     def joined(cls, first: BestScores, second: BestScores) -> BestScores:
         """The mentions of both."""
-        pairs = (first.scores, second.scores), (first.entities, second.entities)
-        return cls(*map(np.concatenate, pairs))
+        pairs = zip(*((of.scores, of.entities, of.terms) for of in (first, second)), strict=True)
+        scores, entities, terms = map(np.concatenate, pairs)
+        return cls(scores, entities, terms, first.names)
 
 
 @torch.inference_mode()
@@ -71,7 +82,7 @@ def best_scores(
         MelovError: a score is not finite.
     """
     model.eval()
-    found = [_empty(len(w.rows), k) for w in wanted]
+    found = [_Found(len(w.rows), k) for w in wanted]
     parts = [
         (w, own, part)
         for w, own in zip(wanted, found, strict=True)
@@ -96,15 +107,39 @@ def best_scores(
                     bar.update(len(part) * (stop - start))
             for own, part, block in blocks:
                 block.put(own, part, views)
-    return found
+    names = next((of.names for of in found if len(of.scores)), ())
+    return [of.whole(names) for of in found]
+
+
+class _Found:
+    """What is put together of a split's mentions, block by block."""
+
+    def __init__(self, mentions: int, k: int) -> None:
+        self.scores = np.full((mentions, k), -np.inf)
+        self.entities = np.full((mentions, k), -1, np.int64)
+        self.names: tuple[str, ...] = ()
+        self._terms: np.ndarray | None = None
+
+    def terms(self, names: tuple[str, ...]) -> np.ndarray:
+        """(m, k, terms), to be written to."""
+        if self._terms is None:
+            self.names = names
+            self._terms = np.zeros((*self.scores.shape, len(names)), np.float32)
+        return self._terms
+
+    def whole(self, names: tuple[str, ...]) -> BestScores:
+        return BestScores(self.scores, self.entities, self.terms(names), names)
 
 
 class _Block:
-    """A few mentions of similar length, with the best views so far: scores and views (m, k)."""
+    """A few mentions of similar length, with the best views so far: scores and views (m, k), and
+    the scores' terms (terms, m, k)."""
 
     def __init__(self, side: Any, screen: Screen | None, none_yet: Tensor) -> None:
         self.side, self.screen, self.scores = side, screen, none_yet
         self.views = torch.full_like(self.scores, -1, dtype=torch.int64)
+        self.names: tuple[str, ...] = ()
+        self.terms = none_yet[None][:0]
 
     @classmethod
     def of(
@@ -119,36 +154,40 @@ class _Block:
     def take(self, model: Heads[Any, Any], entities: Any, bounds: Any, start: int) -> None:
         """Meet the views from `start` on; without `bounds`, all of them get their attention."""
         if self.screen is None or bounds is None:
-            total = model.matcher.pairs(self.side, entities).total
+            found = model.matcher.pairs(self.side, entities)
+            total, terms = found.total, found.terms or found.units
         else:
             least = self.scores[:, -1:]
             self.screen.least = least - MARGIN * (1 + least.abs())
             none = torch.zeros(1, 1, dtype=torch.bool, device=least.device)
-            total = self.screen.scores(entities, bounds, none)
+            total, terms = self.screen.terms(entities, bounds, none)
         if not torch.isfinite(total).all():
             raise MelovError(
                 "a score is not finite: the heads have diverged", "lower train.learning_rate"
             )
+        if not self.names:
+            self.names = tuple(terms)
+            self.terms = self.scores.new_zeros(len(terms), *self.scores.shape)
         if not (total > self.scores[:, -1:]).any():
             return
         at = torch.arange(start, start + total.shape[1], device=total.device).expand_as(total)
         scores, views = torch.cat([self.scores, total], 1), torch.cat([self.views, at], 1)
         self.scores, order = scores.topk(self.scores.shape[1], dim=1)
         self.views = views.gather(1, order)
+        both = torch.cat([self.terms, torch.stack(list(terms.values()))], 2)
+        self.terms = both.gather(2, order.expand(len(both), -1, -1))
 
-    def put(self, found: BestScores, place: np.ndarray, views: Views) -> None:
+    def put(self, found: _Found, place: np.ndarray, views: Views) -> None:
         """Write the rows `place` of `found`; a view counts as often as it has entities."""
         scores, own = self.scores.double().cpu().numpy(), self.views.cpu().numpy()
+        terms, into = self.terms.permute(1, 2, 0).cpu().numpy(), found.terms(self.names)
         k = scores.shape[1]
-        for at, s, v in zip(place, scores, own, strict=True):
+        for at, s, v, t in zip(place, scores, own, terms, strict=True):
             v = v[v >= 0]
             members = [views.members(view)[:k] for view in v]
-            entities, s = np.concatenate(members), np.repeat(s[: len(v)], list(map(len, members)))
+            counts = list(map(len, members))
+            entities, s = np.concatenate(members), np.repeat(s[: len(v)], counts)
             order = np.lexsort((entities, -s))[:k]
-            found.scores[at, : len(order)], found.entities[at, : len(order)] = (
-                s[order], entities[order],
-            )  # fmt: skip
-
-
-def _empty(mentions: int, k: int) -> BestScores:
-    return BestScores(np.full((mentions, k), -np.inf), np.full((mentions, k), -1, np.int64))
+            found.scores[at, : len(order)] = s[order]
+            found.entities[at, : len(order)] = entities[order]
+            into[at, : len(order)] = np.repeat(t[: len(v)], counts, axis=0)[order]

@@ -50,8 +50,23 @@ class Screen:
             bounds: of `entity_bounds` for these entities.
             gold: (m, e) True at the gold entities, which need no score of their own.
         """
+        return self._settled(entities, bounds, gold)[0]
+
+    def terms(
+        self, entities: UnitSides, bounds: Any, gold: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same, with the terms that the scores are made of: those of whoever is scored."""
+        scores, rest, terms = self._settled(entities, bounds, gold)
+        first = next(iter(terms))
+        costly = (scores - rest) * len(self.matcher.units)
+        return scores, {**terms, first: terms[first] + costly}
+
+    def _settled(
+        self, entities: UnitSides, bounds: Any, gold: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """`scores`, and what they and the terms are without the costly part."""
         own, theirs, unit = self.own, entities.units[self.name], self.unit
-        scores = self.matcher.rest(self.mentions, entities)
+        scores, terms = self.matcher.rest(self.mentions, entities)
         bound = torch.add(scores, unit.bound(self.bounds, bounds), alpha=self.weight)
         open_ = ~(bound < self.least)  # NaN is open
         open_ &= ~gold
@@ -70,7 +85,7 @@ class Screen:
             settle((row, columns), unit.costly(own.take(row), theirs.take(columns))[0])
         for i, j in _parts(open_ & (share <= ALONE)[:, None]):
             settle((i, j), unit.costly_at(own, theirs, i, j))
-        return result
+        return result, scores, terms
 
 
 def entity_bounds(matcher: Matcher, entities: UnitSides) -> Any:

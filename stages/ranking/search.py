@@ -34,8 +34,8 @@ from stages.heads.units.unit import NarrowedUnit
 from stages.ranking.blocks import entity_blocks
 from stages.ranking.coded_index import CodedIndex
 from stages.ranking.entity_index import EntityIndex
-from stages.ranking.entity_sides import EntitySides, MadeSides, arrays_alone
-from stages.ranking.top import NOT_FINITE, Candidate, Ranked, Scan, candidates
+from stages.ranking.entity_sides import HELD, EntitySides, HeldSides, MadeSides, arrays_alone
+from stages.ranking.top import NOT_FINITE, Candidate, Ranked, Scan, candidates, stacked
 
 FIRST = 64
 """Entities of the highest bounds that are looked at before the least score is known."""
@@ -104,7 +104,10 @@ class Search:
         arrays = arrays_alone(cached, views.rows)
         alone = without_encoder(model)
         records = {name: model.matcher.unit(name).entity_side(arrays) for name in alone}
-        return cls(model, MadeSides(model, cached, views), views, index, records)
+        sides: EntitySides = MadeSides(model, cached, views)
+        if len(views) <= HELD:
+            sides = HeldSides(sides, len(views), cached.device)
+        return cls(model, sides, views, index, records)
 
     @torch.inference_mode()
     def top(self, sides: Sequence[UnitSides], k: int) -> list[list[Candidate]]:
@@ -141,7 +144,7 @@ class Search:
         return [
             candidates(
                 torch.cat([scores[i], added[i]], 1), torch.cat([best[i], more[i]]),
-                self.model.config.units, self.views, k,
+                self.model.config.units, self.model.matcher.term_names, self.views, k,
             )
             for i in range(len(best))
         ]  # fmt: skip
@@ -199,14 +202,14 @@ class Search:
         return found
 
     def _scored(self, mentions: UnitSides, wanted: Sequence[Tensor]) -> list[Tensor]:
-        """Scores of some views of each mention: S, then each unit's, (1 + units, views)."""
-        units = 1 + len(self.model.config.units)
-        found = [torch.empty(units, len(at), device=at.device) for at in wanted]
+        """Scores of some views of each mention: `stacked`, (1 + units + terms, views)."""
+        rows = 1 + len(self.model.config.units) + len(self.model.matcher.term_names)
+        found = [torch.empty(rows, len(at), device=at.device) for at in wanted]
         for chunk, parts in _chunks(wanted, SCORED_AT_ONCE):
             entities = self.sides.whole(chunk.cpu().numpy())
             for i, (mine, place) in parts.items():
                 score = self.model.matcher.pairs(_one(mentions, i), entities.take(place))
-                found[i][:, mine] = torch.stack([score.total, *score.units.values()])[:, 0]
+                found[i][:, mine] = stacked(score)[:, 0]
         if not all(torch.isfinite(score).all() for score in found):
             raise MelovError("a score is not finite", NOT_FINITE)
         return found

@@ -1,7 +1,7 @@
 """The best entities of a few mentions, with every partial score."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -25,11 +25,15 @@ Blocks = Iterator[tuple[int, Any]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One entity for one mention, with every partial score."""
+    """One entity for one mention, with every partial score.
+
+    units: each unit's; terms: what those are made of, as far as it is known (`Scores.terms`).
+    """
 
     entity: int
     score: float
     units: dict[str, float]
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 class Ranked(Protocol):
@@ -88,22 +92,28 @@ def _top_of(
     for block in best:
         assert block is not None
         named += [
-            candidates(block.scores[:, i], block.views[i], block.units, views, k)
+            candidates(block.scores[:, i], block.views[i], block.units, block.terms, views, k)
             for i in range(block.views.shape[0])
         ]
     return named
 
 
 def candidates(
-    scores: Tensor, at: Tensor, units: Sequence[str], views: Views, k: int
+    scores: Tensor, at: Tensor, units: Sequence[str], terms: Sequence[str], views: Views, k: int
 ) -> list[Candidate]:
     """The k best entities of some views of one mention, best first, ties by the lower row.
 
     Shapes:
-        scores: (1 + units, n) S and each unit's; at: (n,) the views
+        scores: (1 + units + terms, n) S, each unit's, and each term; at: (n,) the views
     """
+    n = len(units)
     found = [
-        Candidate(int(entity), score, dict(zip(units, parts, strict=True)))
+        Candidate(
+            int(entity),
+            score,
+            dict(zip(units, parts[:n], strict=True)),
+            dict(zip(terms, parts[n:], strict=True)),
+        )
         for view, (score, *parts) in zip(at.tolist(), scores.T.tolist(), strict=True)
         for entity in views.members(view)[:k]
     ]
@@ -112,20 +122,27 @@ def candidates(
 
 @dataclass(frozen=True)
 class _Best:
-    """The best views so far of a block of mentions: scores (1 + units, m, k), views (m, k)."""
+    """The best views so far of a block of mentions: scores (1 + units + terms, m, k), views
+    (m, k)."""
 
     scores: Tensor
     views: Tensor
     units: tuple[str, ...]
+    terms: tuple[str, ...]
 
 
 def _merged(best: _Best | None, found: Scores, start: int, k: int) -> _Best:
     """`best` and the views from `start` on; a tie at the k-th place may be cut either way."""
-    scores = torch.stack([found.total, *found.units.values()])
+    scores = stacked(found)
     views = torch.arange(start, start + scores.shape[2], device=scores.device)
     views = views.expand(scores.shape[1], -1)
     if best is not None:
         scores, views = torch.cat([best.scores, scores], 2), torch.cat([best.views, views], 1)
     top = scores[0].topk(min(k, scores.shape[2]), dim=1).indices
     kept = scores.gather(2, top.expand(len(scores), -1, -1))
-    return _Best(kept, views.gather(1, top), tuple(found.units))
+    return _Best(kept, views.gather(1, top), tuple(found.units), tuple(found.terms))
+
+
+def stacked(found: Scores) -> Tensor:
+    """S, each unit's score and each term, (1 + units + terms, m, e)."""
+    return torch.stack([found.total, *found.units.values(), *found.terms.values()])

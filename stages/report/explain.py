@@ -5,6 +5,7 @@ Reads the run's heads and the feature store; no encoder, since the mentions are 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,11 @@ from stages.paths import DatasetPaths
 from stages.progress import progress
 from stages.ranking.calibration import CANDIDATES
 from stages.ranking.top import Candidate, top_entities
+from stages.rerank.reranking import RERANK
 from stages.runs.calibrated import calibration_of
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
+from stages.runs.reranking import entity_names, said_of
 from stages.runs.run import Run
 
 TOP = 5
@@ -79,24 +82,44 @@ class Explainer:
         best = top_entities(
             model, data.cached, data.views, [side], CANDIDATES, self.config.entity_rows
         )
-        known = calibration_of(run.folder, self.dataset.records.digest)
+        records = self.dataset.records
+        if run.reranking is not None:
+            every, names = list(said_of(records, "test")), entity_names(records)
+            best = run.reranking.candidates(best, [every[row] for row in at], names)
+        known = calibration_of(run.folder, records.digest)
         likely = [known.of([c.score for c in own]) for own in best]
-        gold = data.gold["test"][at]
-        pairs = model.matcher.pairs(side, model.entities(data.cached.entities(gold)))
-        own = [pairs.total.diagonal().tolist()]
-        own += [scores.diagonal().tolist() for scores in pairs.units.values()]
+        gold = self._gold(run, data, at, side, best)
         alphas = optimized.weights(model.config.sources, len(at))
         return [
             Explained(
                 best[i][:TOP],
-                Candidate(int(gold[i]), score, dict(zip(pairs.units, parts, strict=True))),
+                gold[i],
                 alphas[i],
                 self._neighbors(run, data, int(at[i])),
                 {c.entity: p for c, p in zip(best[i], likely[i][0], strict=True) if p is not None},
                 likely[i][1],
             )
-            for i, (score, *parts) in enumerate(zip(*own, strict=True))
+            for i in range(len(at))
         ]
+
+    def _gold(
+        self, run: Run, data: LinkingData, at: np.ndarray, side: Any,
+        best: Sequence[Sequence[Candidate]],
+    ) -> list[Candidate]:  # fmt: skip
+        """The gold entity of each mention: as it stands among the best, or as it is scored."""
+        gold = data.gold["test"][at]
+        pairs = run.model.matcher.pairs(side, run.model.entities(data.cached.entities(gold)))
+        own = [pairs.total.diagonal().tolist()]
+        own += [scores.diagonal().tolist() for scores in pairs.units.values()]
+        none = {} if run.reranking is None else {RERANK: 0.0}
+        found = []
+        for entity, among, (score, *parts) in zip(
+            gold.tolist(), best, zip(*own, strict=True), strict=True
+        ):
+            units = dict(zip(pairs.units, parts, strict=True))
+            scored = Candidate(entity, score, units | none)
+            found.append(next((c for c in among if c.entity == entity), scored))
+        return found
 
     @torch.inference_mode()
     def fusion(self, variant: str, seed: int) -> dict[str, np.ndarray] | None:

@@ -22,7 +22,7 @@ from cache.strict import parse_json
 from stages.heads.variants import VARIANTS
 from stages.ranking.answers import ANSWER_METRICS, Answers
 from stages.ranking.metrics import METRICS, validated
-from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, UNCALIBRATED, RunFolder
+from stages.runs.folder import BEFORE, MADE_FROM, PROBABILITY, RANKED, UNCALIBRATED, RunFolder
 from stages.runs.predictions import ABOUT, TOP, of_each
 from stages.runs.yardsticks import UNTRAINED
 
@@ -77,6 +77,10 @@ def read_metrics(folder: RunFolder, evaluate: str) -> Sealed:
         _check_parts(sealed, said, f"{UNTRAINED}.{name}.")
         if counts_of(said) != counts_of(content):
             _damaged(sealed, f"{UNTRAINED}.{name} is of other mentions than the run")
+    if BEFORE in content:
+        if not isinstance(content[BEFORE], dict):
+            _damaged(sealed, f"{BEFORE} is no mapping")
+        _check_parts(sealed, content[BEFORE], f"{BEFORE}.")
     _require_answers(sealed)
     if not isinstance(content.get("graph", {}), dict):
         _damaged(sealed, "graph holds no settings")

@@ -18,13 +18,24 @@ def evaluate(
     model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Metrics by part (`metrics.json` but for data set, variant and seed), and ranks by split."""
+    ranks = ranks_of(model, data, config)
+    return metrics_of(ranks, data, records), ranks
+
+
+def ranks_of(
+    model: Heads[Any, Any], data: LinkingData, config: EvaluateConfig
+) -> dict[str, np.ndarray]:
+    """Of the gold entities, by split."""
     wanted = [Wanted(split, np.arange(len(data.gold[split])), data.gold[split]) for split in RANKED]
-    ranked = rank_all(model, data.inputs, data.views, wanted, config)
-    ranks = dict(zip(RANKED, ranked, strict=True))
+    return dict(zip(RANKED, rank_all(model, data.inputs, data.views, wanted, config), strict=True))
+
+
+def metrics_of(ranks: dict[str, np.ndarray], data: LinkingData, records: Records) -> dict[str, Any]:
+    """By part of the mentions."""
     n = records.entities.num_rows
     seen = np.isin(data.gold["test"], data.gold["train"])
     test = records.mentions["test"]
     kinds, flags = test["image_kind"].to_pylist(), test["flags"]
     clean = None if flags.null_count else clean_of(flags.to_pylist())
     found = metrics_by_part(ranks["test"], n, seen, kinds, clean)
-    return {"test": found.pop("test"), "valid": metrics(ranks["valid"], n), **found}, ranks
+    return {"test": found.pop("test"), "valid": metrics(ranks["valid"], n), **found}

@@ -16,9 +16,14 @@ from safetensors.torch import save
 from cache.files import replacing_files
 from cache.sealed import write_sealed
 from stages.config import EvaluateConfig
+from stages.features.data import LinkingData
+from stages.heads.settings import HeadsConfig
+from stages.rerank.reranking import Reranking
 from stages.runs.dataset import Dataset, RunSpec, cut_of
+from stages.runs.fit_reranking import fit_reranking
 from stages.runs.folder import RunFolder, write_json
 from stages.runs.history import write_history
+from stages.runs.reranking import weights_of
 from stages.runs.run import Run, RunInfo
 from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.training.train import Trained, train
@@ -54,6 +59,7 @@ def fit(
     heads = dataset.heads(spec)
     data = dataset.data(heads, spec.train, spec.device)
     trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
+    reranking = _reranking(trained, data, heads, spec, dataset, config)
     info = RunInfo(
         dataset=dataset.paths.dataset,
         seed=spec.seed,
@@ -63,9 +69,11 @@ def fit(
         encoder=dataset.encoder(spec.variant),
         similarity=Similarity.of(dataset.graph) if heads.uses_graph else None,
         cut=cut_of(heads, spec.train, data.cached),
+        rerank=None if reranking is None else reranking.terms,
     )
     with replacing_files(folder.path, last=folder.config.name) as scratch:
-        weights = {n: w.detach().cpu().contiguous() for n, w in trained.state.items()}
+        state = trained.state | ({} if reranking is None else weights_of(reranking))
+        weights = {n: w.detach().cpu().contiguous() for n, w in state.items()}
         (scratch / folder.weights.name).write_bytes(save(weights))
         write_history(scratch / folder.history.name, trained.history)
         if heads.uses_graph:
@@ -81,3 +89,17 @@ def fit(
     write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
     shutil.rmtree(folder.work, ignore_errors=True)
     return Run.open(folder, spec.device), trained
+
+
+def _reranking(
+    trained: Trained, data: LinkingData, heads: HeadsConfig, spec: RunSpec, dataset: Dataset,
+    config: EvaluateConfig,
+) -> Reranking | None:  # fmt: skip
+    """Fitted to what the trained heads rank; None where it is not asked for."""
+    if not spec.train.rerank:
+        return None
+    model = heads.entry.build(heads)
+    model.load_state_dict(trained.state)
+    return fit_reranking(
+        model.to(spec.device), data, dataset.records, config, spec.train.valid_mentions, spec.seed
+    )

@@ -23,6 +23,8 @@ PROBABILITY = "probability"
 """Key of `metrics.json`: the calibration, and what answers that may be none are worth."""
 UNCALIBRATED = "uncalibrated"
 """Key in its place there: why no probability is known."""
+BEFORE = "before_reranking"
+"""Key of `metrics.json`: the metrics without re-ranking, by part, of a run that re-ranks."""
 RANKED = ("valid", "test")
 """Splits that an evaluation ranks."""
 METRICS = "metrics.json"

@@ -6,6 +6,7 @@ run's weights and of the knowledge base that was ranked. `probabilities.npz` has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +45,13 @@ class Probabilities:
 
 
 def probabilities(
-    model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
+    found: Mapping[str, tuple[BestScores, np.ndarray]], config: EvaluateConfig
 ) -> Probabilities:
-    """Of validation and test."""
-    found = _best(model, data, records, config)
+    """Of validation and test.
+
+    Args:
+        found: as `best_of` gives it.
+    """
     scores = {split: best for split, (best, _) in found.items()}
     best, gold = found["valid"]
     calibration = fit(best.scores, best.entity == gold, gold >= 0)
@@ -78,7 +82,7 @@ def probabilities(
     return Probabilities(scores, calibration, said, arrays)
 
 
-def _best(
+def best_of(
     model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
 ) -> dict[str, tuple[BestScores, np.ndarray]]:
     """By split, its mentions' best scores, those without an entity last, and their gold rows."""

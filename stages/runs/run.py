@@ -21,6 +21,7 @@ from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from cache.locks import working
 from stages.config import EvaluateConfig, TrainConfig
+from stages.datasets.records import Records
 from stages.features.batches import MentionInputs
 from stages.features.cached import StoredFeatures
 from stages.features.data import LinkingData
@@ -29,12 +30,15 @@ from stages.heads.heads import Heads
 from stages.heads.settings import HeadsConfig
 from stages.heads.variants import VARIANTS
 from stages.paths import NIL
+from stages.ranking.best import BestScores
+from stages.rerank.reranking import Reranking
 from stages.runs.beside import rank_yardsticks
 from stages.runs.dataset import Dataset, reading_of
-from stages.runs.evaluation import evaluate
-from stages.runs.folder import MADE_FROM, PROBABILITY, RANKED, RunFolder
+from stages.runs.evaluation import metrics_of, ranks_of
+from stages.runs.folder import BEFORE, MADE_FROM, PROBABILITY, RANKED, RunFolder
 from stages.runs.predictions import Predicted, predictions_csv
-from stages.runs.probability import probabilities
+from stages.runs.probability import best_of, probabilities
+from stages.runs.reranking import entity_names, said_of, split_weights
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.runs.yardsticks import UNTRAINED
@@ -48,6 +52,7 @@ class RunInfo(Section):
     encoder: of the features that its heads read (`encoder_of`).
     similarity: of its GCN's graph; None without one.
     cut: of the variant `filter`: the relevance below which a picture is left out; else None.
+    rerank: the terms that its re-ranking reads; None without one.
     """
 
     dataset: str
@@ -58,6 +63,7 @@ class RunInfo(Section):
     encoder: dict[str, Any]
     similarity: Similarity | None
     cut: float | None
+    rerank: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Run:
 
     identity: the seal of its `config.json`, which vouches for the weights.
     training: the mentions that its GCN reads; None without one.
+    reranking: of what the heads rank; None without one.
     """
 
     folder: RunFolder
@@ -74,6 +81,7 @@ class Run:
     device: torch.device
     identity: str
     training: TrainingMentions | None
+    reranking: Reranking | None
 
     @classmethod
     def open(cls, folder: RunFolder, device: torch.device) -> Run:
@@ -89,7 +97,13 @@ class Run:
             info = RunInfo.model_validate(sealed.content)
             model = VARIANTS[info.heads.variant].build(info.heads)
             state = load(weights)
-            model.load_state_dict(state)
+            of_heads, of_reranking = split_weights(state)
+            model.load_state_dict(of_heads)
+            reranking = None
+            if info.rerank is None and of_reranking:
+                raise ValueError("weights of a re-ranking that the run has none of")
+            if info.rerank is not None:
+                reranking = Reranking.of_state(info.rerank, of_reranking)
         except (ValueError, RuntimeError, SafetensorError, KeyError) as error:
             said = " ".join(str(error).split())[:200]
             raise MelovError(
@@ -102,7 +116,8 @@ class Run:
         if info.similarity is not None:
             data = sealed.bytes_of(folder.training.name)
             training = TrainingMentions.read(data, str(folder.training), again)
-        return cls(folder, info, model.to(device).eval(), device, sealed.seal, training)
+        model = model.to(device).eval()
+        return cls(folder, info, model, device, sealed.seal, training, reranking)
 
     def require(self, dataset: Dataset, hint: str | None = None) -> None:
         """Raises MelovError if the run was trained over another encoder's features than the data
@@ -165,21 +180,28 @@ class Run:
         """Rank validation and test, write `ranks.npz`, `probabilities.npz`, `predictions.csv` and
         `metrics.json`; returns the latter.
 
-        Beside what is trained, what is not is ranked too (`stages/runs/beside.py`).
+        Beside what is trained, what is not is ranked too (`stages/runs/beside.py`). Of a run that
+        re-ranks, the metrics without that stand under BEFORE.
 
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
             taken: is given the answers by split, once they are written.
         """
         data = self.data(dataset)
-        found, ranks = evaluate(self.model, data, dataset.records, config)
+        ranks = ranks_of(self.model, data, config)
+        best = best_of(self.model, data, dataset.records, config)
+        before = {}
+        if self.reranking is not None:
+            before = {BEFORE: metrics_of(ranks, data, dataset.records)}
+            best, ranks = self._reranked(best, ranks, dataset.records)
+        found = metrics_of(ranks, data, dataset.records) | before
         info = self.info
         named = {"dataset": info.dataset, "variant": info.heads.variant, "seed": info.seed}
         if info.heads.entry.trained:
             found[UNTRAINED] = rank_yardsticks(dataset, config, self.device)
         graph = {"graph": info.provenance["graph"]} if "graph" in info.provenance else {}
         made_from = {MADE_FROM: {"run": self.identity, **data.provenance, **graph}}
-        known = probabilities(self.model, data, dataset.records, config)
+        known = probabilities(best, config)
         content = {**named, **(about or {}), **found, PROBABILITY: known.said, **made_from}
         threshold = known.said.get("threshold")
         predicted = {
@@ -202,6 +224,20 @@ class Run:
         if taken is not None:
             taken(predicted)
         return content
+
+    def _reranked(
+        self, best: Mapping[str, tuple[BestScores, np.ndarray]], ranks: Mapping[str, np.ndarray],
+        records: Records,
+    ) -> tuple[dict[str, tuple[BestScores, np.ndarray]], dict[str, np.ndarray]]:  # fmt: skip
+        """The best entities in their new order, and the ranks in it."""
+        assert self.reranking is not None
+        names, new, found = entity_names(records), {}, {}
+        for split, (own, gold) in best.items():
+            again = self.reranking.best(own, said_of(records, split), names)
+            linked = len(ranks[split])
+            found[split] = again, gold
+            new[split] = self.reranking.ranks(again.first(linked), gold[:linked], ranks[split])
+        return found, new
 
 
 def _npz(arrays: Mapping[str, Any]) -> bytes:

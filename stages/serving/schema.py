@@ -114,14 +114,15 @@ class LinkRequest(Asked):
 
 
 class LinkedEntity(BaseModel):
-    """A candidate. `score` is S, the mean of the units' scores in `units`."""
+    """A candidate. `score` is S, the mean of the units' scores in `units`; where the run re-ranks,
+    with what that adds."""
 
     rank: int
     id: str
     name: str
     score: float
     probability: float | None = Field(description="null where the run knows none.")
-    units: dict[str, float] = Field(description="S_T, S_V, S_C, S_L by unit.")
+    units: dict[str, float] = Field(description="S_T, S_V, S_C, S_L by unit, and rerank.")
     has_picture: bool = Field(description="Whether /pictures/entities has one.")
 
 

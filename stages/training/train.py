@@ -24,6 +24,8 @@ from stages.ranking.rank import rank_gold
 from stages.training.checkpoint import State, forget_state, load_state, run_digest, save_state
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
+from stages.training.start import MENTIONS as START_MENTIONS
+from stages.training.start import fit_start
 from stages.training.step import Batch, load_batch, train_step
 
 log = logging.getLogger(__name__)
@@ -62,10 +64,8 @@ def train(
     model = heads.entry.build(heads).to(device)
     if not list(model.parameters()):
         return Trained(model.state_dict(), [], 0, [])
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    valid_rows = _valid_sample(len(data.gold["valid"]), config.valid_mentions)
+    optimizer = _optimizer(model, config)
+    valid_rows = sample(len(data.gold["valid"]), config.valid_mentions)
     if not len(valid_rows):
         raise MelovError(
             "the validation split has no mention, and the best epoch is chosen on it",
@@ -73,6 +73,8 @@ def train(
         )
     state = load_state(folder)
     if state is None:
+        if config.fit_start:
+            fit_start(model, data, sample(len(data.gold["train"]), START_MENTIONS), evaluate)
         state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
         start = {} if model.tau is None else {"tau": float(model.tau.detach())}
         _note(state, model, start | _validate(model, data, valid_rows, evaluate), on_epoch)
@@ -109,6 +111,17 @@ def train(
         if on_epoch is not None:
             on_epoch(state.history[-1])
     return Trained(state.best, state.history, state.best_epoch, seconds)
+
+
+def _optimizer(model: Heads[Any, Any], config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; what a fitted start weighs its similarities by does not decay."""
+    scales = getattr(model.matcher, "scales", {}) if config.fit_start else {}
+    kept = [scale.parameter for scale in scales.values()]
+    others = [p for p in model.parameters() if all(p is not own for own in kept)]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if kept:
+        groups.append({"params": kept, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def _note(
@@ -180,8 +193,8 @@ def _validate(
     return {f"valid_{metric.key}": metric.of(ranks) for metric in validated()}
 
 
-def _valid_sample(n: int, most: int) -> np.ndarray:
-    """A fixed sample, the same for every seed and variant, so that runs compare."""
+def sample(n: int, most: int) -> np.ndarray:
+    """Rows of n: a fixed sample, the same for every seed and variant, so that runs compare."""
     if most == 0 or n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, most, replace=False))

@@ -74,6 +74,7 @@ def test_the_parameter_file_leaves_to_the_preset_what_it_decides_and_says_what_e
         for name in PRESETS:
             value = resolved(name)[key]
             shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+            shown = shown.lower() if isinstance(value, bool) else shown
             assert re.search(rf"\b{name}: {re.escape(shown)}(?=$|[ ;])", comment), (key, name)
 
 

@@ -18,6 +18,7 @@ from stages.features.features import Features
 from stages.features.names import Names, best_products, own_names
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
+from stages.heads.units.unit import Scale, summed
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,36 @@ class LexicalUnit(nn.Module):
             return side
         return replace(side, prior=torch.as_tensor(x.arrays["prior"]).to(self.w_p))
 
-    def pairs(self, mentions: LexicalSide, entities: LexicalSide) -> Tensor:
-        score = self.s.exp() * _products(mentions.ngrams, entities.ngrams).to(self.s)
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        there = {"ngrams": True, "contained": self.c is not None, "prior": self.w_p is not None}
+        return tuple(name for name, is_there in there.items() if is_there)
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        found = {"ngrams": Scale(self.s, True)}
+        if self.c is not None:
+            found["contained"] = Scale(self.c, True)
+        if self.w_p is not None:
+            found["prior"] = Scale(self.w_p, False)
+        return found
+
+    def terms(self, mentions: LexicalSide, entities: LexicalSide) -> dict[str, Tensor]:
+        """`ngrams`, `contained` and `prior`, as far as there are any."""
+        ngrams = _products(mentions.ngrams, entities.ngrams).to(self.s)
+        found = {"ngrams": self.s.exp() * ngrams}
         if self.c is not None:
             assert mentions.words is not None
             assert entities.words is not None
-            score = score + self.c.exp() * _products(mentions.words, entities.words).to(self.s)
+            contained = _products(mentions.words, entities.words).to(self.s)
+            found["contained"] = self.c.exp() * contained
         if self.w_p is not None:
             assert entities.prior is not None
-            score = score + self.w_p * entities.prior.T
-        return score
+            found["prior"] = (self.w_p * entities.prior.T).expand_as(ngrams)
+        return found
+
+    def pairs(self, mentions: LexicalSide, entities: LexicalSide) -> Tensor:
+        return summed(self.terms(mentions, entities))
 
 
 def _products(mentions: Names, entities: Names) -> Tensor:

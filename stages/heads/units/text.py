@@ -31,6 +31,7 @@ from stages.heads.units.text_bounds import (
     upper_bound,
 )
 from stages.heads.units.text_codes import TextCodes, TextReach, excess, text_bound
+from stages.heads.units.unit import Scale, summed
 
 PADDED = -1e9
 """Logit of a padded token; e to this power is 0 in every precision."""
@@ -112,20 +113,32 @@ class TextUnit(nn.Module):
             raise ValueError("TextUnit: frozen_scale needs the features' text_frozen")
         return F.normalize(x.text_frozen, dim=-1)
 
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("text",) if self.f is None else ("text", "frozen")
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        return {} if self.f is None else {"frozen": Scale(self.f, True)}
+
+    def terms(self, mentions: MentionText, entities: EntityText) -> dict[str, Tensor]:
+        """`text`, S_T as the paper has it, and `frozen` where there is one."""
+        text = (mentions.t @ entities.t.T + self.costly(mentions, entities)) / 2
+        return {"text": text, **self._frozen_term(mentions, entities)}
+
     def pairs(self, mentions: MentionText, entities: EntityText) -> Tensor:
-        score = (mentions.t @ entities.t.T + self.costly(mentions, entities)) / 2
-        return self._with_frozen(score, mentions, entities)
+        return summed(self.terms(mentions, entities))
 
-    def cheap(self, mentions: MentionText, entities: EntityText) -> Tensor:
-        """S_T without G2L."""
-        return self._with_frozen(mentions.t @ entities.t.T / 2, mentions, entities)
+    def cheap(self, mentions: MentionText, entities: EntityText) -> dict[str, Tensor]:
+        """The terms, without G2L."""
+        return {"text": mentions.t @ entities.t.T / 2, **self._frozen_term(mentions, entities)}
 
-    def _with_frozen(self, score: Tensor, mentions: MentionText, entities: EntityText) -> Tensor:
+    def _frozen_term(self, mentions: MentionText, entities: EntityText) -> dict[str, Tensor]:
         if self.f is None:
-            return score
+            return {}
         assert mentions.frozen is not None
         assert entities.frozen is not None
-        return score + self.f.exp() * (mentions.frozen @ entities.frozen.T)
+        return {"frozen": self.f.exp() * (mentions.frozen @ entities.frozen.T)}
 
     def costly_at(
         self, mentions: MentionText, entities: EntityText, i: Tensor, j: Tensor

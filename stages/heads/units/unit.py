@@ -1,14 +1,45 @@
 """What a unit of the matcher is: one class here and one entry in `registry.py`."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from stages.features.features import Features
 from stages.heads.side import Side
 
 M = TypeVar("M", bound=Side)
 E = TypeVar("E", bound=Side)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a term that nothing else is learned in is multiplied by.
+
+    is_log: whether the parameter is its logarithm.
+    """
+
+    parameter: nn.Parameter
+    is_log: bool
+
+    @torch.no_grad()
+    def multiply(self, factor: float) -> None:
+        """By a number above 0."""
+        if self.is_log:
+            self.parameter.add_(math.log(factor))
+        else:
+            self.parameter.mul_(factor)
+
+
+def summed(terms: Mapping[str, Tensor]) -> Tensor:
+    """One after the other, so that the sum has the same bits everywhere."""
+    first, *others = terms.values()
+    for term in others:
+        first = first + term
+    return first
 
 
 class MatcherUnit(Protocol[M, E]):
@@ -29,6 +60,23 @@ class MatcherUnit(Protocol[M, E]):
 
 
 @runtime_checkable
+class TermedUnit(Protocol):
+    """A unit whose score is a sum, each term of which says something by itself to a re-ranking.
+
+    term_names: of `terms`, in their order.
+    scales: of those that are cached similarities by themselves, times one number.
+    """
+
+    @property
+    def term_names(self) -> tuple[str, ...]: ...
+    @property
+    def scales(self) -> dict[str, Scale]: ...
+
+    def terms(self, mentions: Any, entities: Any) -> dict[str, Tensor]:
+        """By name, each of shape (m, e); `pairs` is their sum in this order."""
+
+
+@runtime_checkable
 class BoundedUnit(Protocol):
     """A unit whose score is `cheap + weight × costly`, with an upper bound of what is costly.
 
@@ -37,8 +85,9 @@ class BoundedUnit(Protocol):
 
     weight: float
 
-    def cheap(self, mentions: Any, entities: Any) -> Tensor:
-        """Of all pairs, shape: (m, e); a tensor of its own, which the caller may change."""
+    def cheap(self, mentions: Any, entities: Any) -> dict[str, Tensor]:
+        """Terms of all pairs, each of shape (m, e): `TermedUnit.terms`, of which the first lacks
+        what is costly."""
 
     def costly(self, mentions: Any, entities: Any) -> Tensor:
         """Of all pairs, shape: (m, e)."""

@@ -171,9 +171,11 @@ function showResult(found) {
   if (found.nil_probability !== null) items.push(none(found));
   at("entities").replaceChildren(...items);
   at("result-title").textContent = `Entities of “${found.text}”`;
-  at("result-about").textContent = found.has_image
-    ? "Its picture took part. Bars are the units' scores; S is their mean."
-    : "Without a picture. Bars are the units' scores; S is their mean.";
+  const added = found.entities.some((e) => "rerank" in e.units)
+    ? "; S is their mean, and what re-ranking adds." : "; S is their mean.";
+  at("result-about").textContent = (found.has_image
+    ? "Its picture took part. Bars are the units' scores" : "Without a picture. Bars are the units' scores")
+    + added;
   const why = [];
   for (const warning of found.warnings) why.push(make("p", { class: "warning" }, warning));
   if (found.alpha !== null) why.push(...fusion(found.alpha));

@@ -74,6 +74,14 @@ def test_other_settings_work_in_another_folder(opened, tmp_path, changes):
     assert len(list(tmp_path.glob("*/state.pt"))) == 2
 
 
+def test_no_epoch_keeps_the_start(opened, tmp_path):
+    trained, _, heads = short_run(opened, tmp_path, epochs=0)
+    torch.manual_seed(0)
+    start = heads.entry.build(heads).state_dict()
+    assert all(weight.equal(trained.state[name]) for name, weight in start.items())
+    assert (len(trained.history), trained.best_epoch, trained.seconds) == (1, 0, [])
+
+
 @pytest.mark.parametrize(
     ("course", "patience", "best", "epochs"),
     [
