@@ -14,11 +14,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.children import Ended, command
 
+CLOCK = 100_000_000
+"""Nanoseconds, several steps of the clock that file systems go by."""
 VOLATILE = ("/.locks/", "timings.json", "/picture-keys.parquet")
 """Parts of names of files that may differ between two runs: who works, how long it took, when
 pictures were last written."""
@@ -31,12 +35,13 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._seen: dict[str, Seen] = {}
         self.built = self.now()
         self._built_folders = self._folders()
 
     def now(self) -> dict[str, bytes]:
         """Every file's content, by its path in the project."""
-        return contents(self.root)
+        return contents(self.root, self._seen)
 
     def changed(
         self, wanted: dict[str, bytes] | None = None, but: Iterable[str] = ()
@@ -115,15 +120,54 @@ def digests(root: Path) -> dict[str, bytes]:
     return {name: hashlib.sha256(content).digest() for name, content in contents(root).items()}
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    """Every regular file below `root`, by its path there; links to folders are not followed."""
+def contents(root: Path, seen: dict[str, Seen] | None = None) -> dict[str, bytes]:
+    """Every regular file below `root`, by its path there; links to folders are not followed.
+
+    Args:
+        seen: what was read before, to be brought up to date: a file that has not been touched since
+            is not read again.
+    """
     found = {}
     for folder, _, names in os.walk(root):
         for name in names:
             path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, root)] = file.read()
+            place = os.path.relpath(path, root)
+            known = None if seen is None else seen.get(place)
+            if known is None or not known.is_of(os.stat(path)):
+                known = Seen.at(path)
+            if seen is not None:
+                seen[place] = known
+            found[place] = known.content
     return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as it was read.
+
+    Args:
+        state: whatever a change of the file changes: the system sets the time of the last change,
+            and no program can set it back.
+        settled: whether that time was past for so long that a later change has another one.
+    """
+
+    content: bytes
+    state: tuple[int, ...]
+    settled: bool
+
+    @classmethod
+    def at(cls, path: str) -> Seen:
+        with open(path, "rb") as file:
+            before = os.fstat(file.fileno())
+            settled = time.time_ns() - before.st_ctime_ns > CLOCK
+            return cls(file.read(), _state(before), settled)
+
+    def is_of(self, now: os.stat_result) -> bool:
+        return self.settled and self.state == _state(now)
+
+
+def _state(of: os.stat_result) -> tuple[int, ...]:
+    return of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns
 
 
 def is_volatile(name: str) -> bool:
