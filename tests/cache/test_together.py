@@ -322,6 +322,7 @@ def test_a_forked_process_has_a_ledger_of_its_own():
     assert ledger._writer(os.getpid() + 1) != mine
 
 
+@pytest.mark.slow
 def test_two_processes_killed_at_any_moment_and_run_again_give_the_same_bytes(
     place: tuple[Path, Path], straight: dict[str, bytes]
 ):

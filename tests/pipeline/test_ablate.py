@@ -108,6 +108,7 @@ def test_every_run_leaves_its_files_and_the_table_is_printed(straight):
         assert said["graph"]["metric"] == metric  # the report's sweeps read it
 
 
+@pytest.mark.slow
 def test_a_killed_ablation_resumes_and_ends_as_a_straight_one(root, straight, tmp_path):
     # Without the straight grid's runs beside it, which would be taken.
     root = shutil.copytree(root, tmp_path / "alone", ignore=shutil.ignore_patterns("ablations"))

@@ -76,6 +76,7 @@ def running(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         yield found
 
 
+@pytest.mark.slow
 def test_killed_it_serves_again_at_the_same_address_until_it_is_interrupted(root, running):
     want = ask(running[1]).json()
     with serving(root, *RUN, "--port", "0") as (process, address), httpx.Client() as client:

@@ -208,7 +208,8 @@ def _best(records: Records, ranks: list[int]) -> BestScores:
         np.insert(np.delete(np.arange(ENTITIES), gold), rank - 1, gold)
         for gold, rank in zip(records.gold("test"), ranks, strict=True)
     ])  # fmt: skip
-    return BestScores(np.tile(10.0 - np.arange(ENTITIES), (len(ranks), 1)), entities)
+    scores = np.tile(10.0 - np.arange(ENTITIES), (len(ranks), 1))
+    return BestScores(scores, entities, np.zeros((*scores.shape, 0), "f4"), ())
 
 
 def make_grid(

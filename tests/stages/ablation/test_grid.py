@@ -128,6 +128,7 @@ GOOD_GRIDS = {
     "figure3": 3,
     "hard-negatives": 5,
     "options": 3,
+    "parts": 3,
     "richpedia-text": 3,
 }  # seeds
 

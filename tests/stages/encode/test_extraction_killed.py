@@ -18,7 +18,7 @@ from stages.paths import DatasetPaths
 from tests.support.forks import server
 from tests.support.small_project import add_entities, run_extract, tree, write_project
 
-KILLS = 10
+KILLS = 6
 SLOWER = 0.04  # seconds before and after each unit, of eight rows
 SMALL_UNITS = ("--set", "extract.batch_texts=1")
 FINISHED = "finished already, nothing to do"

@@ -202,11 +202,11 @@ def test_a_last_batch_of_one_mention_is_left_out(opened, tmp_path):
 
 
 def test_a_validation_sample_is_fixed_and_of_the_size_asked_for():
-    assert module._valid_sample(12, 0).tolist() == list(range(12))
-    assert module._valid_sample(12, 12).tolist() == list(range(12))
-    some = module._valid_sample(12, 5)
+    assert module.sample(12, 0).tolist() == list(range(12))
+    assert module.sample(12, 12).tolist() == list(range(12))
+    some = module.sample(12, 5)
     assert len(set(some.tolist())) == 5
-    assert some.tolist() == module._valid_sample(12, 5).tolist() == sorted(some)
+    assert some.tolist() == module.sample(12, 5).tolist() == sorted(some)
 
 
 def test_a_loss_that_is_not_finite_is_one_clear_error(opened, tmp_path):
