@@ -174,7 +174,7 @@ class _Block:
         scores, views = torch.cat([self.scores, total], 1), torch.cat([self.views, at], 1)
         self.scores, order = scores.topk(self.scores.shape[1], dim=1)
         self.views = views.gather(1, order)
-        both = torch.cat([self.terms, torch.stack(list(terms.values()))], 2)
+        both = torch.cat([self.terms, torch.stack([terms[name] for name in self.names])], 2)
         self.terms = both.gather(2, order.expand(len(both), -1, -1))
 
     def put(self, found: _Found, place: np.ndarray, views: Views) -> None:

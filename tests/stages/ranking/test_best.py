@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from cache.errors import MelovError
 from stages.config import EvaluateConfig
@@ -47,6 +48,25 @@ def test_the_best_scores_are_those_of_all_scores(world, k, plain, config, monkey
         assert pairs == sorted(pairs)
     all_valid, _ = world.scores("valid")
     np.testing.assert_allclose(valid.scores[0, 0], all_valid[3].max(), rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("plain", [0, 2, 64])
+def test_terms_are_what_the_scores_are_the_sums_of(opened, plain, monkeypatch):
+    monkeypatch.setattr(module, "PLAIN", plain)
+    units = ("text", "vision", "cross", "lexical")
+    world = World(opened, units, frozen_scale=4.0, contained_scale=3.0)
+    test, *_ = found_of(world, 5, mention_rows=5, entity_rows=4)
+    assert test.names == ("text", "frozen", "vision", "cross", "ngrams", "contained")
+    assert test.names == world.model.matcher.term_names
+    rows = np.arange(len(test))
+    side, _ = world.model.mentions(world.data.inputs.batch("test", rows))
+    entities = world.model.entities(world.data.cached.entities(np.arange(N)))
+    plainly = world.model.matcher.pairs(side, entities).terms
+    for at, name in enumerate(test.names):
+        want = np.take_along_axis(plainly[name].numpy(), test.entities, 1)
+        np.testing.assert_allclose(test.terms[..., at], want, rtol=1e-4, atol=2e-4)
+    np.testing.assert_allclose(test.terms.sum(2) / len(units), test.scores, rtol=1e-4, atol=1e-4)
 
 
 def test_most_pairs_get_no_attention_once_better_ones_are_known(opened, monkeypatch):
