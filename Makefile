@@ -34,7 +34,7 @@ demo: $(STAMP)  ## dvc repro on the embedded data set; ends with the table of va
 test: $(STAMP)  ## The tests, under ten minutes on two cores
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP)  ## The tests that take more than a minute each
+test-slow: $(STAMP)  ## The tests that take long, or that the fault campaign has, too
 	$(BIN)/python -m pytest -m slow
 
 test-browser: $(STAMP)  ## The report's and the service's pages in headless Chromium (to be installed)

@@ -81,7 +81,8 @@ async def _asked(request: Request) -> tuple[LinkRequest, bytes | None]:
                 return await _of_form(form)
         if kind != JSON:
             raise not_supported(kind, (JSON, FORM))
-        asked = LinkRequest.model_validate_json(await request.body())
+        # JSON has types of its own: true is no number there, as "3" is none.
+        asked = LinkRequest.model_validate_json(await request.body(), strict=True)
         return asked, asked.picture()
     except ValidationError as error:
         raise invalid(error) from None
