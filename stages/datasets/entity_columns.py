@@ -31,6 +31,13 @@ def aliases_of(entities: pa.Table) -> list[list[str]] | None:
     return entities[ALIASES].to_pylist() if ALIASES in entities.column_names else None
 
 
+def every_name(names: Sequence[str], aliases: Sequence[Sequence[str]] | None) -> list[list[str]]:
+    """Each entity's names: its own first, then its aliases, as `aliases_of` gives them."""
+    if aliases is None:
+        return [[name] for name in names]
+    return [[name, *others] for name, others in zip(names, aliases, strict=True)]
+
+
 def prior_of(entities: pa.Table) -> str | None:
     """The kind of the entities' priors, `count` or `probability`; None where there are none."""
     return next((name for name in (COUNT, PROBABILITY) if name in entities.column_names), None)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from cache.errors import MelovError
+from stages.datasets.entity_columns import every_name
 from stages.runs.calibrated import CALIBRATED
 from stages.runs.training_mentions import TrainingMentions
 from stages.shown import one_line
@@ -136,12 +137,7 @@ class RowNames:
     @cached_property
     def every(self) -> list[list[str]]:
         """Each entity's names, its own first."""
-        return [
-            [name, *others]
-            for name, others in zip(
-                self.entities, self.aliases or [[]] * len(self.entities), strict=True
-            )
-        ]
+        return every_name(self.entities, self.aliases)
 
     @classmethod
     def of(

@@ -84,7 +84,7 @@ class Explainer:
         )
         records = self.dataset.records
         if run.reranking is not None:
-            every, names = list(said_of(records, "test")), entity_names(records)
+            every, names = said_of(records, "test"), entity_names(records)
             best = run.reranking.candidates(best, [every[row] for row in at], names)
         known = calibration_of(run.folder, records.digest)
         likely = [known.of([c.score for c in own]) for own in best]

@@ -53,7 +53,7 @@ def fit_reranking(
 
 
 def _examples(records: Records, names: list[list[str]], of: Wanted, best: BestScores) -> Examples:
-    said = list(said_of(records, of.split))
+    said = said_of(records, of.split)
     own = best.entities == of.gold[:, None]
     place = np.where(own.any(1), own.argmax(1), -1)
     lists = Lists.of(best, [said[row] for row in of.rows], names)

@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 from stages.config import EvaluateConfig
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
+from stages.heads.units.unit import Scale
 from stages.ranking.best import BestScores, best_scores
 from stages.ranking.rank import Wanted
 
@@ -42,7 +43,7 @@ def fit_start(
     Args:
         rows: training mentions.
     """
-    scales = getattr(model.matcher, "scales", {})
+    scales = scales_of(model)
     if not scales or not len(rows):
         return {}
     wanted = [Wanted("train", rows, data.gold["train"][rows])]
@@ -54,6 +55,12 @@ def fit_start(
     shown = ", ".join(f"{name} {factor:.2f}" for name, factor in factors.items())
     log.info("the start, fitted to %d training mentions: %s times as set", len(rows), shown)
     return factors
+
+
+def scales_of(model: Heads[Any, Any]) -> dict[str, Scale]:
+    """What a start is fitted in; nothing of baselines, whose matchers have no such terms."""
+    found: dict[str, Scale] = getattr(model.matcher, "scales", {})
+    return found
 
 
 def likeliest(

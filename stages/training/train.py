@@ -25,7 +25,7 @@ from stages.training.checkpoint import State, forget_state, load_state, run_dige
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
 from stages.training.start import MENTIONS as START_MENTIONS
-from stages.training.start import fit_start
+from stages.training.start import fit_start, scales_of
 from stages.training.step import Batch, load_batch, train_step
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def train(
 
 def _optimizer(model: Heads[Any, Any], config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW; what a fitted start weighs its similarities by does not decay."""
-    scales = getattr(model.matcher, "scales", {}) if config.fit_start else {}
+    scales = scales_of(model) if config.fit_start else {}
     kept = [scale.parameter for scale in scales.values()]
     others = [p for p in model.parameters() if all(p is not own for own in kept)]
     groups: list[dict[str, Any]] = [{"params": others}]

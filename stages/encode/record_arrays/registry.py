@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from cache.errors import DamagedStoreError, StoreError, reason
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
+from stages.datasets.entity_columns import every_name
 from stages.encode.record_arrays.lexical import Lexical
 from stages.encode.record_arrays.words import NameWords
 
@@ -89,7 +90,7 @@ def _end_to_end(
     names: Sequence[str], texts: Sequence[str], aliases: Sequence[Sequence[str]]
 ) -> tuple[tuple[list[str], list[str]], np.ndarray]:
     """Every name of every entity with the entity's text, and where each entity's names lie."""
-    every = [[own, *others] for own, others in zip(names, aliases, strict=True)]
+    every = every_name(names, aliases)
     counts = [len(own) for own in every]
     repeated = [text for text, n in zip(texts, counts, strict=True) for _ in range(n)]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

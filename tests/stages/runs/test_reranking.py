@@ -77,7 +77,7 @@ def lists_of_all(run, split="test"):
     every = np.arange(dataset.records.entities.num_rows)
     found = model.matcher.pairs(side, model.entities(data.cached.entities(every)))
     order = found.total.sort(dim=1, descending=True, stable=True).indices
-    names, said = entity_names(dataset.records), list(said_of(dataset.records, split))[: len(rows)]
+    names, said = entity_names(dataset.records), said_of(dataset.records, split)[: len(rows)]
     aligned = [
         alignments(Context.of(*own), [names[e] for e in entities])
         for own, entities in zip(said, order.tolist(), strict=True)
