@@ -11,10 +11,13 @@ from cache.files import atomic_path
 from cache.reader import FeatureStore
 from pipeline.cli import command, echo
 from stages.config import Params
+from stages.datasets.further import list_further
 from stages.datasets.records import Records
 from stages.datasets.store import read_summary
 from stages.encode.as_before import as_before
-from stages.encode.extract import extract
+from stages.encode.extract import Extraction, extract
+from stages.encode.extract_further import extract_further
+from stages.encode.further import further_as_before, further_encoders
 from stages.encode.summary import write_summary
 from stages.paths import DatasetPaths
 
@@ -38,7 +41,8 @@ from stages.paths import DatasetPaths
 def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, together: bool) -> None:
     config = params.extract
     if not replace:  # DVC replaces: a store then is what the parameters say, whatever was before
-        config = as_before(paths, config, params.said(paths.dataset, "extract"))
+        said = params.said(paths.dataset, "extract")
+        config = further_as_before(paths, as_before(paths, config, said), said)
     extraction = extract(paths, config, force, replace, together)
     timings = paths.extract / "timings.json"
     if extraction.did_work or not timings.exists():
@@ -47,6 +51,14 @@ def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, togeth
     summary = summarised(paths)
     if not extraction.did_work:
         echo(f"{paths.store}: finished already, nothing to do")
+    show(paths, summary, extraction)
+    for name in further_encoders(config):
+        show_further(extract_further(paths, config, name, force, replace, together))
+    list_further(paths, list(further_encoders(config)))
+
+
+def show(paths: DatasetPaths, summary: dict[str, Any], extraction: Extraction) -> None:
+    """What the first encoder's store holds."""
     texts, pictures = summary["texts"], summary["pictures"]
     if extraction.reused is not None:
         echo(
@@ -67,6 +79,21 @@ def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, togeth
         echo(f"another picture than their first, which fails: {summary['fallen_back']} of entities")
     for group, count in summary["without_picture"].items():
         echo(f"without a picture: {count} of {group}")
+
+
+def show_further(made: Extraction) -> None:
+    """What a further encoder's store holds."""
+    store = FeatureStore.open(made.store)
+    kind, state = store.attributes["reads"], "written"
+    if not made.did_work:
+        state = "finished already, nothing to do"
+    elif made.reused is not None:
+        state = f"updated; reused {made.reused[kind]:,}"
+    array = "texts/global" if kind == "texts" else "images/global"
+    echo(
+        f"{made.store}: {state}; {kind}: {len(store[array]):,} distinct, of width "
+        f"{store.attributes['width']}"
+    )
 
 
 def summarised(paths: DatasetPaths) -> dict[str, Any]:

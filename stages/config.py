@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, StrictInt, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from cache.errors import nearest
+from stages.extract_settings import ExtractConfig as ExtractConfig
 from stages.heads.settings import VariantName
-from stages.limits import GRID_RUNS, PATH_CHARACTERS
+from stages.limits import GRID_RUNS
 from stages.paths import dataset_name
 from stages.section import (
     ConfigError,
@@ -66,44 +67,6 @@ class PrepareConfig(Section):
         from stages.datasets.sources import AUTO, SOURCES
 
         return known(source, (AUTO, *SOURCES))
-
-
-EncoderName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=PATH_CHARACTERS)]
-"""Not empty: an empty path is the project's folder."""
-
-
-class ExtractConfig(Section):
-    """Frozen encoders, run once."""
-
-    text_encoder: EncoderName = "openai/clip-vit-base-patch32"
-    """A hub name or a local folder, of a family that docs/encoders.md lists."""
-    image_encoder: EncoderName = "same"
-    """`same` (CLIP and its like), `none` (text only), or a hub name or a folder of a ViT."""
-    revision: EncoderName | None = None
-    """Of a hub name; a local folder is its own revision."""
-    max_tokens: int = Field(40, ge=4, le=8192)
-    """Of a text, special tokens included (section 4.2)."""
-    text_pooling: Literal["auto", "cls", "mean"] = "auto"
-    """Of a BERT-like model: what its folder says, else [CLS] (section 3.1). CLIP has its own."""
-    resize: Literal["squash", "crop"] = "squash"
-    """`squash`: straight to the encoder's square, as the peers do; `crop`: its centre square."""
-    exif: Literal["ignore", "apply"] = "ignore"
-    """Whether pictures are turned as their EXIF orientation says; the peers do not."""
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Of the forward pass; the store is float16 always."""
-    device: str = "auto"
-    batch_texts: int = Field(128, ge=1, le=65_536)
-    batch_images: int = Field(64, ge=1, le=65_536)
-    decode_threads: int = Field(2, ge=1, le=256)
-    lexical_ngrams: tuple[StrictInt, StrictInt] = (2, 4)
-    """Character n-grams of the lexical unit's TF-IDF, bounded by words: shortest and longest."""
-
-    @field_validator("lexical_ngrams")
-    @classmethod
-    def _ascending(cls, span: tuple[int, int]) -> tuple[int, int]:
-        if not 1 <= span[0] <= span[1] <= 16:
-            raise ValueError(f"found {list(span)}, expected [shortest, longest] from 1 to 16")
-        return span
 
 
 EXACT_MENTIONS = 100_000

@@ -80,6 +80,9 @@ class DatasetPaths:
     joint = Below("joint.zarr")
     """Joint vectors of text and picture; only the baseline `vilt` reads them."""
     joint_partial = Below(".partial-joint")
+    further = Below("further")
+    """Global features of further encoders, a store each; `further.json` in `extract` names those
+    that are read."""
     extract = Below("extract")
     """The folder of extraction's summary and timings."""
     graph = Below("graph")
@@ -88,6 +91,12 @@ class DatasetPaths:
     def repair(self) -> str:
         """The command that makes damaged files of the stores again."""
         return f"python -m pipeline.verify --dataset {self.dataset} --repair"
+
+    def further_store(self, name: str) -> Path:
+        return self.further / f"{name}.zarr"
+
+    def further_partial(self, name: str) -> Path:
+        return self.path / f".partial-further-{name}"
 
     def lock(self, step: str) -> Path:
         """Who works on what (`cache.locks.working`): a step is named by what it writes."""

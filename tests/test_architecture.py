@@ -15,8 +15,8 @@ from tests.support.tiny_world import tiny_world
 ROOT = Path(__file__).parents[1]
 PROJECT = ("cache", "stages", "pipeline")
 
-BASIS = "limits section lazy paths problems progress shown unicode device allocator"
-RUNS = f"{BASIS} config datasets features graph heads ranking training rerank"
+BASIS = "limits section lazy paths problems progress shown unicode device allocator further"
+RUNS = f"{BASIS} extract_settings config datasets features graph heads ranking training rerank"
 # What each package and module of `stages` may import of it: packages, or single modules of one.
 # All may import `cache`, and none `pipeline`. A row names earlier rows only, so nothing can go in a
 # circle.
@@ -25,11 +25,13 @@ MAY_IMPORT = {
     "datasets": BASIS,
     "features": BASIS,
     # The features as a type: no store, no path, no JSON (HEADS_NEVER).
-    "heads": "section lazy device progress features.features features.names features.neighborhood",
+    "heads": "section lazy device progress further features.features features.names "
+    "features.neighborhood",
     # The sections of the parameters, and the names that they are checked against.
-    "train_settings": f"{BASIS} heads.settings heads.variants heads.presets",
-    "config": f"{BASIS} heads.settings train_settings datasets.sources",
-    "encode": f"{BASIS} config datasets",
+    "extract_settings": BASIS,
+    "train_settings": f"{BASIS} extract_settings heads.settings heads.variants heads.presets",
+    "config": f"{BASIS} heads.settings train_settings extract_settings datasets.sources",
+    "encode": f"{BASIS} extract_settings config datasets",
     "graph": f"{BASIS} config features",
     "ranking": f"{BASIS} config features heads",
     "training": f"{BASIS} config features heads ranking",

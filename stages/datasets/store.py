@@ -17,7 +17,7 @@ SUMMARY, FAILED, LEDGER = "summary.json", "failed_pictures.csv", "store.json"
 """What extraction writes beside the store (stages/encode/summary.py)."""
 ENCODER = (
     "text_encoder", "image_encoder", "image_size", "max_tokens", "text_pooling", "resize", "exif",
-    "dtype", "features_version", "joint_encoder", "joint_version",
+    "dtype", "features_version", "joint_encoder", "joint_version", "further_version",
 )  # fmt: skip
 """Fields of a store's fingerprint that name its encoder: weights, preprocessing, precision. Of the
 others the records and what is computed of them differ by the knowledge base, and batch sizes move
@@ -114,7 +114,7 @@ def encoder_of(store: FeatureStore) -> dict[str, Any]:
     """
     said = store.fingerprint.fields
     named = {field: said[field] for field in ENCODER if field in said}
-    return named if {"text_encoder", "joint_encoder"} & named.keys() else said
+    return named if {"text_encoder", "image_encoder", "joint_encoder"} & named.keys() else said
 
 
 def read_summary(folder: Path, store: FeatureStore | None, hint: str) -> dict[str, Any] | None:

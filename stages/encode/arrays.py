@@ -13,7 +13,7 @@ from cache.layout import ArraySpec
 from cache.strings import pack_strings
 from stages.datasets.entity_columns import log_prior
 from stages.datasets.records import Records
-from stages.encode.encoders.encoder import Encoder, Shapes
+from stages.encode.encoders.encoder import Encoder, ImageEncoder, Shapes
 from stages.encode.plan import PicturePlan, TextPlan, tables_of
 from stages.encode.units import TokenPlaces, chunk_rows
 
@@ -24,7 +24,7 @@ PRIOR_ARRAY = "prior/entities"
 def text_specs(shapes: Shapes, texts: int, places: TokenPlaces, batch: int) -> list[ArraySpec]:
     """The texts' features; float16 whatever the precision of the forward pass."""
     return [
-        _by_unit("texts/global", (texts, shapes.d_t), batch),
+        by_unit("texts/global", (texts, shapes.d_t), batch),
         ArraySpec("texts/local", (len(places), shapes.d_local), "float16", places.chunk_rows),
     ]
 
@@ -34,12 +34,13 @@ def image_specs(shapes: Shapes, images: int, batch: int) -> list[ArraySpec]:
     if not shapes.n_p:
         return []
     return [
-        _by_unit("images/global", (images, shapes.d_image), batch),
-        _by_unit("images/local", (images, shapes.n_p, shapes.d_patch), batch),
+        by_unit("images/global", (images, shapes.d_image), batch),
+        by_unit("images/local", (images, shapes.n_p, shapes.d_patch), batch),
     ]
 
 
-def _by_unit(name: str, shape: tuple[int, ...], batch: int) -> ArraySpec:
+def by_unit(name: str, shape: tuple[int, ...], batch: int) -> ArraySpec:
+    """Of features with a row a text or a picture, float16."""
     return ArraySpec(name, shape, "float16", chunk_rows(batch, 2 * int(np.prod(shape[1:]))))
 
 
@@ -72,7 +73,7 @@ def small_arrays(
 
 
 def image_arrays(
-    pictures: PicturePlan, encoder: Encoder, failed: Collection[int] = ()
+    pictures: PicturePlan, encoder: ImageEncoder, failed: Collection[int] = ()
 ) -> dict[str, np.ndarray]:
     """Every record's image row, of an entity with several pictures the first that decoded, -1 where
     there is none; and which pictures did.

@@ -129,10 +129,11 @@ def _names_encoder_of(store: FeatureStore, config: ExtractConfig) -> bool:
 
 
 def _tell(paths: DatasetPaths, how: str, before: ExtractConfig, after: ExtractConfig) -> None:
+    was = before.model_dump()
     changed = [
-        f"extract.{name}={value} (not {getattr(before, name)})"
+        f"extract.{name}={value} (not {was[name]})"
         for name, value in after.model_dump().items()
-        if value != getattr(before, name) and getattr(before, name) != "auto"
+        if value != was[name] and was[name] != "auto"
     ]
     if changed:
         log.info("%s: %s: %s", paths.store, how, ", ".join(changed))

@@ -14,7 +14,7 @@ from stages.datasets.entity_columns import aliases_of
 from stages.datasets.records import Records
 from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
 from stages.encode.decode import Loaded, decode_picture, read_picture
-from stages.encode.encoders.encoder import Encoder
+from stages.encode.encoders.encoder import Encoder, ImageEncoder
 from stages.encode.encoders.families import Checkpoints, family_of, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.job import EncodingJob
@@ -56,18 +56,24 @@ def text_work(
 
 
 def picture_work(
-    config: ExtractConfig, encoder: Encoder, plan: PicturePlan, root: Path, reuse: Reuse | None
-) -> Work[Any]:
+    config: ExtractConfig, encoder: ImageEncoder, plan: PicturePlan, root: Path,
+    reuse: Reuse | None, local: bool = True,
+) -> Work[Any]:  # fmt: skip
     """Distinct pictures, in files below `root`; a unit's note has the row of each that did not
-    decode, with the reason."""
+    decode, with the reason.
+
+    Args:
+        local: write patches besides.
+    """
     pixels, rows = encoder.pixels, every_row if reuse is None else reuse.fresh
 
     def encode(unit: WorkUnit, loaded: Sequence[Loaded]) -> Encoded:
         found = encode_pictures(encoder, loaded, config.batch_images)
-        parts = []
-        for name, values in (("images/global", found.pooled), ("images/local", found.local)):
-            whole = values if reuse is None else reuse.pictures(unit, name, values)
-            parts.append((name, unit.lo, whole))
+        values = {"images/global": found.pooled} | ({"images/local": found.local} if local else {})
+        parts = [
+            (name, unit.lo, new if reuse is None else reuse.dense(unit, name, new))
+            for name, new in values.items()
+        ]
         reasons = zip(rows(unit), found.reasons, strict=True)
         return Encoded(parts, [[row, reason] for row, reason in reasons if reason is not None])
 

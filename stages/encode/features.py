@@ -13,7 +13,7 @@ import torch
 
 from cache.errors import MelovError
 from stages.encode.decode import Loaded, normalised
-from stages.encode.encoders.encoder import Encoder, Pixels, pad_ids
+from stages.encode.encoders.encoder import ImageEncoder, Pixels, TextEncoder, pad_ids
 from stages.encode.encoders.vilt import ViltEncoder
 
 
@@ -33,7 +33,7 @@ class PictureFeatures:
 
 
 def encode_texts(
-    encoder: Encoder, ids: Sequence[np.ndarray], batch: int, pad: int
+    encoder: TextEncoder, ids: Sequence[np.ndarray], batch: int, pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Global features (n, d_t), and those of all real tokens, text after text (tokens, d_local).
 
@@ -57,7 +57,9 @@ def encode_texts(
     return whole, tokens
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[Loaded], batch: int) -> PictureFeatures:
+def encode_pictures(
+    encoder: ImageEncoder, pictures: Sequence[Loaded], batch: int
+) -> PictureFeatures:
     """Features of the pictures of an encoder that takes some.
 
     Args:

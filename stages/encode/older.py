@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
-from stages.config import ExtractConfig
-from stages.encode.fingerprint import computed_fields
-from stages.paths import DatasetPaths
 from stages.progress import byte_progress
 
 log = logging.getLogger(__name__)
@@ -65,34 +63,36 @@ class Older:
         return Older(self.asked, None)
 
 
-def find_older(paths: DatasetPaths, asked: Fingerprint, replace: bool) -> Older:
+def find_older(
+    path: Path, asked: Fingerprint, computed: Collection[str], replace: bool, hint: str, mend: str
+) -> Older:
     """Open the store at the target, if there is one.
 
     Args:
         asked: with the `dtype` auto, a store of any precision will do, and an update keeps to it.
+        computed: fields of it that decide nothing of the features.
         replace: pass over a store that cannot be used instead of raising.
+        hint, mend: what helps where it is another store, and where it is damaged.
 
     Raises:
         StoreError: the store was made by another encoder or with other settings (all differing
             fields are named), it is half built, or no store.
     """
-    if not paths.store.exists():
+    if not path.exists():
         return Older(asked, None)
-    hint = f"to replace it: python -m pipeline.extract --dataset {paths.dataset} --force"
     try:
-        store = FeatureStore.open(paths.store, hint=f"to mend it: {paths.repair}\n  {hint}")
+        store = FeatureStore.open(path, hint=mend)
         store.require_files()
         said, wanted = store.fingerprint.fields, asked.fields
         if wanted["dtype"] == "auto":
             wanted = {**wanted, "dtype": said.get("dtype")}
-        if _encoded(wanted) != _encoded(said):
-            store.fingerprint.require_equal(Fingerprint(wanted), paths.store, hint)
+        if _encoded(wanted, computed) != _encoded(said, computed):
+            store.fingerprint.require_equal(Fingerprint(wanted), path, hint)
         return Older(Fingerprint(wanted), store)
     except StoreError as error:
         return Older(asked, None).without(error, replace)
 
 
-def _encoded(fields: Mapping[str, Any]) -> Fingerprint:
+def _encoded(fields: Mapping[str, Any], computed: Collection[str]) -> Fingerprint:
     """What decides the features alone."""
-    computed = computed_fields(ExtractConfig())
     return Fingerprint({name: value for name, value in fields.items() if name not in computed})

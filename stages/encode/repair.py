@@ -21,14 +21,18 @@ from cache.errors import StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
+from stages.datasets.further import require_further
 from stages.datasets.records import Records, read_digest
 from stages.device import DTYPES, resolve_device
+from stages.encode.as_before import BATCHES
 from stages.encode.decode import quiet_pillow
 from stages.encode.encoders.checkpoint import find_checkpoint
 from stages.encode.encoders.families import find_checkpoints
 from stages.encode.encoders.vilt import require_vilt
 from stages.encode.feature_job import feature_job
 from stages.encode.fingerprint import fingerprint_of
+from stages.encode.further import find_further, further_fingerprint, settings_of
+from stages.encode.further_job import further_job
 from stages.encode.job import EncodingJob
 from stages.encode.joint import joint_fingerprint, joint_job
 from stages.encode.schedule import Work, run_units
@@ -177,6 +181,26 @@ def joint_job_again(paths: DatasetPaths, config: ExtractConfig, store: FeatureSt
     _require(store, joint_fingerprint(digest, checkpoint, config, dtype))
     records, device = Records.load(paths.records, digest), resolve_device(config.device)
     return joint_job(paths, records, config, checkpoint, device, DTYPES[dtype])
+
+
+def further_job_again(
+    paths: DatasetPaths, config: ExtractConfig, store: FeatureStore
+) -> EncodingJob:
+    """The job that made a further encoder's store; raises as `feature_job_again` does.
+
+    Args:
+        config: what the feature store was made with: of the encoder its own store says all.
+    """
+    require_further(store)
+    said, name = store.fingerprint.fields, Path(store.path).stem
+    kind, encoder = settings_of(store)
+    own = {n: said[n] for n in ("max_tokens", "resize", "exif", *BATCHES) if n in said}
+    config = config.model_copy(update={**own, kind: {name: encoder}})
+    checkpoint, digest = find_further(config, name, paths), read_digest(paths.require_records())
+    dtype = str(said.get("dtype"))
+    _require(store, further_fingerprint(digest, checkpoint, config, name, dtype))
+    records, device = Records.load(paths.records, digest), resolve_device(config.device)
+    return further_job(paths, records, config, name, checkpoint, device, DTYPES[dtype], None)
 
 
 def _require(store: FeatureStore, asked: Fingerprint) -> None:

@@ -37,14 +37,14 @@ class Reuse:
         Raises:
             StoreError: an array of keys cannot be read.
         """
-        images = np.full(len(picture_keys), -1, dtype=np.int64)
+        texts, images = (np.full(len(keys), -1, np.int64) for keys in (text_keys, picture_keys))
+        if "texts/keys" in store:
+            texts = _rows_of(text_keys, _whole(store["texts/keys"]))
         if "images/keys" in store:
             images = _rows_of(picture_keys, _whole(store["images/keys"]))
             usable = np.append(_whole(store["images/ok"]) == 1, False)  # so that -1 stays -1
             images[~usable[images]] = -1
-        return cls(
-            store, {"texts": _rows_of(text_keys, _whole(store["texts/keys"])), "pictures": images}
-        )
+        return cls(store, {"texts": texts, "pictures": images})
 
     def fresh(self, unit: WorkUnit) -> list[int]:
         """The unit's rows that are to be encoded, as rows of the new store."""
@@ -67,12 +67,13 @@ class Reuse:
         old = self.rows["texts"][unit.lo : unit.hi]
         kept = old >= 0  # (rows of the unit,)
         carried, _ = self.store.ragged("texts/local", "texts/offsets").gather(old[kept])
-        whole = self.store["texts/global"].gather(old[kept])
-        return _joined(kept, whole, pooled), _joined(np.repeat(kept, lengths), carried, tokens)
+        whole = self.dense(unit, "texts/global", pooled)
+        return whole, _joined(np.repeat(kept, lengths), carried, tokens)
 
-    def pictures(self, unit: WorkUnit, name: str, new: np.ndarray) -> np.ndarray:
-        """One array's rows of the whole unit; `new` are those of the fresh pictures."""
-        old = self.rows["pictures"][unit.lo : unit.hi]
+    def dense(self, unit: WorkUnit, name: str, new: np.ndarray) -> np.ndarray:
+        """The whole unit's rows of an array with a row a text or a picture; `new` are those of the
+        fresh ones."""
+        old = self.rows[unit.kind][unit.lo : unit.hi]
         kept = old >= 0
         return _joined(kept, self.store[name].gather(old[kept]), new)
 

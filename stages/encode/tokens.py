@@ -25,6 +25,11 @@ def joined(words: str, text: str) -> str:
     return f"{words}{SEPARATOR}{text}" if text else words
 
 
+def alone(words: str, sentence: str) -> str:
+    """A mention's sentence by itself; its words where it has none."""
+    return sentence or words
+
+
 class Tokenizer:
     """A checkpoint's tokenizer; it cuts at `max_tokens` and keeps the special tokens at both ends.
 

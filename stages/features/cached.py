@@ -1,7 +1,8 @@
 """Batches of features, gathered from the memory-mapped store."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from cache.errors import DamagedStoreError, MelovError
 from cache.reader import FeatureStore
 from stages.features.features import Features
+from stages.features.further import FurtherFeatures
 from stages.features.names import Names
 from stages.features.stored import PRIOR, log_prior, record_array, rows_of, shapes_of
+from stages.further import FURTHER, further_of
 from stages.paths import NIL, SPLITS
 
 log = logging.getLogger(__name__)
@@ -74,16 +77,20 @@ class CachedFeatures(StoredFeatures):
     where they use them.
 
     Args:
-        reads: `tokens`, `pictures`, `patches`, `prior`, and names of record arrays; what is not
-            named is left alone. Batches without tokens hold none, those without patches no patch of
-            a picture.
+        reads: `tokens`, `pictures`, `patches`, `prior`, names of record arrays, and further
+            encoders as `further/NAME`; what is not named is left alone. Batches without tokens hold
+            none, those without patches no patch of a picture.
+        further: stores of further encoders by name, at least of those that are read.
 
     Raises:
         MelovError: the store lacks something that is read.
         DamagedStoreError: a row that is no row, or arrays that do not fit each other.
     """
 
-    def __init__(self, store: FeatureStore, reads: Collection[str], device: torch.device) -> None:
+    def __init__(
+        self, store: FeatureStore, reads: Collection[str], device: torch.device,
+        further: Mapping[str, FeatureStore] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         super().__init__(store, reads, device)
         self.shapes = shapes_of(store)
         self.tokens = store.ragged("texts/local", "texts/offsets")
@@ -102,7 +109,12 @@ class CachedFeatures(StoredFeatures):
         self.arrays: dict[str, dict[str, Names | np.ndarray]] = {
             name: {g: record_array(store, name, g) for g in groups}
             for name in sorted(self.reads - ENCODED - {PRIOR})
+            if not name.startswith(FURTHER)
         }
+        records = {group: len(rows) for group, rows in self.text_rows.items()}
+        self.further = [
+            FurtherFeatures(name, further[name], records) for name in further_of(self.reads)
+        ]
         self.mention_arrays = list(self.arrays)
         """Names of the record arrays that mentions have rows of."""
         if PRIOR in self.reads:
@@ -127,7 +139,7 @@ class CachedFeatures(StoredFeatures):
 
     def entities(self, rows: np.ndarray) -> Features:
         """Entities by row of the knowledge base."""
-        return self._features("entities", rows, self.image_rows["entities"][rows])
+        return self._features("entities", rows, self.image_rows["entities"][rows], None)
 
     def mentions(self, split: str, rows: np.ndarray, keep: np.ndarray | None = None) -> Features:
         """Mentions by row of a split, or of those without an entity (`NIL`); `keep` (mentions,)
@@ -136,9 +148,11 @@ class CachedFeatures(StoredFeatures):
         images = self.image_rows[group][rows]
         if keep is not None:
             images = np.where(keep[rows], images, -1)
-        return self._features(group, rows, images)
+        return self._features(group, rows, images, None if keep is None else keep[rows])
 
-    def _features(self, group: str, rows: np.ndarray, images: np.ndarray) -> Features:
+    def _features(
+        self, group: str, rows: np.ndarray, images: np.ndarray, keep: np.ndarray | None
+    ) -> Features:
         texts = self.text_rows[group][rows]
         local, mask = self._tokens(texts)
         image_global, image_local = self.images(images) if self.uses_images else (None, None)
@@ -150,6 +164,11 @@ class CachedFeatures(StoredFeatures):
             image_global=image_global,
             image_local=image_local,
             arrays={name: of[group][rows] for name, of in self.arrays.items() if group in of},
+            further={
+                name: self._tensor(values).float()
+                for one in self.further
+                for name, values in one.of(group, rows, keep).items()
+            },
         )
 
     def _tokens(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

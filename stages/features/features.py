@@ -26,6 +26,8 @@ class Features:
         image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
         has_image: shape: (n,), bool.
         arrays: record arrays by name, each CSR or dense with n rows, or `NameRows` of n entities.
+        further: of further encoders, by name, global features (n, d_k), zero without a picture; of
+            mentions a text encoder's of the sentence alone besides, under `NAME/sentence`.
         text_frozen: shape: (n, d_t) or None. Global text as the encoder gave it, where an adapter
             has changed `text_global` and the matcher wants both.
     """
@@ -38,6 +40,7 @@ class Features:
     image_local: Tensor | None = None
     arrays: Mapping[str, Names | np.ndarray] = field(default_factory=dict)
     text_frozen: Tensor | None = None
+    further: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.text_global.shape[0]

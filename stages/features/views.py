@@ -45,12 +45,14 @@ class Views:
 
 
 def distinct_views(cached: CachedFeatures) -> Views:
-    """Group the knowledge base by what the heads read of it: text, picture, record arrays."""
+    """Group the knowledge base by what the heads read of it: text, picture, record arrays, further
+    encoders' texts and pictures."""
     texts = cached.text_rows["entities"]
     images = cached.image_rows["entities"] if cached.uses_images else np.zeros_like(texts)
     # The text holds the name, but names may differ past its cut.
     arrays = [_equal_rows(groups["entities"]) for groups in cached.arrays.values()]
-    table = np.stack([texts, images, *arrays], axis=1)
+    further = [one.rows["entities"] for one in cached.further]
+    table = np.stack([texts, images, *arrays, *further], axis=1)
     _, rows, of_entity, counts = np.unique(
         table, axis=0, return_index=True, return_inverse=True, return_counts=True
     )

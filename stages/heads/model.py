@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features, MentionInput
+from stages.heads.adapter import Adapter
 from stages.heads.fusion import Fusion
 from stages.heads.gcn import Gcn
 from stages.heads.heads import Optimized
@@ -137,25 +138,3 @@ class Melov(nn.Module):
         if self.config.adapter == "mlp":
             t, tokens = self.adapter_global(t), self.adapter_local(tokens)
         return replace(x.with_texts(t, tokens), text_frozen=x.text_global)
-
-
-class Adapter(nn.Module):
-    """x + W_2 relu(W_1 x), starting as the identity: W_2 = 0. Not in the paper.
-
-    Shapes:
-        (..., d) -> (..., d)
-    """
-
-    def __init__(self, d: int, width: int) -> None:
-        super().__init__()
-        self.w_1 = nn.Linear(d, width)
-        self.w_2 = nn.Linear(width, d)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        self.w_1.reset_parameters()
-        nn.init.zeros_(self.w_2.weight)
-        nn.init.zeros_(self.w_2.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.w_2(torch.relu(self.w_1(x)))

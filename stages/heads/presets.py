@@ -12,7 +12,7 @@ DEFAULT = "strong"
 
 PRESETS: dict[str, dict[str, Any]] = {
     "strong": {
-        "units": ("text", "vision", "cross", "lexical"),
+        "units": ("text", "vision", "cross", "lexical", "further"),
         "adapter": "mlp",
         "logit_scale": 1.0,  # what starts at random starts small beside names and frozen texts
         "lexical_scale": 8.0,

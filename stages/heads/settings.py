@@ -3,10 +3,12 @@
 Each has its default here alone. A new one costs two places: its field, and where it is used.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from stages.further import FURTHER
 from stages.heads.units.registry import UNITS
 from stages.heads.variants import VARIANTS, Variant
 from stages.section import Section, known
@@ -24,6 +26,18 @@ Width = Annotated[int, Field(ge=0, le=2**20)]
 TextWidth = Annotated[int, Field(ge=1, le=2**20)]
 UnitName = Annotated[str, AfterValidator(_unit)]
 VariantName = Annotated[str, AfterValidator(_variant)]
+
+
+class FurtherShape(Section):
+    """A further encoder as the heads read it.
+
+    Args:
+        width: of its global features.
+        pictures: whether it reads pictures; else texts, and a mention's sentence by itself.
+    """
+
+    width: TextWidth
+    pictures: bool
 
 
 class HeadsSettings(Section):
@@ -57,6 +71,9 @@ class HeadsSettings(Section):
     prior_weight: float = Field(0.1, ge=0, le=1e6)
     """Weight w_p that the logarithm of an entity's prior starts from, a term of the lexical unit
     where the knowledge base has priors; 0 leaves it out."""
+    further_scale: float = Field(5.0, gt=0, le=1e6)
+    """Scales that the cosines of further encoders' features start from, terms of the unit
+    `further`."""
     frozen_scale: float = Field(0.0, ge=0, le=1e6)
     """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
     beside the adapted one; 0 leaves it out, as in the paper."""
@@ -72,6 +89,7 @@ class HeadsConfig(HeadsSettings):
             picture.
         joint_space: whether global texts and pictures share one space (CLIP's).
         floor: of the graph, below which no similarity is stored.
+        further: shapes of the encoders that the unit `further` reads, by name.
         prior: whether the knowledge base that they were made for says priors of its entities, and
             the heads weigh them.
     """
@@ -86,21 +104,24 @@ class HeadsConfig(HeadsSettings):
     joint_space: bool
     floor: float = Field(0.0, ge=0, lt=1)
     prior: bool = False
+    further: dict[str, FurtherShape] = Field(default_factory=dict)
 
     @classmethod
     def of(
         cls, settings: HeadsSettings, variant: str, shapes: dict[str, int], joint_space: bool,
-        floor: float, has_prior: bool = False,
+        floor: float, has_prior: bool = False, further: Mapping[str, FurtherShape] | None = None,
     ) -> Self:  # fmt: skip
         """The settings as heads of `variant` use them.
 
         Args:
             has_prior: whether the knowledge base says priors.
+            further: what the unit `further` reads.
         """
         own = {name: getattr(settings, name) for name in HeadsSettings.model_fields}
         own["units"] = VARIANTS[variant].units_of(settings.units)
         weighs = any(UNITS[unit].weighs_prior for unit in own["units"]) and own["prior_weight"] > 0
         own["prior"] = has_prior and weighs
+        own["further"] = dict(further or {}) if "further" in own["units"] else {}
         return cls(**own, **shapes, variant=variant, joint_space=joint_space, floor=floor)
 
     @property
@@ -110,7 +131,8 @@ class HeadsConfig(HeadsSettings):
     @property
     def reads(self) -> frozenset[str]:
         """What the heads read besides global texts; see `Variant.reads_of`."""
-        return self.entry.reads_of(self.units) | ({"prior"} if self.prior else set())
+        further = {f"{FURTHER}{name}" for name in self.further}
+        return self.entry.reads_of(self.units) | further | ({"prior"} if self.prior else set())
 
     @property
     def uses_images(self) -> bool:

@@ -83,7 +83,8 @@ class Side:
         Raises:
             ValueError: indices of a matrix lead out of it.
         """
-        return replace(self, **{name: _like(part, arrays, name) for name, part in _parts(self)})
+        found: Self = _like(self, arrays, "")
+        return found
 
 
 def _parts(side: Any) -> Iterator[tuple[str, Any]]:
@@ -94,12 +95,16 @@ def _parts(side: Any) -> Iterator[tuple[str, Any]]:
     return ((name, part) for name, part in named.items() if part is not None)
 
 
+def _named(part: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    """The same, with the path of each: the one field of a side of sides adds no name of its own."""
+    for name, inner in _parts(part):
+        yield name, inner, path if isinstance(inner, Mapping) else f"{path}/{name}".lstrip("/")
+
+
 def _arrays(part: Any, path: str = "") -> Iterator[tuple[str, Rows]]:
     if isinstance(part, Side | Mapping):
-        for name, inner in _parts(part):
-            # The one field of a side of sides adds no name of its own.
-            here = path if isinstance(inner, Mapping) else f"{path}/{name}".lstrip("/")
-            yield from _arrays(inner, here)
+        for _, inner, at in _named(part, path):
+            yield from _arrays(inner, at)
     elif isinstance(part, NameRows):
         rows, ends = part.rows, torch.from_numpy(part.rows.indptr[part.offsets]).long()
         yield f"{path}/indices", Ragged(torch.from_numpy(rows.indices), ends)
@@ -115,11 +120,9 @@ def _arrays(part: Any, path: str = "") -> Iterator[tuple[str, Rows]]:
 
 
 def _like(part: Any, arrays: Mapping[str, Rows], path: str) -> Any:
-    if isinstance(part, Mapping):
-        return {name: _like(inner, arrays, name) for name, inner in part.items()}
-    if isinstance(part, Side):
-        named = ((name, _like(inner, arrays, f"{path}/{name}")) for name, inner in _parts(part))
-        return replace(part, **dict(named))
+    if isinstance(part, Side | Mapping):
+        named = {name: _like(inner, arrays, at) for name, inner, at in _named(part, path)}
+        return named if isinstance(part, Mapping) else replace(part, **named)
     if isinstance(part, NameRows):
         return _names_like(part, arrays, path)
     if not isinstance(part, sp.csr_array):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cache.errors import MelovError
 from stages.config import EvaluateConfig, ExtractConfig, Params, load_params
 from stages.datasets.decoding.picture import Exif
+from stages.further import FURTHER
 from stages.linking import linker as core
 from stages.linking.entities import Entities
 from stages.linking.mention import NewMention, new_mention
@@ -138,6 +139,7 @@ class Linker:
     def from_pretrained(
         cls, source: str | Path, *, revision: str | None = None, device: str = "auto",
         text_encoder: str | Path | None = None, image_encoder: str | Path | None = None,
+        further: Mapping[str, str | Path] | None = None,
     ) -> Linker:  # fmt: skip
         """Open a bundle, which `python -m pipeline.bundle` wrote, in any folder.
 
@@ -147,6 +149,7 @@ class Linker:
             device: auto, cpu, cuda or mps.
             text_encoder, image_encoder: a folder of the encoder's, where it has moved, or another
                 name on the hub.
+            further: the same of further encoders, by name.
 
         Raises:
             MelovError: no bundle, one of another version, no network, or an encoder that is not
@@ -157,6 +160,7 @@ class Linker:
         from stages.linking.bundle.open import open_bundle
 
         given = {"text_encoder": text_encoder, "image_encoder": image_encoder}
+        given |= {f"{FURTHER}{name}": folder for name, folder in (further or {}).items()}
         encoders = {name: _encoder(value) for name, value in given.items() if value is not None}
         folder = bundle_folder(source, revision)
         extract, evaluate = ExtractConfig(device=device), EvaluateConfig(device=device)

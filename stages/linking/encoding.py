@@ -23,6 +23,7 @@ from stages.encode.fingerprint import fingerprint_of
 from stages.encode.record_arrays.registry import RecordArray, open_record_array
 from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures
+from stages.linking.further import Further, FurtherPictures
 from stages.linking.mention import NewMention
 
 
@@ -34,6 +35,7 @@ class MentionEncoder:
     tokenizer: Tokenizer
     config: ExtractConfig
     arrays: Mapping[str, RecordArray]
+    further: Sequence[Further] = ()
 
     def __call__(self, mentions: Sequence[NewMention]) -> NewFeatures:
         """Features of at least one mention; a picture that cannot be read is a warning."""
@@ -54,7 +56,22 @@ class MentionEncoder:
             },
             warnings=[mention.warnings for mention in mentions],
         )
-        return self._with_pictures(mentions, without)
+        return self._with_further(mentions, self._with_pictures(mentions, without))
+
+    def _with_further(self, mentions: Sequence[NewMention], new: NewFeatures) -> NewFeatures:
+        if not self.further:
+            return new
+        files = [_file_of(m.image) for m in mentions]
+        found, warnings = dict[str, np.ndarray](), list(new.warnings)
+        for one in self.further:
+            made = one(mentions, files)
+            found |= made.features
+            if self.encoder.pixels is None:  # else the first encoder's way has told of it
+                for i, reason in made.failed.items():
+                    image = mentions[i].image
+                    assert image is not None
+                    warnings[i] += (f"{name_of(image)}: not readable: {reason}",)
+        return replace(new, further=found, warnings=warnings)
 
     def _texts(self, mentions: Sequence[NewMention]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Global (n, d_t) and n arrays (n_t, d_local)."""
@@ -72,7 +89,8 @@ class MentionEncoder:
         files = {i: m.image for i, m in enumerate(mentions) if m.image is not None}
         pixels, rows, warnings = self.encoder.pixels, new.pictures.copy(), list(new.warnings)
         if pixels is None or not files:
-            for i, file in files.items():
+            reads = any(isinstance(one, FurtherPictures) for one in self.further)
+            for i, file in files.items() if not reads else ():
                 warnings[i] += (f"{name_of(file)}: not read: the run uses no pictures",)
             return replace(new, warnings=warnings)
         distinct = list(dict.fromkeys(files.values()))  # mentions of one text share its picture
@@ -170,6 +188,18 @@ def mention_encoder(
     )
 
 
+def _file_of(image: Path | bytes | None) -> bytes | Loaded | None:
+    """A picture's file, or why it cannot be read; None where there is none."""
+    if image is None or isinstance(image, bytes):
+        return image
+    try:
+        return read_bytes(image)
+    except PictureError as error:
+        return Loaded(None, str(error))
+    except MelovError as error:
+        return Loaded(None, error.message.removeprefix(f"{image}: "))
+
+
 def name_of(image: Path | bytes) -> str:
     """As a message names a picture."""
     return "the picture" if isinstance(image, bytes) else str(image)
@@ -177,11 +207,9 @@ def name_of(image: Path | bytes) -> str:
 
 def _load(image: Path | bytes, pixels: Pixels, config: ExtractConfig) -> tuple[bytes, Loaded]:
     """The hash of the file's bytes, and its pixels or the reason why there are none."""
-    try:
-        data = image if isinstance(image, bytes) else read_bytes(image)
-    except PictureError as error:
-        return b"", Loaded(None, str(error))
-    except MelovError as error:
-        return b"", Loaded(None, error.message.removeprefix(f"{name_of(image)}: "))
+    data = _file_of(image)
+    if not isinstance(data, bytes):
+        assert data is not None
+        return b"", data
     digest = hashlib.blake2b(data, digest_size=16).digest()
     return digest, decode_picture(data, pixels, config.resize, config.exif)

@@ -1,7 +1,7 @@
 """Features of new mentions, and how the heads read them with the store's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +24,8 @@ class NewFeatures:
         image_global: shape: (pictures, d_image).
         image_local: shape: (pictures, n_p, d_patch).
         keys: the hash of each picture's bytes, 16 bytes as in `images/keys`.
+        further: of further encoders, global features of each mention as `Features.further` names
+            them, (n, d); zero without a picture.
         arrays: rows of the record arrays that the heads read, by name, shape: (n, columns).
         warnings: what each mention's reader should know.
     """
@@ -36,6 +38,7 @@ class NewFeatures:
     keys: Sequence[bytes]
     arrays: Mapping[str, sp.csr_array | np.ndarray]
     warnings: Sequence[tuple[str, ...]]
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.text_global)
@@ -66,6 +69,10 @@ class ExtendedFeatures:
             image_global=pictures[0],
             image_local=pictures[1],
             arrays={name: array[rows] for name, array in new.arrays.items()},
+            further={
+                name: torch.from_numpy(values[rows]).to(device).float()
+                for name, values in new.further.items()
+            },
         )
 
     def input(self, rows: np.ndarray, graph: SplitGraph | None) -> MentionInput:

@@ -25,6 +25,7 @@ from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
 from stages.linking.encoding import MentionEncoder, open_mention_encoder
 from stages.linking.features import ExtendedFeatures, NewFeatures
+from stages.linking.further import Further, open_further_encoders
 from stages.linking.knowledge_base import KnowledgeBase, dataset_at
 from stages.linking.mention import NewMention
 from stages.linking.result import Linked, LinkedEntity, LinkedNeighbor, RowNames
@@ -109,6 +110,7 @@ class Linker:
         encoder = open_mention_encoder(
             dataset.store, extract, paths.root, images=cached.uses_images, arrays=(), hint=hint
         )
+        encoder = replace(encoder, further=further_encoders_of(run, dataset, extract, hint))
         folder = paths.index(variant, seed) if index else None
         base = KnowledgeBase.of(run, dataset, evaluate, folder)
         return cls.of(run, cached, encoder, base, evaluate)
@@ -138,6 +140,11 @@ class Linker:
             ranked=base.ranked,
             known=calibration_of(self.run.folder, base.records),
         )
+
+    @property
+    def pictured(self) -> set[str]:
+        """The further encoders of pictures that the run reads."""
+        return {name for name, shape in self.run.info.heads.further.items() if shape.pictures}
 
     @property
     def model(self) -> Heads[Any, Any]:
@@ -211,9 +218,13 @@ class Linker:
         dropped = with_picture[~is_relevant(agreed, cut)]
         pictures, warnings = new.pictures.copy(), list(new.warnings)
         pictures[dropped] = -1
+        further = dict(new.further)
+        for name in self.pictured & further.keys():
+            further[name] = further[name].copy()
+            further[name][dropped] = 0
         for i in dropped:
             warnings[i] += ("picture left out: it agrees too little with the text",)
-        return replace(new, pictures=pictures, warnings=warnings)
+        return replace(new, pictures=pictures, warnings=warnings, further=further)
 
     def _entities(self, found: Sequence[Candidate]) -> list[LinkedEntity]:
         ids, names = self.names.entity_ids, self.names.entities
@@ -233,6 +244,18 @@ class Linker:
             for neighbor in nearest(graph.adjacency, graph.first + mention, graph.first, tau)
             if neighbor.read
         ]
+
+
+def further_encoders_of(
+    run: Run, dataset: Dataset, extract: ExtractConfig, hint: str
+) -> list[Further]:
+    """The further encoders that a run reads, as they made the data set's stores.
+
+    Raises:
+        MelovError: as `open_further_encoders` does.
+    """
+    stores = {name: dataset.further(name) for name in run.info.heads.further}
+    return open_further_encoders(stores, extract, dataset.paths.root, hint)
 
 
 def require_linkable(variant: str) -> None:

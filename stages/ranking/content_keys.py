@@ -1,5 +1,7 @@
 """What an entity's features are made of, by the keys that a store holds them under."""
 
+from hashlib import blake2b
+
 import numpy as np
 
 from stages.features.cached import CachedFeatures
@@ -11,13 +13,21 @@ KEY_BYTES = 16
 
 def content_keys(cached: CachedFeatures, rows: np.ndarray) -> np.ndarray:
     """What a store's features of entities are held under, uint8 (n, 32): the text's key, then the
-    picture's, zeros without one."""
+    picture's, zeros without one. Where further encoders are read, a hash of the text's key with
+    theirs stands in the text's place."""
     store = cached.store
     keys = np.zeros((len(rows), 2 * KEY_BYTES), np.uint8)
     keys[:, :KEY_BYTES] = whole(store, "texts/keys")[cached.text_rows["entities"][rows]]
     images = cached.image_rows["entities"][rows]
     if cached.uses_images:
         keys[images >= 0, KEY_BYTES:] = whole(store, "images/keys")[images[images >= 0]]
+    if cached.further:
+        parts = [keys[:, :KEY_BYTES], *(one.keys(rows) for one in cached.further)]
+        whole_keys = np.concatenate(parts, axis=1)
+        hashed = b"".join(
+            blake2b(row.tobytes(), digest_size=KEY_BYTES).digest() for row in whole_keys
+        )
+        keys[:, :KEY_BYTES] = np.frombuffer(hashed, np.uint8).reshape(-1, KEY_BYTES)
     return keys
 
 

@@ -214,8 +214,10 @@ def read_predictions(sealed: Sealed, name: str, mentions: int) -> list[dict[str,
 
 def _require_answers(sealed: Sealed) -> None:
     """What stands under PROBABILITY, if anything does."""
-    said = sealed.content.get(PROBABILITY)
-    if said is None or (isinstance(said, dict) and isinstance(said.get(UNCALIBRATED), str)):
+    if PROBABILITY not in sealed.content:  # an earlier version wrote it
+        return
+    said = sealed.content[PROBABILITY]
+    if isinstance(said, dict) and isinstance(said.get(UNCALIBRATED), str):
         return
     if not isinstance(said, dict) or not _is_share(said.get("precision")):
         _damaged(sealed, f"{PROBABILITY} holds no calibration")

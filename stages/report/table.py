@@ -7,6 +7,7 @@ import textwrap
 from stages.ranking.metrics import by_part, shown
 from stages.report.answers import answers_note, answers_table
 from stages.report.columns import Table, cell
+from stages.report.course import COURSE, course_table
 from stages.report.rate import Rate
 from stages.report.results import Results, part_name
 from stages.report.sheet import NOTHING
@@ -156,10 +157,12 @@ def notes(results: Results) -> list[str]:
 def text_report(results: Results) -> str:
     """`table.txt`, at most 100 columns wide."""
     answers, note = answers_table(results), answers_note(results)
+    course = course_table(results)
     blocks = [
         f"{results.dataset}\n{heading(results)}",
         main_table(results).text(),
         part_table(results).text(),
+        "" if course is None else f"{textwrap.fill(COURSE, WIDTH)}\n\n{course.text()}",
         "" if answers is None else f"{textwrap.fill(note, WIDTH)}\n\n{answers.text()}",
         "\n".join(poor_difference(results)),
         "\n".join(_broken(f"warning: {terminal(line)}", WIDTH) for line in results.warnings),
@@ -173,11 +176,13 @@ def text_report(results: Results) -> str:
 def markdown_report(results: Results) -> str:
     """`table.md`."""
     answers, note = answers_table(results), answers_note(results)
+    course = course_table(results)
     blocks = [
         f"# {results.dataset}",
         heading(results),
         main_table(results).markdown(),
         part_table(results).markdown(),
+        "" if course is None else f"{COURSE}\n\n{course.markdown()}",
         "" if answers is None else f"{note}\n\n{answers.markdown()}",
         "\n".join(f"- {line}" for line in poor_difference(results)),
         "\n".join(f"- **Warning**: {markdown(line)}" for line in results.warnings),

@@ -14,17 +14,20 @@ import torch
 from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.config import GraphConfig, TrainConfig
+from stages.datasets.further import further_names, open_further
 from stages.datasets.records import Records
 from stages.datasets.store import encoder_of, open_joint, open_store, provenance_of
 from stages.device import heads_device
 from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
+from stages.features.further import FurtherFeatures
 from stages.features.relevance import relevance_cut, relevant_pictures
 from stages.features.views import Views, distinct_views
+from stages.further import FURTHER, further_of
 from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
-from stages.heads.settings import HeadsConfig
+from stages.heads.settings import FurtherShape, HeadsConfig
 from stages.heads.spmm import load_torch_sparse
 from stages.heads.units.registry import UNITS
 from stages.heads.variants import VARIANTS
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 PICTURED = {"pictures", "patches"}
 """What a unit that compares pictures reads."""
+FURTHER_UNIT = "further"
 _SAVED = "saved"
 """Key of the graph on the disk, whatever its settings."""
 
@@ -69,6 +73,7 @@ class Dataset:
     """Of the graph that is read; None: the one on the disk."""
     _features: dict[Any, tuple[CachedFeatures, Views]]
     _graphs: dict[str, Graph]
+    _further: dict[str, FeatureStore]
     yardsticks: dict[torch.device, tuple[Records, dict[str, dict[str, Any]]]]
     """What `stages/runs/beside.py` has ranked, and the records that it is of."""
 
@@ -83,7 +88,7 @@ class Dataset:
             MelovError: not prepared; a store that is missing or was made from something else.
         """
         records = records or Records.load(paths.require_records())
-        return cls(paths, records, open_store(paths, records.digest), None, {}, {}, {})
+        return cls(paths, records, open_store(paths, records.digest), None, {}, {}, {}, {})
 
     def on(self, graph: GraphConfig) -> Self:
         """The same data set on another graph, which is built in memory once a run reads it.
@@ -123,10 +128,27 @@ class Dataset:
         """Its settings, for which no graph is built."""
         return self.saved.config if self._config is None else self._config
 
-    def encoder(self, variant: str) -> dict[str, Any]:
-        """What names the encoder of the features that `variant` reads."""
-        store = self.joint if VARIANTS[variant].joint else self.store
-        return encoder_of(store)
+    def encoder(self, heads: HeadsConfig) -> dict[str, Any]:
+        """What names the encoders of the features that these heads read.
+
+        Raises:
+            MelovError: a further encoder is not in use here.
+        """
+        found = encoder_of(self.joint if heads.entry.joint else self.store)
+        for name in heads.further:
+            own = encoder_of(self.further(name))
+            found |= {f"{FURTHER}{name}/{field}": value for field, value in own.items()}
+        return found
+
+    def further(self, name: str) -> FeatureStore:
+        """The store of a further encoder.
+
+        Raises:
+            MelovError: it is not in use, or its store is not of these records.
+        """
+        if name not in self._further:
+            self._further[name] = open_further(self.paths, name, self.records.digest)
+        return self._further[name]
 
     @cached_property
     def joint(self) -> FeatureStore:
@@ -148,15 +170,18 @@ class Dataset:
         joint = VARIANTS[variant].joint
         key = (joint, frozenset(reads), device)
         if key not in self._features:
-            cached = CachedFeatures(self.joint if joint else self.store, reads, device)
+            further = {name: self.further(name) for name in further_of(reads)}
+            store = self.joint if joint else self.store
+            cached = CachedFeatures(store, reads, device, further)
             self._features[key] = cached, distinct_views(cached)
         return self._features[key]
 
-    def provenance(self, variant: str) -> dict[str, str]:
-        """What names the data that a run of `variant` ranks, by all that they hold."""
+    def provenance(self, heads: HeadsConfig) -> dict[str, str]:
+        """What names the data that a run with these heads ranks, by all that they hold."""
         made_from = provenance_of(self.store)
-        if VARIANTS[variant].joint:
+        if heads.entry.joint:
             made_from["joint"] = self.joint.identity
+        made_from |= {f"{FURTHER}{name}": self.further(name).identity for name in heads.further}
         return made_from
 
     def training_provenance(self, heads: HeadsConfig) -> dict[str, str]:
@@ -165,7 +190,7 @@ class Dataset:
         The graph at hand is named by what it holds; one that would have to be built by what it
         would be built with, since the store is named besides. Heads without a GCN need none.
         """
-        made_from = self.provenance(heads.variant)
+        made_from = self.provenance(heads)
         if not heads.uses_graph:
             return made_from
         digest = self.graph_config.digest
@@ -174,14 +199,30 @@ class Dataset:
 
     def settled(self, spec: RunSpec) -> RunSpec:
         """`spec` as it is trained on this data set: of units that nobody asked for by name, those
-        that compare pictures are left out where the store has none."""
+        that compare pictures are left out where the store has none, and the one of further encoders
+        where none is in use."""
         train, store = spec.train, self.store
         entry = VARIANTS[spec.variant]
-        if "units" in train.model_fields_set or not entry.has_units or "images/global" in store:
+        if not entry.has_units:
             return spec
-        units = tuple(u for u in entry.units_of(train.units) if not PICTURED & {*UNITS[u].reads})
-        log.info("%s: no pictures; train.units=[%s]", store.path, ",".join(units))
-        return replace(spec, train=train.model_copy(update={"units": units}))
+        asked = units = entry.units_of(train.units)
+        names = train.further
+        if names is None and FURTHER_UNIT in asked:
+            names = tuple(further_names(self.paths))
+        if "units" not in train.model_fields_set:
+            lacking = set() if "images/global" in store else PICTURED
+            units = tuple(
+                u for u in asked
+                if not lacking & {*UNITS[u].reads} and (names or u != FURTHER_UNIT)
+            )  # fmt: skip
+            if lacking:
+                log.info("%s: no pictures; train.units=[%s]", store.path, ",".join(units))
+        changed: dict[str, Any] = {"further": names, "units": units}
+        if units == asked:
+            changed.pop("units")
+        if not names or names == train.further:
+            changed.pop("further")
+        return replace(spec, train=train.model_copy(update=changed)) if changed else spec
 
     def heads(self, spec: RunSpec) -> HeadsConfig:
         """The heads' configuration of a run.
@@ -193,8 +234,9 @@ class Dataset:
         reads = VARIANTS[spec.variant].reads_of(spec.train.units)
         cached, _ = self.features(spec.variant, reads, spec.device)
         heads = HeadsConfig.of(
-            spec.train, spec.variant, cached.shapes, cached.joint_space, 0, cached.has_prior
-        )
+            spec.train, spec.variant, cached.shapes, cached.joint_space, 0, cached.has_prior,
+            self._further_shapes(spec),
+        )  # fmt: skip
         if not heads.uses_graph:
             return heads
         floor = self.graph_config.floor
@@ -207,6 +249,34 @@ class Dataset:
         if heads.spmm == "torch-sparse":
             load_torch_sparse()
         return heads.model_copy(update={"floor": floor})
+
+    def _further_shapes(self, spec: RunSpec) -> dict[str, FurtherShape]:
+        """What the unit of further encoders reads.
+
+        Raises:
+            MelovError: encoders are named without the unit, or the unit without an encoder.
+        """
+        has_unit = FURTHER_UNIT in VARIANTS[spec.variant].units_of(spec.train.units)
+        names = spec.train.further or ()
+        if spec.train.further and not has_unit and VARIANTS[spec.variant].has_units:
+            raise MelovError(
+                f"train.further=[{','.join(names)}] is read by the unit '{FURTHER_UNIT}', and "
+                f"train.units=[{','.join(spec.train.units)}]",
+                f"add it: --set train.units=[{','.join([*spec.train.units, FURTHER_UNIT])}]",
+            )
+        if has_unit and not names:
+            raise MelovError(
+                f"train.units has '{FURTHER_UNIT}', and {self.paths.path} has no further encoder",
+                f"python -m pipeline.extract --dataset {self.paths.dataset} "
+                "--set extract.text_encoders.NAME=FOLDER",
+            )
+        if not has_unit:
+            return {}
+        stores = {name: self.further(name) for name in dict.fromkeys(names)}
+        return {
+            name: FurtherShape(width=one.width, pictures=one.pictures)
+            for name, one in ((n, FurtherFeatures(n, store, {})) for n, store in stores.items())
+        }
 
     def data(self, heads: HeadsConfig, train: TrainConfig, device: torch.device) -> LinkingData:
         """What heads of this configuration train on."""

@@ -66,7 +66,7 @@ def fit(
         heads=heads,
         train=spec.train,
         provenance=data.provenance,
-        encoder=dataset.encoder(spec.variant),
+        encoder=dataset.encoder(heads),
         similarity=Similarity.of(dataset.graph) if heads.uses_graph else None,
         cut=cut_of(heads, spec.train, data.cached),
         rerank=None if reranking is None else reranking.terms,

@@ -127,7 +127,7 @@ class Run:
             hint: what mends it; None for training again.
         """
         trained = Fingerprint(self.info.encoder)
-        present = Fingerprint(dataset.encoder(self.info.heads.variant))
+        present = Fingerprint(dataset.encoder(self.info.heads))
         if trained != present:
             found = "; ".join(trained.differences(present))
             raise MelovError(
@@ -170,7 +170,7 @@ class Run:
         splits = [*RANKED, *([NIL] if dataset.records.nil.num_rows else [])]
         graphs = {} if graph is None else {split: graph.of_split(cached, split) for split in splits}
         inputs = MentionInputs.around(cached, graphs, keep)
-        made_from = dataset.provenance(info.heads.variant)
+        made_from = dataset.provenance(info.heads)
         return LinkingData(cached, inputs, dataset.gold, views, dataset.store, made_from)
 
     def evaluate(

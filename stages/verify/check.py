@@ -15,6 +15,7 @@ from cache.errors import DamagedError, MelovError
 from cache.metadata import NODE
 from cache.reader import FeatureStore
 from cache.sealed import Sealed
+from stages.datasets.further import further_index, recover_further
 from stages.datasets.records import INDEX as RECORDS_INDEX
 from stages.datasets.store import LEDGER, SUMMARY, recover_store
 from stages.graph.files import INDEX as GRAPH_INDEX
@@ -40,6 +41,7 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
     """Every output that is there; a store whose finish was killed half-way is put into place."""
     recover_store(paths)
     recover(paths.joint_partial, paths.joint)
+    recover_further(paths)
     dataset = f"--dataset {paths.dataset}"
     prepare = f"python -m pipeline.prepare {dataset}"
     report = f"python -m pipeline.report {dataset}"
@@ -49,6 +51,7 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
         Part("store", paths.store, lambda: of_store(paths.store, paths)),
         Part("summary", paths.extract, lambda: of_summary(paths, again)),
         Part("joint vectors", paths.joint, lambda: of_store(paths.joint, paths)),
+        *further_of(paths, again),
         Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
         *runs_of(paths),
         *grids_of(paths),
@@ -75,6 +78,18 @@ def bundle_part(path: Path) -> Part:
         problem = Problem(bundle.index, said(error, bundle.index), str(error.hint))
         return Part("bundle", path, lambda: iter([problem]))
     return Part("bundle", path, lambda: sealed(bundle.index, again))
+
+
+def further_of(paths: DatasetPaths, again: str) -> list[Part]:
+    """Every further encoder's store, and the list of those that are in use."""
+    index = further_index(paths)
+    return [
+        Part("further encoders", index, lambda: sealed(index, again)),
+        *(
+            Part(f"encoder {path.stem}", path, partial(of_store, path, paths))
+            for path in sorted(paths.further.glob("*.zarr"))
+        ),
+    ]
 
 
 def runs_of(paths: DatasetPaths) -> list[Part]:

@@ -14,12 +14,14 @@ from cache.metadata import NODE
 from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.config import ExtractConfig
+from stages.datasets.further import further_names
 from stages.datasets.store import LEDGER, SUMMARY
 from stages.encode.as_before import as_before
 from stages.encode.job import EncodingJob
 from stages.encode.repair import (
     Repaired,
     feature_job_again,
+    further_job_again,
     joint_job_again,
     mend_metadata,
     mend_rows,
@@ -43,7 +45,8 @@ class _Kind:
 def repair(
     paths: DatasetPaths, config: ExtractConfig, said: Collection[str]
 ) -> dict[Path, Repaired]:
-    """Repair the stores of features and of joint vectors; what was done, by store.
+    """Repair the stores of features, of joint vectors and of further encoders; what was done, by
+    store.
 
     Args:
         said: keys of `config` that were said for the data set; others are the feature store's own.
@@ -58,7 +61,12 @@ def repair(
         paths.store: _Kind("store", LEDGER, feature_job_again, extract),
         paths.joint: _Kind("joint", None, joint_job_again, joint),
     }
-    settings = {paths.store: as_before(paths, config, said), paths.joint: config}
+    before = as_before(paths, config, said)
+    settings = {paths.store: before, paths.joint: config}
+    for name in further_names(paths):
+        path = paths.further_store(name)
+        kinds[path] = _Kind(f"further-{name}", None, further_job_again, extract)
+        settings[path] = before
     found = {}
     for path, kind in kinds.items():
         if path.exists():

@@ -26,7 +26,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from tests.faults.children import Ended, command, jitter, started
-from tests.faults.trees import DATASET, EXPORTED, STATES, WHOLE, call
+from tests.faults.trees import BUNDLE, DATASET, EXPORTED, STATES, WHOLE, call
 from tests.faults.workspace import differences, digests, is_volatile
 
 SECONDS = 240
@@ -121,14 +121,16 @@ class Pairs:
             another than that of its outputs.
         trees: the folder with a tree a state (`trees.built`).
         updated, forced: of the tree `changed`: with `extract` as an update, and with `--force`.
+        early: files of a bundle that was written before its run was evaluated.
         settling: of a pair's trials every such one ends with the steps once more, which takes most
             of a trial's time; of the others it is seen that nothing is lost, damaged or mixed.
     """
 
     def __init__(
-        self, folder: Path, trees: Path, updated: Straight, forced: Straight, settling: int = 1
-    ) -> None:
-        self.settling = settling
+        self, folder: Path, trees: Path, updated: Straight, forced: Straight,
+        early: dict[str, bytes], settling: int = 1,
+    ) -> None:  # fmt: skip
+        self.settling, self.early = settling, early
         self.folder, self.trees, self.updated, self.forced = folder, trees, updated, forced
         self.straight = {state: digests(trees / state) for state in STATES}
         self.everything = self.straight[WHOLE]
@@ -193,7 +195,7 @@ class Pairs:
 
     def _good(self, place: Path, trial: Trial) -> Row:
         """Every file is one of a straight run."""
-        known = [self.everything, self.updated[WHOLE], self.forced[WHOLE]]
+        known = [self.everything, self.updated[WHOLE], self.forced[WHOLE], self.early]
         wrong = {}
         for name, content in digests(place).items():
             partly = trial.start != "whole" and name.startswith("reports/")  # says what is missing
@@ -285,3 +287,12 @@ def run_straight(root: Path, force: bool) -> Straight:
                 raise RuntimeError(f"{step}: {ended.stderr}")
         after[state] = digests(root)
     return after
+
+
+def run_early(root: Path) -> dict[str, bytes]:
+    """A bundle of the tree `root`, whose runs are not evaluated: digests of its files."""
+    name, arguments = call("bundle")
+    ended = command(root, name.removeprefix("pipeline."), arguments)
+    if ended.code:
+        raise RuntimeError(f"bundle: {ended.stderr}")
+    return {n: digest for n, digest in digests(root).items() if n.startswith(f"{BUNDLE}/")}

@@ -29,6 +29,7 @@ from tests.faults.pairs import (
     Trial,
     called,
     change_source,
+    run_early,
     run_straight,
     trials,
 )
@@ -60,9 +61,17 @@ def _straight(folder: str, force: bool) -> Straight:
     return run_straight(root, force)
 
 
-def _tried(folder: str, built: str, changed: list[Straight], trial: Trial) -> list[Row]:
+def _early(folder: str, built: str) -> dict[str, bytes]:
+    root = Path(folder) / "early"
+    shutil.copytree(Path(built) / "trained", root)
+    return run_early(root)
+
+
+def _tried(
+    folder: str, built: str, changed: list[Straight], early: dict[str, bytes], trial: Trial
+) -> list[Row]:
     if not _PAIRS:
-        _PAIRS.append(Pairs(Path(folder), Path(built), *changed, SETTLING))
+        _PAIRS.append(Pairs(Path(folder), Path(built), *changed, early, SETTLING))
     return _PAIRS[0].tried(trial)
 
 
@@ -102,9 +111,10 @@ def test_no_two_commands_at_once_lose_or_mix_anything(rows: list[Row]):
     change_source(Path(folder) / "changed")
     with multiprocessing.get_context("spawn").Pool(2, _start, (folder, built)) as workers:
         made = [workers.apply_async(_straight, (folder, force)) for force in (False, True)]
+        early = workers.apply_async(_early, (folder, built)).get()
         changed = [one.get() for one in made]
         tasks = [
-            workers.apply_async(_tried, (folder, built, changed, trial))
+            workers.apply_async(_tried, (folder, built, changed, early, trial))
             for trial in trials(PER_PAIR, OTHERS, SEED)
         ]
         for task in tasks:

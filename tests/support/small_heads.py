@@ -11,19 +11,25 @@ import torch
 from stages.features.features import Features, MentionInput
 from stages.features.neighborhood import limit_neighbors, neighborhood
 from stages.heads.model import Melov
-from stages.heads.settings import HeadsConfig
+from stages.heads.settings import FurtherShape, HeadsConfig
 from stages.heads.variants import VARIANTS
 
 OPTIMIZED = [name for name, entry in VARIANTS.items() if entry.has_units]
 
 N, N_P = 6, 4
+FURTHER = {
+    "letters": FurtherShape(width=11, pictures=False),
+    "squares": FurtherShape(width=12, pictures=True),
+}
+"""Further encoders, whose features every batch has."""
 
 
 def config(variant="melov", **more) -> HeadsConfig:
     sizes = {"d_t": 10, "d_local": 8, "d_image": 7, "d_patch": 9, "n_p": N_P}
     small = {"d_v": 6, "d_h": 5, "d_z": 3, "floor": 0.1, "tau_init": 0.3}
     units = more.pop("units", ("text", "vision", "cross"))
-    said = {**sizes, **small, **more}
+    further = {"further": FURTHER} if "further" in units else {}
+    said = {**sizes, **small, **further, **more}
     return HeadsConfig(variant=variant, units=units, joint_space=False, **said)
 
 
@@ -40,6 +46,11 @@ def features(seed, n=N, missing=()) -> Features:
         has_image=has,
         image_global=torch.randn(n, 7, generator=rng) * has[:, None],
         image_local=torch.randn(n, N_P, 9, generator=rng) * has[:, None, None],
+        further={
+            "letters": torch.randn(n, 11, generator=rng),
+            "letters/sentence": torch.randn(n, 11, generator=rng),
+            "squares": torch.randn(n, 12, generator=rng) * has[:, None],
+        },
     )
 
 
@@ -56,7 +67,7 @@ def batch(model: Melov, x: Features, rows=None) -> MentionInput:
     picked = {
         name: value[rows] for name, value in vars(x).items() if isinstance(value, torch.Tensor)
     }
-    mine = replace(x, **picked)
+    mine = replace(x, **picked, further={name: of[rows] for name, of in x.further.items()})
     if not model.config.uses_graph:
         return MentionInput(mine)
     found = neighborhood(graph(), rows, model.config.gcn_layers)

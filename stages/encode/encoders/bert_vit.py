@@ -1,5 +1,7 @@
 """Any BERT-like text model, with any ViT or with none."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -57,10 +59,35 @@ def text_pooling(checkpoint: Checkpoint, asked: str) -> str:
     return str(modes[0])
 
 
+class VitImages:
+    """Any ViT: global image = the CLS state of the last hidden states; local = all of them (section
+    3.1). A ViT's have passed its last layer norm, those of CLIP's vision tower have not."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        model = image_model(checkpoint)
+        self.device, self.pooled = device, model.pooled
+        read = ("pooler.",) if model.pooled else ()
+        self.image = load_frozen(model.name, checkpoint, device, dtype, read=read)
+        vit = self.image.config
+        self.pixels = pixels_of(checkpoint, side_of(vit.image_size))
+        size = self.pixels.size
+        # Some have more special tokens than CLS, some none.
+        _, local = attempted(
+            f"{checkpoint.name}: a picture of {size} pixels",
+            lambda: self.encode_images(torch.zeros(1, 3, size, size, device=device)),
+        )
+        self.shapes = Shapes(0, 0, vit.hidden_size, vit.hidden_size, local.shape[1])
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.image(pixel_values=pixels.to(self.image.dtype))
+        local: Tensor = out.last_hidden_state
+        return out.pooler_output if self.pooled else local[:, 0], local
+
+
 class BertVitEncoder:
-    """global text = [CLS] or the mean over real tokens; global image = the CLS state of the last
-    hidden states; local = all of them (section 3.1). A ViT's have passed its last layer norm, those
-    of CLIP's vision tower have not."""
+    """global text = [CLS] or the mean over real tokens; local = all of them (section 3.1); pictures
+    as `VitImages` has them."""
 
     def __init__(
         self,
@@ -74,25 +101,13 @@ class BertVitEncoder:
         text = TEXT_MODELS[checkpoints.text.model_type]
         self.text = load_frozen(text.name, checkpoints.text, device, dtype)
         d_t = self.text.config.hidden_size
-        self.image = None
+        self.images: VitImages | None = None
         self.pixels: Pixels | None = None
         self.shapes = Shapes(d_t, d_t, 0, 0, 0)
-        if checkpoints.image is None:
-            return
-        model = image_model(checkpoints.image)
-        self.pooled = model.pooled
-        read = ("pooler.",) if model.pooled else ()
-        self.image = load_frozen(model.name, checkpoints.image, device, dtype, read=read)
-        vit = self.image.config
-        self.pixels = pixels_of(checkpoints.image, side_of(vit.image_size))
-        size = self.pixels.size
-        # Some have more special tokens than CLS, some none.
-        _, local = attempted(
-            f"{checkpoints.image.name}: a picture of {size} pixels",
-            lambda: self._states(torch.zeros(1, 3, size, size, device=device)),
-        )
-        n_p = local.shape[1]
-        self.shapes = Shapes(d_t, d_t, vit.hidden_size, vit.hidden_size, n_p)
+        if checkpoints.image is not None:
+            self.images = VitImages(checkpoints.image, device, dtype)
+            self.pixels = self.images.pixels
+            self.shapes = replace(self.images.shapes, d_t=d_t, d_local=d_t)
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,16 +117,9 @@ class BertVitEncoder:
         weight = mask.unsqueeze(-1).to(local.dtype)
         return (local * weight).sum(1) / weight.sum(1), local
 
-    @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return self._states(pixels)
-
-    def _states(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        assert self.image is not None
-        with torch.inference_mode():
-            out = self.image(pixel_values=pixels.to(self.image.dtype))
-        local: Tensor = out.last_hidden_state
-        return out.pooler_output if self.pooled else local[:, 0], local
+        assert self.images is not None
+        return self.images.encode_images(pixels)
 
     def projections(self) -> dict[str, np.ndarray]:
         return {}

@@ -32,18 +32,32 @@ class Shapes:
     n_p: int
 
 
-class Encoder(Protocol):
-    """A frozen encoder on one device."""
+class TextEncoder(Protocol):
+    """A frozen encoder of texts on one device."""
 
     shapes: Shapes
-    pixels: Pixels | None
     device: torch.device
 
     def encode_texts(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """ids, mask (n, n_t) -> global (n, d_t), local (n, n_t, d_local)."""
 
+
+class ImageEncoder(Protocol):
+    """A frozen encoder of pictures on one device."""
+
+    shapes: Shapes
+    device: torch.device
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """What it takes; None where it takes no picture."""
+
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pixels (n, 3, size, size) -> global (n, d_image), local (n, n_p, d_patch)."""
+
+
+class Encoder(TextEncoder, ImageEncoder, Protocol):
+    """Of both, or of texts alone."""
 
     def projections(self) -> dict[str, np.ndarray]:
         """Matrices that turn hidden states into the encoder's own embeddings, float32."""

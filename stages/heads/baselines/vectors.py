@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from stages.features.features import Features, MentionInput
+from stages.heads.adapter import Adapter
 from stages.heads.heads import Optimized
 from stages.heads.matcher import Scores
-from stages.heads.model import Adapter
 from stages.heads.projection import project
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side

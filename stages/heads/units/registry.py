@@ -42,5 +42,6 @@ UNITS: dict[str, UnitEntry] = {
         encoded=False,
         weighs_prior=True,
     ),
+    "further": UnitEntry(lazily("stages.heads.units.further:FurtherUnit"), ()),
 }
 """By name, in the order in which scores are summed."""

@@ -29,14 +29,17 @@ PARTS = {
 """By key of `metrics.json`; of other parts the key is shown."""
 
 
-def model_card(info: BundleInfo, run: Run, records: Records, license: str | None) -> str:
+def model_card(
+    info: BundleInfo, run: Run, metrics: dict[str, Any] | None, records: Records,
+    license: str | None,
+) -> str:  # fmt: skip
     """README.md: YAML that the hub reads, then Markdown.
 
     Args:
+        metrics: the `metrics.json` that is in the bundle; None where the run was not evaluated.
         records: the data set that the entities are of.
         license: an identifier of the hub's, such as `mit`; None states none.
     """
-    metrics = run.folder.read_metrics().content if run.folder.is_evaluated else None
     made_from = {} if metrics is None else metrics[MADE_FROM]
     # A plain text file: nothing is escaped but what Markdown would read.
     environment = jinja2.Environment(

@@ -18,7 +18,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -31,7 +31,7 @@ from stages.section import Section, checked
 
 ENCODER = "encoder/"
 """How the paths of an encoder's files begin that are in the bundle."""
-FORMAT = 1
+FORMAT = 2
 """Raise it with any change of what lies in a bundle."""
 
 _CHUNK = re.compile(r"\.zarr/(.*/)?c\.[0-9.]+$")
@@ -49,6 +49,18 @@ class EncoderName(Section):
         return self.name.startswith(ENCODER)
 
 
+class FurtherOrigin(Section):
+    """Of a further encoder.
+
+    Args:
+        made_from: the fingerprint of its store.
+    """
+
+    reads: Literal["texts", "pictures"]
+    encoder: EncoderName
+    made_from: dict[str, Any]
+
+
 class BundleInfo(Section):
     """`bundle.json`.
 
@@ -58,6 +70,7 @@ class BundleInfo(Section):
         image_encoder: None where there are no pictures.
         made_from: the fingerprint of the store: hashes of the encoders, and how their input is
             prepared.
+        further: encoders that the run reads besides, by name.
     """
 
     format: int
@@ -71,6 +84,7 @@ class BundleInfo(Section):
     text_encoder: EncoderName
     image_encoder: EncoderName | None
     made_from: dict[str, Any]
+    further: dict[str, FurtherOrigin]
 
 
 NAMES = pa.schema([("id", pa.string()), ("name", pa.string())])
@@ -91,6 +105,17 @@ class Origin:
         named = {"text_encoder": info.text_encoder.name, "image_encoder": image}
         named["revision"] = info.text_encoder.revision
         return cls(path, Fingerprint(info.made_from), named)
+
+    @classmethod
+    def of_further(cls, path: Path, said: FurtherOrigin) -> Origin:
+        named = {"encoder": said.encoder.name, "revision": said.encoder.revision}
+        return cls(path, Fingerprint(said.made_from), named | {"reads": said.reads})
+
+    def standing_in(self, encoder: str | None) -> Origin:
+        """The same, of a further encoder that lies elsewhere; its hash is compared all the same."""
+        if encoder is None:
+            return self
+        return replace(self, attributes={**self.attributes, "encoder": encoder, "revision": None})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,15 +19,18 @@ from stages.device import heads_device
 from stages.encode.as_before import deciding, encoder_settings
 from stages.encode.record_arrays.registry import open_record_array
 from stages.features.cached import StoredFeatures
+from stages.further import FURTHER
 from stages.linking.bundle.layout import NAMES, BundleFolder, BundleInfo, Origin
 from stages.linking.bundle.stores import StoredEntities
 from stages.linking.encoding import MentionEncoder, mention_encoder
+from stages.linking.further import open_further_encoders
 from stages.linking.knowledge_base import KnowledgeBase
 from stages.linking.linker import Linker
 from stages.ranking.stored import stored_ranked
 from stages.runs.run import Run
 
 ANOTHER = "name the folder of the encoder that it was made with: text_encoder=FOLDER"
+ANOTHER_FURTHER = "name the folder of the encoder that it was made with: further={NAME: FOLDER}"
 
 
 def open_bundle(
@@ -37,8 +41,9 @@ def open_bundle(
 
     Args:
         extract: device, threads and batches.
-        encoders: `text_encoder` and `image_encoder` that stand in for those that the bundle names,
-            by absolute folders or hub names; their hashes are compared all the same.
+        encoders: `text_encoder`, `image_encoder` and further encoders as `further/NAME` that stand
+            in for those that the bundle names, by absolute folders or hub names; their hashes are
+            compared all the same.
 
     Raises:
         MelovError: no bundle, one of another version, or an encoder that is not the one that it was
@@ -63,12 +68,21 @@ def _encoder(
     extract: ExtractConfig, images: bool,
 ) -> MentionEncoder:  # fmt: skip
     origin = Origin.of(bundle.path, info)
-    own = {**encoder_settings(origin), **encoders}
+    given = {name: encoders[name] for name in ("text_encoder", "image_encoder") if name in encoders}
+    own = {**encoder_settings(origin), **given}
     if "text_encoder" in encoders:
         own["revision"] = None
     config = deciding(origin, extract.model_copy(update=own))
+    further = {n: Origin.of_further(bundle.path, said) for n, said in info.further.items()}
     try:
-        return mention_encoder(origin, config, bundle.path, images, {}, ANOTHER)
+        opened = mention_encoder(origin, config, bundle.path, images, {}, ANOTHER)
+        return replace(
+            opened,
+            further=open_further_encoders(
+                {n: one.standing_in(encoders.get(FURTHER + n)) for n, one in further.items()},
+                extract, bundle.path, ANOTHER_FURTHER,
+            ),
+        )  # fmt: skip
     except MelovError:
         bundle.require_encoder(sealed)  # a damaged file of it is what is to be told
         raise

@@ -186,4 +186,5 @@ class StoredEntities:
             image_global=zeros(1, heads.d_image) if images else None,
             image_local=zeros(1, n_p, heads.d_patch, dtype=half) if images else None,
             arrays={name: width.one for name, width in self.widths.items()},
+            further={name: zeros(1, shape.width) for name, shape in heads.further.items()},
         )

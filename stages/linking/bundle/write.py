@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from cache.disk import sync_file
 from cache.errors import MelovError
 from cache.files import replacing_folder
+from cache.reader import FeatureStore
 from cache.sealed import Sealed, write_sealed
 from stages.config import EvaluateConfig, ExtractConfig
 from stages.datasets.entity_columns import ALIASES, with_optional
@@ -20,9 +21,17 @@ from stages.encode.as_before import with_encoder_of
 from stages.encode.encoders.checkpoint import Checkpoint
 from stages.encode.encoders.families import find_checkpoints
 from stages.encode.encoders.files import identity_files
+from stages.encode.further import find_further, settings_of
 from stages.linking.bundle.card import model_card
 from stages.linking.bundle.hub import pinned
-from stages.linking.bundle.layout import FORMAT, NAMES, BundleFolder, BundleInfo, EncoderName
+from stages.linking.bundle.layout import (
+    FORMAT,
+    NAMES,
+    BundleFolder,
+    BundleInfo,
+    EncoderName,
+    FurtherOrigin,
+)
 from stages.linking.bundle.stores import write_entities, write_training
 from stages.linking.linker import require_linkable
 from stages.paths import DatasetPaths
@@ -80,9 +89,9 @@ def write_bundle(
         info = _info(run, dataset, extract)
         if spec.encoder:
             info = _with_encoder(info, dataset, extract, bundle)
-        _copy_run(run, bundle)
+        metrics = _copy_run(run, bundle)
         _write_entities(run, dataset, evaluate, bundle)
-        card = model_card(info, run, dataset.records, spec.license)
+        card = model_card(info, run, metrics, dataset.records, spec.license)
         bundle.card.write_text(card, encoding="utf-8")
         for left in [*scratch.rglob(".partial*")]:
             shutil.rmtree(left)
@@ -116,7 +125,25 @@ def _info(run: Run, dataset: Dataset, extract: ExtractConfig) -> BundleInfo:
         text_encoder=text,
         image_encoder=image,
         made_from=said,
+        further={
+            name: FurtherOrigin(
+                reads="pictures" if own.attributes["reads"] == "pictures" else "texts",
+                encoder=_named(
+                    own.attributes["encoder"],
+                    root,
+                    own.attributes.get("revision"),
+                    own.fingerprint.fields.get(_side(own)),
+                ),
+                made_from=own.fingerprint.fields,
+            )
+            for name, own in ((name, dataset.further(name)) for name in run.info.heads.further)
+        },
     )
+
+
+def _side(store: FeatureStore) -> str:
+    """The field of a further encoder's fingerprint that has its hash."""
+    return "image_encoder" if store.attributes["reads"] == "pictures" else "text_encoder"
 
 
 def _named(name: str, root: Path, revision: str | None, hash: object) -> EncoderName:
@@ -134,24 +161,33 @@ def _with_encoder(
     """`info` that names copies of the encoders' files, compared with what made the store."""
     root = dataset.paths.root
     found = find_checkpoints(with_encoder_of(dataset.store, extract, root), root)
-    text = _copied(found.text, bundle, "text", info.made_from)
+    hashes = info.made_from
+    text = _copied(found.text, bundle, "text", hashes.get("text_encoder"))
     image = info.image_encoder
     if found.image is found.text:
         image = text
     elif found.image is not None:
-        image = _copied(found.image, bundle, "image", info.made_from)
-    return info.model_copy(update={"text_encoder": text, "image_encoder": image})
+        image = _copied(found.image, bundle, "image", hashes.get("image_encoder"))
+    further = {}
+    for name, said in info.further.items():
+        store = dataset.further(name)
+        kind, encoder = settings_of(store)
+        checkpoint = find_further(
+            extract.model_copy(update={kind: {name: encoder}}), name, dataset.paths
+        )
+        copy = _copied(checkpoint, bundle, f"further/{name}", said.made_from.get(_side(store)))
+        further[name] = said.model_copy(update={"encoder": copy})
+    named = {"text_encoder": text, "image_encoder": image, "further": further}
+    return info.model_copy(update=named)
 
 
-def _copied(
-    checkpoint: Checkpoint, bundle: BundleFolder, side: str, made_from: Mapping[str, object]
-) -> EncoderName:
+def _copied(checkpoint: Checkpoint, bundle: BundleFolder, side: str, hash: object) -> EncoderName:
     target = bundle.encoder / side
     for path in identity_files(checkpoint.folder, checkpoint.pooling_file):
         copy = target / path.relative_to(checkpoint.folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    if Checkpoint(checkpoint.name, target).identity() != made_from.get(f"{side}_encoder"):
+    if Checkpoint(checkpoint.name, target).identity() != hash:
         raise MelovError(
             f"{checkpoint.folder}: not the {side} encoder that made the store",
             "name its folder: --set extract.text_encoder=FOLDER",
@@ -159,8 +195,9 @@ def _copied(
     return EncoderName(name=f"{bundle.encoder.name}/{side}", revision=None)
 
 
-def _copy_run(run: Run, bundle: BundleFolder) -> None:
-    """The run's own files, and what it was evaluated to where that is of its weights."""
+def _copy_run(run: Run, bundle: BundleFolder) -> dict[str, Any] | None:
+    """The run's own files, and what it was evaluated to where that is of its weights; returns its
+    metrics, which another process may be writing anew."""
     folder = run.folder
     vouching = [folder.read_config()]
     if folder.is_evaluated:
@@ -173,6 +210,7 @@ def _copy_run(run: Run, bundle: BundleFolder) -> None:
         if vouching[0].seal != run.identity or Sealed.read(copy).seal != sealed.seal:
             again = "run the same command again"
             raise MelovError(f"{folder.path}: trained again while it was bundled", again)
+    return vouching[1].content if len(vouching) > 1 else None
 
 
 def _write_entities(

@@ -18,8 +18,7 @@ from cache.strings import unpack_strings
 from stages.config import ExtractConfig, load_params
 from stages.datasets.records import Records
 from stages.datasets.store import read_summary
-from stages.encode import extract as extraction
-from stages.encode import feature_job, job
+from stages.encode import feature_job, job, making
 from stages.encode.decode import PictureError, decode, normalised
 from stages.encode.encoders.encoder import Encoder, pad_ids
 from stages.encode.encoders.families import find_checkpoints, open_encoder
@@ -476,14 +475,14 @@ def test_records_that_are_prepared_again_at_the_start_end_in_no_store_of_other_o
 ):
     """Its fingerprint would tell of the older records."""
     config = load_params(project.root / "params.yaml", "tiny").extract
-    find = extraction.find_older
+    find = making.find_older
 
     def prepared_meanwhile(*arguments: Any) -> Any:
         prepare_again(project, lambda rows: [{**rows[0], "text": "another"}, *rows[1:]])
         return find(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "find_older", prepared_meanwhile)
+        patch.setattr(making, "find_older", prepared_meanwhile)
         with pytest.raises(MelovError, match="prepared again meanwhile"):
             extract(project, config)
     assert not project.store.exists()

@@ -11,6 +11,7 @@ from stages.config import ReportConfig
 from stages.datasets.records import Records
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import METRICS
+from stages.report.course import course_table
 from stages.report.load_results import load_results
 from stages.report.rate import Rate
 from stages.report.report import report_folder, write_report
@@ -254,3 +255,25 @@ def test_a_run_under_anothers_name_is_refused(tmp_path):
 def report_of(paths):
     """The text of a report of two variants and two seeds."""
     return write_report(paths, ("melov", "mimic"), (0, 1), ReportConfig())
+
+
+def test_the_course_holds_the_start_against_the_best_epoch_by_hand(paths):
+    results = load(paths)
+    values = {0: (0.2, 0.5, 0.4), 1: (0.3, 0.3, 0.35)}
+    runs = {
+        (name, seed): replace(
+            run, history=[{"epoch": e, "valid_mrr": v} for e, v in enumerate(own)]
+        )
+        for (name, seed), run in results.runs.items()
+        for own in [values[seed] if name == "melov" else ()]
+    }
+    results = replace(results, runs=runs)
+    table = course_table(results)
+    assert table.header == ("variant", "MRR, start", "MRR, best epoch", "gain")
+    # 20 to 50 and 30 to 35; mimic is not trained
+    assert table.rows == [("melov", "25.00 ± 7.07", "42.50 ± 10.61", "+17.50 ± 17.68")]
+    text = " ".join(text_report(results).split())
+    assert "melov 25.00 ± 7.07 42.50 ± 10.61 +17.50 ± 17.68" in text
+    assert "| melov | 25.00 ± 7.07 | 42.50 ± 10.61 | +17.50 ± 17.68 |" in markdown_report(results)
+    nothing = {name: replace(run, history=[]) for name, run in runs.items()}
+    assert course_table(replace(results, runs=nothing)) is None

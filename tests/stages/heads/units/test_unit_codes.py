@@ -14,7 +14,7 @@ CODED = [name for name, entry in UNITS.items() if entry.encoded]
 
 def heads(seed: int, scale: float, **more) -> Melov:
     torch.manual_seed(seed)
-    model = Melov(config("mimic", **more)).eval()
+    model = Melov(config("mimic", units=tuple(CODED), **more)).eval()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(scale * torch.randn_like(p))

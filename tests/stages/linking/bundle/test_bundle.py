@@ -121,6 +121,28 @@ def test_the_card_has_what_was_measured_and_nothing_else(root, bundles):
         assert words in other
 
 
+def test_the_card_says_what_the_bundle_holds_while_another_process_evaluates(
+    root, bundles, tmp_path, monkeypatch
+):
+    paths, config = DatasetPaths("tiny", tmp_path), ExtractConfig(text_encoder=str(root / "clip"))
+    ignore = shutil.ignore_patterns("mimic*", "filter*", "clip*")
+    for name in ("data/tiny", "runs/tiny"):
+        shutil.copytree(root / name, tmp_path / name, ignore=ignore)
+    folder, real = RunFolder.of(paths, "melov", 0), write._write_entities
+    for path in (*folder._beside_metrics, folder.metrics):
+        path.unlink()
+
+    def meanwhile(run, dataset, evaluate, bundle):
+        run.evaluate(dataset, evaluate)
+        real(run, dataset, evaluate, bundle)
+
+    monkeypatch.setattr(write, "_write_entities", meanwhile)
+    write_bundle(paths, BundleSpec("melov", 0), tmp_path / "own", config, EvaluateConfig())
+    assert folder.is_evaluated
+    assert not (tmp_path / "own/metrics.json").exists()
+    assert "Nothing: the run was not evaluated" in (tmp_path / "own/README.md").read_text()
+
+
 DAMAGED = (
     "bundle.json", "config.json", "model.safetensors", "training.npz", "metrics.json",
     "entities.parquet", "entities.zarr/views/keys/c.0.0", "entities.zarr/zarr.json",
@@ -167,7 +189,7 @@ def test_what_is_no_bundle_of_this_version_is_told(own, tmp_path):
     sealed = Sealed.read(own / "bundle.json")
     files = [own / name for name in sealed.files]
     for change, said in {
-        "expected 1": {"format": 2},
+        "expected 2": {"format": 1},
         "damaged: seed": {"seed": "0"},
         "of another run": {"run": "0" * 32},
     }.items():
