@@ -32,9 +32,9 @@ class TrainConfig(HeadsSettings):
     """Variant `filter`: the share of pictures least correlated with their text that is dropped."""
     lambda_g: float = Field(1e-3, ge=0, le=1e6)
     """Weight of the generation loss (eq. 8)."""
-    further: tuple[FurtherName, ...] | None = None
-    """Further encoders that the unit `further` reads, by the names of extraction; null: all that
-    are in use."""
+    further: Literal["all"] | tuple[FurtherName, ...] = "all"
+    """Further encoders that the unit `further` reads, by the names of extraction; `all` that are in
+    use."""
     fit_start: bool = False
     """Whether names, shares of names, frozen cosines and priors are weighed by what is likeliest on
     training mentions before the first epoch, not by the settings; see `stages/training/start.py`.

@@ -206,8 +206,8 @@ class Dataset:
         if not entry.has_units:
             return spec
         asked = units = entry.units_of(train.units)
-        names = train.further
-        if names is None and FURTHER_UNIT in asked:
+        names = () if train.further == "all" else train.further
+        if train.further == "all" and FURTHER_UNIT in asked:
             names = tuple(further_names(self.paths))
         if "units" not in train.model_fields_set:
             lacking = set() if "images/global" in store else PICTURED
@@ -220,7 +220,7 @@ class Dataset:
         changed: dict[str, Any] = {"further": names, "units": units}
         if units == asked:
             changed.pop("units")
-        if not names or names == train.further:
+        if not names:
             changed.pop("further")
         return replace(spec, train=train.model_copy(update=changed)) if changed else spec
 
@@ -257,8 +257,8 @@ class Dataset:
             MelovError: encoders are named without the unit, or the unit without an encoder.
         """
         has_unit = FURTHER_UNIT in VARIANTS[spec.variant].units_of(spec.train.units)
-        names = spec.train.further or ()
-        if spec.train.further and not has_unit and VARIANTS[spec.variant].has_units:
+        names = () if spec.train.further == "all" else spec.train.further
+        if names and not has_unit and VARIANTS[spec.variant].has_units:
             raise MelovError(
                 f"train.further=[{','.join(names)}] is read by the unit '{FURTHER_UNIT}', and "
                 f"train.units=[{','.join(spec.train.units)}]",

@@ -219,5 +219,5 @@ def test_strong_takes_what_is_in_use_and_one_can_be_left_out(project: Path):
     config = json.loads((project / "runs/tiny/melov-s0/config.json").read_text())
     assert config["heads"]["further"] == {}
     assert "further" not in config["heads"]["units"]
-    assert load_params("params.yaml", "tiny").train.further is None
+    assert load_params("params.yaml", "tiny").train.further == "all"
     assert FeatureStore.open(PATHS.further_store("squares")).attributes["width"] == 40

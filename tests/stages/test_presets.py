@@ -97,7 +97,12 @@ def test_without_pictures_a_presets_units_are_those_of_text_and_a_log_line_says_
     assert dataset.settled(asked) is asked  # and its heads raise: tests/stages/training
 
 
-def test_with_pictures_and_in_a_baseline_nothing_is_left_out(opened, blind):
-    for dataset, variant in ((opened, "melov"), (Dataset.open(blind), "tfidf")):
-        spec = RunSpec.of(variant, 0, TrainConfig(device="cpu"))
-        assert dataset.settled(spec) is spec
+def test_with_pictures_the_unit_of_further_encoders_alone_is_left_out_and_in_a_baseline_nothing(
+    opened, blind
+):
+    spec = RunSpec.of("melov", 0, TrainConfig(device="cpu"))
+    assert opened.settled(spec).train.units == ("text", "vision", "cross", "lexical")
+    spec = RunSpec.of("melov", 0, TrainConfig(preset="paper", device="cpu"))
+    assert opened.settled(spec) is spec
+    spec = RunSpec.of("tfidf", 0, TrainConfig(device="cpu"))
+    assert Dataset.open(blind).settled(spec) is spec
