@@ -19,7 +19,17 @@ import click
 
 from benchmarks.machine import machine
 
-NAMES = ("audit", "gather", "extract", "graph", "training", "ranking", "link", "ablation")
+NAMES = (
+    "audit",
+    "gather",
+    "extract",
+    "graph",
+    "training",
+    "further",
+    "ranking",
+    "link",
+    "ablation",
+)
 WITH_GPU = ("gpu",)
 """Run by name alone."""
 

@@ -26,18 +26,23 @@ CPU = torch.device("cpu")
 
 
 class Steps:
-    """Training steps of melov with the default settings on the made data set.
+    """Training steps of melov on the made data set.
 
     Args:
         full: WikiMEL's size or the quick one.
         device: where the heads are.
+        config: the settings; None: as published.
     """
 
-    def __init__(self, full: bool, device: torch.device = CPU) -> None:
+    def __init__(
+        self, full: bool, device: torch.device = CPU, config: TrainConfig | None = None
+    ) -> None:
         keep_freed_memory()  # as training does
-        self.config = TrainConfig(preset="paper")
         dataset = Dataset.open(made_dataset(full))
-        heads = dataset.heads(RunSpec.of("melov", 0, self.config))
+        spec = RunSpec.of("melov", 0, config or TrainConfig(preset="paper"))
+        spec = dataset.settled(spec)
+        self.config = spec.train
+        heads = dataset.heads(spec)
         data = dataset.data(heads, self.config, device)
         self.data, self.inputs, self.gold = data, data.inputs, data.gold["train"]
         self.entities = len(data.views)

@@ -62,7 +62,11 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "data/tiny/joint.zarr/",
         ("evaluate vilt", "repair", "train vilt", "joint", "report"),
     ),
-    "summary": ("data/tiny/extract/", ("report", "extract", "evaluate")),
+    "further": (
+        "data/tiny/further/",
+        ("evaluate", "link", "repair", "extract", "bundle", "train", "report"),
+    ),
+    "summary": ("data/tiny/extract/", ("report", "extract", "evaluate", "train", "link")),
     "graph": ("data/tiny/graph/", ("evaluate", "train", "link", "report", "ablate", "graph")),
     "run": ("runs/tiny/melov-s0/", ("evaluate", "link", "bundle", "report", "train")),
     "other runs": ("runs/tiny/", ("report",)),

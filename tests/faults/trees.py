@@ -75,11 +75,11 @@ variants: [melov, vilt]
 seeds: [0]
 prepare: {source: jsonl}
 extract:
-  {text_encoder: clip, max_tokens: 20, dtype: float32, device: cpu, batch_texts: 2,
-   batch_images: 1, decode_threads: 1}
+  {text_encoder: clip, text_encoders: {again: clip}, max_tokens: 20, dtype: float32, device: cpu,
+   batch_texts: 2, batch_images: 1, decode_threads: 1}
 graph: {bandwidth_fraction: 0.5, floor: 0.05, max_neighbors: 6}
 train:
-  {units: [text, vision, cross, lexical], d_v: 8, d_h: 8, d_z: 4, epochs: 2, batch_size: 8,
+  {units: [text, vision, cross, lexical, further], d_v: 8, d_h: 8, d_z: 4, epochs: 2, batch_size: 8,
    learning_rate: 0.01, tau_init: 0.2, device: cpu}
 evaluate: {mention_rows: 4, entity_rows: 6, device: cpu}
 report: {cases: 2}
