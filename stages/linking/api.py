@@ -184,7 +184,7 @@ class Linker:
         inner, info = self._inner, self._inner.run.info
         return About(
             info.dataset, info.heads.variant, info.seed, inner.run.identity, inner.known.words,
-            inner.known.calibration is not None, inner.cached.uses_images,
+            inner.known.calibration is not None, inner.reads_pictures,
             inner.encoder.config.exif,
         )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """New mentions through the store's own encoder, prepared as extraction prepares its records."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.errors import MelovError
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
-from stages.datasets.decoding.picture import PictureError, read_bytes
 from stages.device import DTYPES, resolve_device
 from stages.encode.as_before import Made, as_stored, with_encoder_of
-from stages.encode.decode import Loaded, decode_picture, quiet_pillow
-from stages.encode.encoders.encoder import Encoder, Pixels
+from stages.encode.decode import quiet_pillow
+from stages.encode.encoders.encoder import Encoder
 from stages.encode.encoders.families import family_of, find_checkpoints
 from stages.encode.features import encode_pictures, encode_texts
 from stages.encode.fingerprint import fingerprint_of
@@ -25,6 +22,7 @@ from stages.encode.tokens import Tokenizer, joined
 from stages.linking.features import NewFeatures
 from stages.linking.further import Further, FurtherPictures
 from stages.linking.mention import NewMention
+from stages.linking.pictures import load_picture, name_of
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,9 @@ class MentionEncoder:
     def _with_further(self, mentions: Sequence[NewMention], new: NewFeatures) -> NewFeatures:
         if not self.further:
             return new
-        files = [_file_of(m.image) for m in mentions]
         found, warnings = dict[str, np.ndarray](), list(new.warnings)
         for one in self.further:
-            made = one(mentions, files)
+            made = one(mentions)
             found |= made.features
             if self.encoder.pixels is None:  # else the first encoder's way has told of it
                 for i, reason in made.failed.items():
@@ -95,7 +92,7 @@ class MentionEncoder:
             return replace(new, warnings=warnings)
         distinct = list(dict.fromkeys(files.values()))  # mentions of one text share its picture
         place_of = {file: place for place, file in enumerate(distinct)}
-        load = partial(_load, pixels=pixels, config=self.config)
+        load = partial(load_picture, pixels=pixels, config=self.config)
         with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
             read = list(threads.map(load, distinct))
         loaded = [picture for _, picture in read]
@@ -186,30 +183,3 @@ def mention_encoder(
         config,
         arrays,
     )
-
-
-def _file_of(image: Path | bytes | None) -> bytes | Loaded | None:
-    """A picture's file, or why it cannot be read; None where there is none."""
-    if image is None or isinstance(image, bytes):
-        return image
-    try:
-        return read_bytes(image)
-    except PictureError as error:
-        return Loaded(None, str(error))
-    except MelovError as error:
-        return Loaded(None, error.message.removeprefix(f"{image}: "))
-
-
-def name_of(image: Path | bytes) -> str:
-    """As a message names a picture."""
-    return "the picture" if isinstance(image, bytes) else str(image)
-
-
-def _load(image: Path | bytes, pixels: Pixels, config: ExtractConfig) -> tuple[bytes, Loaded]:
-    """The hash of the file's bytes, and its pixels or the reason why there are none."""
-    data = _file_of(image)
-    if not isinstance(data, bytes):
-        assert data is not None
-        return b"", data
-    digest = hashlib.blake2b(data, digest_size=16).digest()
-    return digest, decode_picture(data, pixels, config.resize, config.exif)

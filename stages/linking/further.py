@@ -13,7 +13,7 @@ import numpy as np
 from stages.config import ExtractConfig
 from stages.device import DTYPES, resolve_device
 from stages.encode.as_before import Made, deciding
-from stages.encode.decode import Loaded, decode_picture, quiet_pillow
+from stages.encode.decode import quiet_pillow
 from stages.encode.encoders.bert_vit import VitImages
 from stages.encode.encoders.encoder import TextEncoder
 from stages.encode.features import encode_pictures, encode_texts
@@ -22,10 +22,8 @@ from stages.encode.further_job import open_pictures, open_texts
 from stages.encode.tokens import Tokenizer, alone, joined
 from stages.further import of_sentence
 from stages.linking.mention import NewMention
+from stages.linking.pictures import load_picture
 from stages.paths import DatasetPaths
-
-File = bytes | Loaded | None
-"""A picture's bytes, or why it cannot be read; None where a mention has none."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class FurtherTexts:
     tokenizer: Tokenizer
     config: ExtractConfig
 
-    def __call__(self, mentions: Sequence[NewMention], _: Sequence[File]) -> Found:
+    def __call__(self, mentions: Sequence[NewMention]) -> Found:
         """Of the mentions with their sentences, and of the sentences alone, each (n, d)."""
         said = [joined(m.words, m.sentence) for m in mentions]
         said += [alone(m.words, m.sentence) for m in mentions]
@@ -67,25 +65,20 @@ class FurtherPictures:
     encoder: VitImages
     config: ExtractConfig
 
-    def __call__(self, mentions: Sequence[NewMention], files: Sequence[File]) -> Found:
+    def __call__(self, mentions: Sequence[NewMention]) -> Found:
         """Of each mention's picture, (n, d); zero where there is none, or it does not decode."""
         found, failed = np.zeros((len(mentions), self.encoder.shapes.d_image), np.float16), {}
-        place = {data: i for i, data in enumerate(dict.fromkeys(f for f in files if f is not None))}
-        if place:
-            decode = partial(
-                decode_picture, pixels=self.encoder.pixels, resize=self.config.resize,
-                exif=self.config.exif,
-            )  # fmt: skip
-            with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
-                loaded = list(threads.map(decode, place))
-            encoded = encode_pictures(self.encoder, loaded, self.config.batch_images)
-            for i, data in enumerate(files):
-                if data is None:
-                    continue
-                found[i] = encoded.pooled[place[data]]
-                reason = encoded.reasons[place[data]]
-                if reason is not None:
-                    failed[i] = reason
+        files = {i: m.image for i, m in enumerate(mentions) if m.image is not None}
+        place = {file: i for i, file in enumerate(dict.fromkeys(files.values()))}
+        load = partial(load_picture, pixels=self.encoder.pixels, config=self.config)
+        with quiet_pillow(), ThreadPoolExecutor(self.config.decode_threads) as threads:
+            loaded = [picture for _, picture in threads.map(load, place)]
+        encoded = encode_pictures(self.encoder, loaded, self.config.batch_images)
+        for i, file in files.items():
+            found[i] = encoded.pooled[place[file]]
+            reason = encoded.reasons[place[file]]
+            if reason is not None:
+                failed[i] = reason
         return Found({self.name: found}, failed)
 
 

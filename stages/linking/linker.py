@@ -142,6 +142,10 @@ class Linker:
         )
 
     @property
+    def reads_pictures(self) -> bool:
+        return self.cached.uses_images or bool(self.pictured)
+
+    @property
     def pictured(self) -> set[str]:
         """The further encoders of pictures that the run reads."""
         return {name for name, shape in self.run.info.heads.further.items() if shape.pictures}
