@@ -89,6 +89,7 @@ METRICS = {
     "a part less": lambda c: {key: value for key, value in c.items() if key != "test_unseen"},
     "a metric less": lambda c: {**c, "test_seen": {"mentions": 1, "entities": 10, "mrr": 1}},
     "made from nothing": lambda c: {**c, MADE_FROM: []},
+    "probability nothing": lambda c: {**c, "probability": None},
     "untrained a list": lambda c: {**c, "untrained": []},
     "untrained of no name": lambda c: {**c, "untrained": {"tfid": c}},
     "untrained nothing": lambda c: {**c, "untrained": {"tfidf": None}},
