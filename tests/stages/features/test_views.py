@@ -43,6 +43,7 @@ def test_views_are_the_groups_of_equal_texts_pictures_and_names(keys, images, le
         image_rows={"entities": pictures},
         uses_images=images,
         arrays={"lexical": {"entities": words[names]}} if lexical else {},
+        further=[],
     )
     want = [(t, p * images, n * lexical) for t, p, n in keys]
     assert_views_are(distinct_views(cached), want)
@@ -72,5 +73,14 @@ def test_names_that_share_their_ngrams_but_not_their_words_are_apart():
             "lexical": {"entities": one},
             "words": {"entities": sp.csr_array(np.eye(2, dtype=np.float32))},
         },
+        further=[],
     )
     assert len(distinct_views(cached)) == 2
+
+
+def test_texts_that_one_encoder_takes_for_the_same_and_a_further_one_does_not_are_apart():
+    cached = SimpleNamespace(
+        text_rows={"entities": np.array([3, 3, 3, 4])}, image_rows={}, uses_images=False, arrays={},
+        further=[SimpleNamespace(rows={"entities": np.array([0, 1, 0, 2])})],
+    )  # fmt: skip
+    assert_views_are(distinct_views(cached), [(3, 0), (3, 1), (3, 0), (4, 2)])
