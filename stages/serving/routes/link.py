@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -18,6 +19,8 @@ from stages.serving.requests import BAD, media_type, not_supported
 from stages.serving.schema import SPANS, TEXT, TOP, LinkedMention, LinkRequest, LinkResponse
 
 JSON, FORM = "application/json", "multipart/form-data"
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+"""As JSON writes it, in reasonable length."""
 
 _OFFSETS = {"type": "array", "minItems": 1, "maxItems": SPANS}
 _OFFSET = {"type": "integer", "maximum": TEXT}
@@ -123,6 +126,15 @@ async def _of_form(form: FormData) -> tuple[LinkRequest, bytes | None]:
             said[name] = value
     if len(offsets["start"]) != len(offsets["end"]):
         raise ValueError("start and end go together, once a mention")
-    spans = zip(offsets["start"], offsets["end"], strict=True)
+    spans = zip(map(_number, offsets["start"]), map(_number, offsets["end"]), strict=True)
     mentions = [{"start": start, "end": end} for start, end in spans]
-    return LinkRequest.model_validate({**said, "mentions": mentions}), picture
+    said |= {name: _number(said[name]) for name in ("top", "min_probability") if name in said}
+    return LinkRequest.model_validate({**said, "mentions": mentions}, strict=True), picture
+
+
+def _number(field: str) -> Any:
+    """A form's field as a number, where JSON would read it as one; else as it is, to be refused:
+    0.0 is no offset, and +1 no number."""
+    if not _NUMBER.fullmatch(field):
+        return field
+    return int(field) if field.lstrip("-").isdecimal() else float(field)

@@ -204,6 +204,11 @@ def test_a_body_of_another_kind_is_refused(client, kind):
     [
         ({"text": "Ada", "start": "0"}, {}, "start and end go together"),
         ({"text": "Ada", "start": "x", "end": "3"}, {}, "mentions.0.start"),
+        ({"text": "Ada", "start": "0.0", "end": "3"}, {}, "mentions.0.start"),
+        ({"text": "Ada", "start": "0", "end": "+3"}, {}, "mentions.0.end"),
+        ({"text": "Ada", "start": "0", "end": "3", "top": " 5"}, {}, "top"),
+        ({"text": "Ada", "start": "0", "end": "3", "min_probability": "true"}, {}, "min_probab"),
+        ({"text": "Ada", "start": "0", "end": "3", "min_probability": "1e999"}, {}, "min_probab"),
         ({"text": "Ada", "start": "0", "end": "3", "image": "photo.jpg"}, {}, "expected a file"),
         ({"text": ["Ada", "Bo"], "start": "0", "end": "3"}, {}, "stands twice"),
         ({"text": "Ada", "start": "0", "end": "3", "more": "x"}, {}, "more"),
