@@ -162,7 +162,7 @@ def text_report(results: Results) -> str:
         f"{results.dataset}\n{heading(results)}",
         main_table(results).text(),
         part_table(results).text(),
-        "" if course is None else f"{textwrap.fill(COURSE, WIDTH)}\n\n{course.text()}",
+        "" if course is None else f"{textwrap.fill(COURSE, WIDTH, break_on_hyphens=False)}\n\n{course.text()}",
         "" if answers is None else f"{textwrap.fill(note, WIDTH)}\n\n{answers.text()}",
         "\n".join(poor_difference(results)),
         "\n".join(_broken(f"warning: {terminal(line)}", WIDTH) for line in results.warnings),
