@@ -41,7 +41,7 @@ test-browser: $(STAMP)  ## The report's and the service's pages in headless Chro
 	$(BIN)/python -m pytest -m browser
 
 test-service: $(STAMP)  ## Ten minutes of requests of every kind to the service
-	SERVICE_EXAMPLES=4000 $(BIN)/python -m pytest --timeout 3600 tests/stages/serving/test_description.py
+	SERVICE_EXAMPLES=8000 $(BIN)/python -m pytest --timeout 3600 tests/stages/serving/test_description.py
 
 # Two at once, of which the first has workers of its own: so both cores have work to the end.
 FAULTS := $(BIN)/python -m pytest -m faults
