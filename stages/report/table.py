@@ -123,6 +123,10 @@ def _broken(line: str, width: int) -> str:
     return f"{text}\n  {found}{command}" if found else text
 
 
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
 def partial_notes(results: Results) -> list[str]:
     """Which variants' figures leave seeds out, since their settings are others."""
     notes = []
@@ -162,7 +166,7 @@ def text_report(results: Results) -> str:
         f"{results.dataset}\n{heading(results)}",
         main_table(results).text(),
         part_table(results).text(),
-        "" if course is None else f"{textwrap.fill(COURSE, WIDTH, break_on_hyphens=False)}\n\n{course.text()}",
+        "" if course is None else f"{_paragraph(COURSE)}\n\n{course.text()}",
         "" if answers is None else f"{textwrap.fill(note, WIDTH)}\n\n{answers.text()}",
         "\n".join(poor_difference(results)),
         "\n".join(_broken(f"warning: {terminal(line)}", WIDTH) for line in results.warnings),
