@@ -15,8 +15,8 @@ from cache.layout import ArraySpec
 from stages.config import TrainConfig
 from stages.datasets.further import list_further
 from stages.encode.arrays import specs_of
-from stages.features.further import SENTENCE
 from stages.features.stored import rows_of, whole
+from stages.further import SENTENCE
 from stages.paths import SPLITS, DatasetPaths
 from stages.runs.dataset import Dataset
 

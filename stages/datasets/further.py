@@ -6,6 +6,7 @@ extract/further.json    name -> identity of its store, of those that are in use
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cache.build import recover
@@ -51,11 +52,9 @@ def list_further(paths: DatasetPaths, names: Sequence[str]) -> None:
         StoreError: a store of them is not there, or is damaged.
     """
     stores = {name: FeatureStore.open(paths.further_store(name)).identity for name in names}
-    try:
+    with suppress(DamagedError):  # it is written again
         if list(_listed(paths).items()) == list(stores.items()) and further_index(paths).exists():
             return
-    except DamagedError:
-        pass  # and so written again
     further_index(paths).parent.mkdir(parents=True, exist_ok=True)
     write_sealed(further_index(paths), {_ENCODERS: stores})
 

@@ -1,23 +1,15 @@
 """Makes the store of a further encoder (`further.py`)."""
 
-from __future__ import annotations
-
-from functools import partial
-from typing import TYPE_CHECKING
-
 from cache.build import recover
-from cache.reader import FeatureStore
 from stages.config import ExtractConfig
-from stages.datasets.records import Records, read_digest
-from stages.encode.encoders.checkpoint import Checkpoint
+from stages.datasets.records import read_digest
 from stages.encode.further import find_further, further_fingerprint
 from stages.encode.making import Extraction, Target, make
+from stages.lazy import lazily
 from stages.paths import DatasetPaths
 
-if TYPE_CHECKING:
-    import torch
-
-    from stages.encode.job import EncodingJob
+further_job = lazily("stages.encode.further_job:further_job")
+"""It imports torch."""
 
 
 def extract_further(
@@ -38,7 +30,7 @@ def extract_further(
         MelovError: no records, no such encoder; what `making.make` raises.
     """
     digest = read_digest(paths.require_records())
-    checkpoint = find_further(config, name, paths)
+    checkpoint = find_further(config, name, paths.root)
     store, work = paths.further_store(name), paths.further_partial(name)
     target = Target(
         store=store,
@@ -47,16 +39,9 @@ def extract_further(
         asked=further_fingerprint(digest, checkpoint, config, name, config.dtype),
         computed=frozenset({"records"}),
         force=f"python -m pipeline.extract --dataset {paths.dataset} --force",
-        job=partial(_job, paths, config, name, checkpoint),
+        job=lambda records, device, dtype, older: further_job(
+            paths, records, config, name, checkpoint, device, dtype, older
+        ),
         recover=lambda: recover(work, store),
     )
     return make(target, paths, config, force, replace, together)
-
-
-def _job(
-    paths: DatasetPaths, config: ExtractConfig, name: str, checkpoint: Checkpoint,
-    records: Records, device: torch.device, dtype: torch.dtype, older: FeatureStore | None,
-) -> EncodingJob:  # fmt: skip
-    from stages.encode.further_job import further_job  # it imports torch
-
-    return further_job(paths, records, config, name, checkpoint, device, dtype, older)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from cache.errors import StoreError
@@ -38,15 +39,18 @@ def further_encoders(config: ExtractConfig) -> dict[str, FurtherEncoder]:
     return {**config.text_encoders, **config.image_encoders}
 
 
-def find_further(config: ExtractConfig, name: str, paths: DatasetPaths) -> Checkpoint:
+def find_further(config: ExtractConfig, name: str, root: Path) -> Checkpoint:
     """The checkpoint of a further encoder.
+
+    Args:
+        root: the project's folder, which local folders are relative to.
 
     Raises:
         CheckpointError: see `find_checkpoint`; it encodes no texts, or no pictures.
     """
     encoder = further_encoders(config)[name]
     try:
-        found = find_checkpoint(encoder.encoder, encoder.revision, paths.root)
+        found = find_checkpoint(encoder.encoder, encoder.revision, root)
         if name in config.text_encoders:
             family_of(found)
             found.require_tokenizer()

@@ -196,7 +196,10 @@ def further_job_again(
     kind, encoder = settings_of(store)
     own = {n: said[n] for n in ("max_tokens", "resize", "exif", *BATCHES) if n in said}
     config = config.model_copy(update={**own, kind: {name: encoder}})
-    checkpoint, digest = find_further(config, name, paths), read_digest(paths.require_records())
+    checkpoint, digest = (
+        find_further(config, name, paths.root),
+        read_digest(paths.require_records()),
+    )
     dtype = str(said.get("dtype"))
     _require(store, further_fingerprint(digest, checkpoint, config, name, dtype))
     records, device = Records.load(paths.records, digest), resolve_device(config.device)

@@ -23,7 +23,6 @@ from stages.encode.tokens import Tokenizer, alone, joined
 from stages.further import of_sentence
 from stages.linking.mention import NewMention
 from stages.linking.pictures import load_picture
-from stages.paths import DatasetPaths
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _opened(name: str, made: Made, config: ExtractConfig, root: Path, hint: str)
         encoder = encoder.model_copy(update={"encoder": moved.encoder, "revision": moved.revision})
     sizes = {size: said[size] for size in ("batch_texts", "batch_images") if said.get(size)}
     own = deciding(made, config).model_copy(update={kind: {name: encoder}, **sizes})
-    checkpoint = find_further(own, name, DatasetPaths("any", root))
+    checkpoint = find_further(own, name, root)
     dtype = str(said.get("dtype"))
     asked = further_fingerprint(str(said.get("records")), checkpoint, own, name, dtype)
     made.fingerprint.require_equal(asked, made.path, hint)

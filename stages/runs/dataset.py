@@ -217,11 +217,9 @@ class Dataset:
             )  # fmt: skip
             if lacking:
                 log.info("%s: no pictures; train.units=[%s]", store.path, ",".join(units))
-        changed: dict[str, Any] = {"further": names, "units": units}
-        if units == asked:
-            changed.pop("units")
-        if not names:
-            changed.pop("further")
+        changed: dict[str, Any] = {"units": units} if units != asked else {}
+        if names and names != train.further:
+            changed["further"] = names
         return replace(spec, train=train.model_copy(update=changed)) if changed else spec
 
     def heads(self, spec: RunSpec) -> HeadsConfig:

@@ -172,9 +172,7 @@ def _with_encoder(
     for name, said in info.further.items():
         store = dataset.further(name)
         kind, encoder = settings_of(store)
-        checkpoint = find_further(
-            extract.model_copy(update={kind: {name: encoder}}), name, dataset.paths
-        )
+        checkpoint = find_further(extract.model_copy(update={kind: {name: encoder}}), name, root)
         copy = _copied(checkpoint, bundle, f"further/{name}", said.made_from.get(_side(store)))
         further[name] = said.model_copy(update={"encoder": copy})
     named = {"text_encoder": text, "image_encoder": image, "further": further}
