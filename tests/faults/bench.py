@@ -21,7 +21,7 @@ from typing import Self
 from tests.faults.cases import Case, Straight, differences, everything, mixed, scene
 from tests.faults.forks import Ended, Fault, Forks, compiled
 from tests.faults.power import cut
-from tests.faults.trees import call
+from tests.faults.trees import WHOLE, call, tree
 
 WORKERS = 2
 SIGNALS = {"kill": -9, "half": -9, "terminate": -15, "power": -9}
@@ -75,7 +75,8 @@ class Bench:
     def __enter__(self) -> Self:
         shim = compiled(self.folder)
         for i in range(WORKERS):
-            self._idle.put(self._stack.enter_context(Forks(shim, self.folder / f"server-{i}")))
+            forks = Forks(shim, self.folder / f"server-{i}", tree(WHOLE))
+            self._idle.put(self._stack.enter_context(forks))
         self._pool = self._stack.enter_context(ThreadPoolExecutor(WORKERS))
         return self
 

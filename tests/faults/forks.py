@@ -1,10 +1,11 @@
-"""Runs commands under the shim, each in a fork of a process that has everything imported.
+"""Runs commands under the shim, each in a fork of a process that has run every command before.
 
-    with Forks(shim) as forks:
+    with Forks(shim, folder, project) as forks:
         ended = forks.run(root, "pipeline.graph", ["--dataset", "tiny"], Fault("kill", 12))
         ended.status, ended.output, ended.mutations
 
-A process of Python, torch and transformers takes seconds to start, a fork of one milliseconds.
+A process of Python, torch and transformers takes seconds to start, a fork of one milliseconds, and
+what a library does when it is used first is done once.
 multiprocessing's fork server (tests/support/forks.py) cannot be used: it is one for all tests, and
 the shim must be loaded before Python is.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,13 +28,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from tests.faults.trees import ROOT, environment
+from tests.faults.children import warm
+from tests.faults.trees import ARGUMENTS, ROOT, call, environment
 
 SOURCE = Path(__file__).with_name("shim.c")
 MODES = ("count", "kill", "half", "interrupt", "terminate", "full", "short", "inodes")
 """In the order of the shim's `enum mode`."""
 LONGEST = 60.0
 """Seconds that a command may take."""
+CALLS = [
+    *((step.partition("-")[0], call(step)[1]) for step in ARGUMENTS if step != "load"),
+    ("load", [*call("load")[1], "--force"]),
+    ("verify", [*call("verify")[1], "--repair"]),
+]
+"""Every command, in a project that has every output."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +112,21 @@ def compiled(folder: Path) -> Path:
 
 
 class Forks:
-    """A server process, and the folder for its files; one command at a time."""
+    """A server process; one command at a time.
 
-    def __init__(self, shim: Path, folder: Path) -> None:
+    Args:
+        shim: as `compiled` made it.
+        folder: to be made, for the server's files.
+        project: one with every output, in which all commands are run before the first fork; None:
+            the first use of a library is every child's own.
+    """
+
+    def __init__(self, shim: Path, folder: Path, project: Path | None = None) -> None:
         self._log, self._output = folder / "mutations", folder / "output"
         folder.mkdir()
+        copy = [shutil.copytree(project, folder / "project")] if project else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forks"],
+            [sys.executable, "-m", "tests.faults.forks", *copy],
             cwd=ROOT, env=environment() | {"LD_PRELOAD": str(shim)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -148,9 +165,10 @@ class Forks:
         return Ended(said["status"], output, trace, said["seconds"])
 
 
-def serve() -> None:
+def serve(project: Path | None) -> None:
     """Fork a child for each line of standard input; answer with a line when it has ended."""
-    _preload()
+    if project is not None:
+        warm(project, CALLS)
     library = ctypes.CDLL(None)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -161,22 +179,6 @@ def serve() -> None:
         answer = {"status": _status(child), "seconds": time.perf_counter() - begun}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-
-
-def _preload() -> None:
-    from tests.support.forks import PRELOADED
-
-    for path in sorted((ROOT / "pipeline").glob("*.py")):
-        if not path.stem.startswith(("__", "demo")):
-            import_module(f"pipeline.{path.stem}")
-    late = (  # by commands, when they need them
-        "stages.verify.repair", "transformers.models.vilt.modeling_vilt",
-        "transformers.models.bert.tokenization_bert", "transformers.models.auto.modeling_auto",
-        "transformers.models.auto.tokenization_auto", "matplotlib.backends.backend_agg",
-        "matplotlib.figure", "zarr", "scipy.sparse",
-    )  # fmt: skip
-    for name in (*PRELOADED, *late):
-        import_module(name)
 
 
 def _status(child: int) -> int | None:
@@ -223,4 +225,4 @@ def _run(asked: dict[str, Any], library: ctypes.CDLL) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Path(sys.argv[1]) if sys.argv[1:] else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import multiprocessing
 import os
 import shutil
@@ -18,14 +19,14 @@ import pytest
 from tests.faults import trees
 from tests.faults.children import command, killed_at, warm
 from tests.faults.damages import Damage, Row, damages_of, is_raw, resumed, tried
-from tests.faults.workspace import Workspace, is_volatile
+from tests.faults.workspace import Workspace, contents, is_volatile
 
 pytestmark = pytest.mark.faults
 
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 SHARE = float(os.environ.get("FAULTS_SHARE", "0.5"))
 """Of the damages that are tried, spread evenly; other seeds damage other places."""
-SHARES = {"bundle": 0.25}
+SHARES = {"bundle": 0.25, "unfinished": 0.25}
 """Of that, where an output has some hundred files of the kinds that others have too."""
 TABLE = trees.ROOT / ".faults" / "damages.csv"
 LEAST = 1500
@@ -288,22 +289,25 @@ def _unfinished(base: str, name: str) -> list[str]:
 
 def _resumed(base: str, name: str, damage: Damage) -> list[Row]:
     step, *given = UNFINISHED[name][1]
-    whole = Workspace(Path(f"{base}-whole")).built
-    return resumed(_place(base), damage, step, ["--dataset", "tiny", *given], whole)
+    return resumed(_place(base), damage, step, ["--dataset", "tiny", *given], _ended(base))
+
+
+@functools.cache
+def _ended(base: str) -> dict[str, bytes]:
+    """The files of `base`-whole."""
+    return contents(Path(f"{base}-whole"))
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", UNFINISHED)
-def test_damaged_unfinished_work_is_done_again(
-    name: str, workers: Pool, tmp_path: Path, table: list[Row]
-):
-    base = trees.copied(UNFINISHED[name][0], tmp_path / name)
+def test_damaged_unfinished_work_is_done_again(name: str, workers: Pool, table: list[Row]):
+    base = trees.copied(UNFINISHED[name][0], trees.scratch() / name)
     paths = workers.apply(_unfinished, (str(base), name))
     assert paths
     built = workers.apply(_built, (str(base),))
     tasks = [
         workers.apply_async(_resumed, (str(base), name, damage))
-        for _, damage in tried_of(built, paths)
+        for _, damage in tried_of(built, paths, share_of("unfinished"))
     ]
     rows = [row for task in tasks for row in task.get()]
     table += rows

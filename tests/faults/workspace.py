@@ -92,12 +92,7 @@ class Workspace:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
 
     def _folders(self) -> set[str]:
-        return {
-            os.path.relpath(os.path.join(folder, name), self.root)
-            for folder, names, _ in os.walk(self.root)
-            for name in names
-            if not os.path.islink(os.path.join(folder, name))
-        }
+        return _below(self.root)[1]
 
 
 def differences(now: dict[str, bytes], wanted: dict[str, bytes]) -> dict[str, str]:
@@ -128,17 +123,33 @@ def contents(root: Path, seen: dict[str, Seen] | None = None) -> dict[str, bytes
             is not read again.
     """
     found = {}
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            place = os.path.relpath(path, root)
-            known = None if seen is None else seen.get(place)
-            if known is None or not known.is_of(os.stat(path)):
-                known = Seen.at(path)
-            if seen is not None:
-                seen[place] = known
-            found[place] = known.content
+    for place, file in _below(root)[0].items():
+        known = None if seen is None else seen.get(place)
+        if known is None or not known.is_of(file.stat()):
+            known = Seen.at(file.path)
+        if seen is not None:
+            seen[place] = known
+        found[place] = known.content
     return found
+
+
+def _below(root: Path) -> tuple[dict[str, os.DirEntry[str]], set[str]]:
+    """Files and folders by their paths below `root`; a link to a folder is neither. Not os.walk,
+    which takes several times as long, some ten thousand times a campaign."""
+    files: dict[str, os.DirEntry[str]] = {}
+    folders: set[str] = set()
+    left = [""]
+    while left:
+        folder = left.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                place = f"{folder}{entry.name}"
+                if not entry.is_dir():
+                    files[place] = entry
+                elif not entry.is_symlink():
+                    folders.add(place)
+                    left.append(f"{place}/")
+    return files, folders
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ how it ended.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -155,6 +156,8 @@ def _died(subject: str, begun: dict[str, Any], status: int) -> Trial:
 
 def serve(subjects: dict[str, Subject]) -> None:
     """Be a zygote until standard input ends."""
+    gc.collect()
+    gc.freeze()  # a child's own collections leave these pages shared
     for line in sys.stdin:
         job = json.loads(line)
         subject = subjects[job.pop("subject")]
