@@ -25,6 +25,7 @@ NAMES = (
     "extract",
     "graph",
     "training",
+    "profile",
     "further",
     "ranking",
     "link",
