@@ -1,4 +1,5 @@
-"""The commands, each run as `python -m pipeline.NAME`; and `Linker` and `Mention`, for Python.
+"""The commands, each run as `python -m pipeline.NAME` or `melov NAME`; and `Linker` and `Mention`,
+for Python.
 
 This file is the first of the project that such a process reads. A command's imports take seconds,
 and Ctrl-C amid them ends as it does later: one line, exit code 130.
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Linker", "Mention"]
 
-ALONE = sys.argv[:1] == ["-m"]
-"""Whether this process is a command (so Python calls it until its module is found), and not one
-that imports a command."""
+ALONE = sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "melov"
+"""Whether this process is a command (so Python calls it until its module is found; or `melov`), and
+not one that imports a command."""
 
 
 def _hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -33,16 +33,21 @@ sys.addaudithook(at)
 """
 
 
-def started(*command, at=None, tmp_path=None, **more):
+MODULE, MELOV = "python -m pipeline.STEP", "melov STEP"
+
+
+def started(*command, at=None, tmp_path=None, by=MODULE, **more):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment.update(more.pop("env", {}))
     if at is not None:
         (tmp_path / "sitecustomize.py").write_text(AT)
         environment |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "INTERRUPT_AT": at}
     step, *arguments = command
+    start = [sys.executable, "-W", "ignore", "-m", f"pipeline.{step}"]
+    if by == MELOV:
+        start = [Path(sys.executable).with_name("melov"), step]
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", f"pipeline.{step}", *arguments],
-        env=environment, stderr=subprocess.PIPE, check=False, **more,
+        [*start, *arguments], env=environment, stderr=subprocess.PIPE, check=False, **more,
     )  # fmt: skip
 
 
@@ -54,9 +59,10 @@ def test_nobody_reads_and_the_command_ends_without_a_word(project):
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("by", [MODULE, MELOV])
 @pytest.mark.parametrize("moment", ["click", "stages.datasets.records"])
-def test_an_interrupt_amid_the_imports_is_one_line(project, tmp_path, moment):
-    ended = started(*PREPARE, at=moment, tmp_path=tmp_path, stdout=subprocess.PIPE)
+def test_an_interrupt_amid_the_imports_is_one_line(project, tmp_path, moment, by):
+    ended = started(*PREPARE, at=moment, tmp_path=tmp_path, by=by, stdout=subprocess.PIPE)
     assert (ended.returncode, ended.stderr) == (130, b"interrupted\n")
 
 

@@ -5,5 +5,5 @@ from pathlib import Path
 COMMANDS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "pipeline").glob("*.py")
-    if path.stem not in ("__init__", "cli", "ending")
+    if path.stem not in ("__init__", "__main__", "cli", "ending")
 )
