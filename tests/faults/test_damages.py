@@ -24,7 +24,7 @@ from tests.faults.workspace import Workspace, contents, is_volatile
 pytestmark = pytest.mark.faults
 
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
-SHARE = float(os.environ.get("FAULTS_SHARE", "0.5"))
+SHARE = float(os.environ.get("FAULTS_SHARE", "0.44"))
 """Of the damages that are tried, spread evenly; other seeds damage other places."""
 SHARES = {"bundle": 0.25, "unfinished": 0.25}
 """Of that, where an output has some hundred files of the kinds that others have too."""

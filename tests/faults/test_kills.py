@@ -17,8 +17,8 @@ from tests.faults.conftest import Table
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "720"))
-FULL = int(os.environ.get("FAULTS_FULL", "200"))
+KILLS = int(os.environ.get("FAULTS_KILLS", "702"))
+FULL = int(os.environ.get("FAULTS_FULL", "189"))
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 
 

@@ -3,7 +3,7 @@
     FAULTS_PAIRS=100 FAULTS_OTHERS=10 FAULTS_SETTLING=10 pytest -m faults tests/faults -k at_once
 
 FAULTS_OTHERS are the trials of a pair that does not write the store. With FAULTS_SETTLING=10 a
-tenth of a pair's trials ends with running every step once more.
+tenth of a pair's trials ends with running every step once more, by default one of two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.faults
 
 PER_PAIR = int(os.environ.get("FAULTS_PAIRS", "2"))
 OTHERS = int(os.environ.get("FAULTS_OTHERS", PER_PAIR))
-SETTLING = int(os.environ.get("FAULTS_SETTLING", "1"))
+SETTLING = int(os.environ.get("FAULTS_SETTLING", "2"))
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 TABLE = trees.ROOT / ".faults" / "pairs.csv"
 
