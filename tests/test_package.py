@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,3 +25,10 @@ def test_every_data_file_beside_the_code_is_package_data():
     }
     assert {"words.yaml", "page.html"} <= {path.name for path in there}
     assert sorted(there - shipped) == []
+
+
+def test_the_citation_is_of_this_version():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["title"], cited["version"]) == (declared["name"], declared["version"])
+    assert cited["license"] == declared["license"]
