@@ -201,7 +201,7 @@ class ZarrChunks:
         return self._read(rows)
 
     def require_files(self) -> None:
-        pass  # what files there are, zarr alone knows
+        """Nothing is asked for: which files there should be, zarr alone knows, as it reads."""
 
     def _read(self, rows: Any) -> np.ndarray:
         if self._folder is not None:

@@ -73,7 +73,7 @@ def read_header(path: Path) -> Header:
             quirks = _quirks(image)
             try:
                 image.verify()
-            except Exception as error:
+            except Exception as error:  # a format's own parser raises anything
                 return Header(*header, (*quirks, "corrupt"), _reason(error))
         if header[0] == "JPEG" and not _has_end(path):
             quirks.append("truncated")

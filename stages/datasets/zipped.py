@@ -28,6 +28,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What zip tools write unless asked. Of others, Python unpacks a few bytes to gigabytes at once."""
 UNPACK = "unzip it, and pass the .json as --input"
 
+# What zipfile raises. NotImplementedError: a version or a way of packing that it does not know;
 # LookupError: an encoding of names that cannot be loaded, as when no file can be opened any more.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError, LookupError,
