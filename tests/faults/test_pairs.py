@@ -40,6 +40,8 @@ PER_PAIR = int(os.environ.get("FAULTS_PAIRS", "2"))
 OTHERS = int(os.environ.get("FAULTS_OTHERS", PER_PAIR))
 SETTLING = int(os.environ.get("FAULTS_SETTLING", "2"))
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
+WORKERS = int(os.environ.get("FAULTS_WORKERS", min(10, 3 * (os.cpu_count() or 1))))
+"""Trials at once: two commands that wait for each other take seconds, and 0.4 of a processor's."""
 TABLE = trees.ROOT / ".faults" / "pairs.csv"
 
 _PAIRS: list[Pairs] = []
@@ -109,7 +111,7 @@ def test_no_two_commands_at_once_lose_or_mix_anything(rows: list[Row]):
     folder, built = str(trees.scratch()), str(trees.built())
     shutil.copytree(Path(built) / trees.WHOLE, Path(folder) / "changed")
     change_source(Path(folder) / "changed")
-    with multiprocessing.get_context("spawn").Pool(2, _start, (folder, built)) as workers:
+    with multiprocessing.get_context("spawn").Pool(WORKERS, _start, (folder, built)) as workers:
         made = [workers.apply_async(_straight, (folder, force)) for force in (False, True)]
         early = workers.apply_async(_early, (folder, built)).get()
         changed = [one.get() for one in made]
