@@ -17,6 +17,11 @@ _LINE = 3_000
 (`cache/strict.py: short`); this is for the one that was forgotten."""
 
 
+_LINES = 100
+"""Lines of a message. Who lists records counts those that it leaves out; this is for the list that
+was forgotten."""
+
+
 class MelovError(Exception):
     """What came, what was expected and the command that mends it.
 
@@ -26,7 +31,10 @@ class MelovError(Exception):
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        message = "\n".join(map(_bounded, message.split("\n")))
+        lines = message.split("\n")
+        if len(lines) > _LINES:
+            lines[_LINES - 1 :] = [f"... and {len(lines) - _LINES + 1:,} lines more"]
+        message = "\n".join(map(_bounded, lines))
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -114,6 +114,29 @@ def _check_arrays(arrays: Any) -> None:
     check_names(specs_from(arrays).values())
 
 
+_MAPPINGS: dict[str, type] = {
+    "shapes": int, "failed_pictures": str, "without_picture": int, "record_arrays": object,
+}  # fmt: skip
+_TEXTS = (
+    "dataset", "text_encoder", "image_encoder", "joint_encoder", "encoder", "revision", "reads",
+    "further",
+)  # fmt: skip
+"""Attributes that are followed, where a store has them; None is none."""
+
+
+def _check_attributes(attributes: Any) -> None:
+    """Raises ValueError where what readers follow is of another kind than writers write."""
+    if not isinstance(attributes, dict):
+        raise ValueError("attributes that are no object")
+    for name, kind in _MAPPINGS.items():
+        said = attributes.get(name, {})
+        if not isinstance(said, dict) or not all(isinstance(v, kind) for v in said.values()):
+            raise ValueError(f"the attribute '{name}' is {short(said)}")
+    for name in _TEXTS:
+        if not isinstance(attributes.get(name), str | None):
+            raise ValueError(f"the attribute '{name}' is {short(attributes[name])}, no text")
+
+
 def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str, Any]:
     """The ledger of a finished store among a group's attributes, without its seal.
 
@@ -141,6 +164,7 @@ def checked_ledger(attributes: Any, where: object, hint: str | None) -> dict[str
         _check_arrays(content["arrays"])
         if not isinstance(content["fingerprint"], dict) or "attributes" not in content:
             raise ValueError("no fingerprint, or no attributes")
+        _check_attributes(content["attributes"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         said = f"{where}: damaged: the attribute '{LEDGER_KEY}' tells of no store: {reason(error)}"
         raise DamagedStoreError(said, hint) from None

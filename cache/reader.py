@@ -106,6 +106,16 @@ class FeatureStore:
         fingerprint may differ in last bits."""
         return Fingerprint({"from": self.fingerprint.fields, "holds": self.crcs}).digest
 
+    def attribute(self, name: str) -> Any:
+        """An attribute that a store of this kind has.
+
+        Raises:
+            DamagedStoreError: this one has not.
+        """
+        if name not in self.attributes:
+            raise DamagedStoreError(f"{self.path}: damaged: no attribute '{name}'", self.hint)
+        return self.attributes[name]
+
     def names(self) -> list[str]:
         """Every array, sorted."""
         return sorted(self.specs)

@@ -84,7 +84,7 @@ def show(paths: DatasetPaths, summary: dict[str, Any], extraction: Extraction) -
 def show_further(made: Extraction) -> None:
     """What a further encoder's store holds."""
     store = FeatureStore.open(made.store)
-    kind, state = store.attributes["reads"], "written"
+    kind, state = store.attribute("reads"), "written"
     if not made.did_work:
         state = "finished already, nothing to do"
     elif made.reused is not None:
@@ -92,7 +92,7 @@ def show_further(made: Extraction) -> None:
     array = "texts/global" if kind == "texts" else "images/global"
     echo(
         f"{made.store}: {state}; {kind}: {len(store[array]):,} distinct, of width "
-        f"{store.attributes['width']}"
+        f"{store.attribute('width')}"
     )
 
 

@@ -10,6 +10,7 @@ import click
 from pipeline.cli import absolute, command, echo
 from stages.config import Params
 from stages.encode.joint import extract_joint
+from stages.features.stored import shapes_of
 from stages.paths import DatasetPaths, project_path
 
 
@@ -20,12 +21,11 @@ def main(params: Params, paths: DatasetPaths, encoder: str, replace: bool) -> No
     if Path(encoder).is_dir():  # of the working directory; the store names it as the project does
         encoder = project_path(absolute(Path(encoder)), absolute(paths.root))
     store, made = extract_joint(paths, params.extract, encoder, replace)
-    about = store.attributes
     echo(f"{paths.joint}: {'written' if made else 'finished already, nothing to do'}")
-    echo(f"pairs: {len(store['texts/global'])} distinct, of width {about['shapes']['d_t']}")
-    for group, count in about["without_picture"].items():
+    echo(f"pairs: {len(store['texts/global'])} distinct, of width {shapes_of(store)['d_t']}")
+    for group, count in store.attribute("without_picture").items():
         echo(f"read with a blank picture: {count} of {group}")
-    for path, reason in about["failed_pictures"].items():
+    for path, reason in store.attribute("failed_pictures").items():
         echo(f"read with a blank picture, since it failed: {path}: {reason}")
 
 

@@ -17,6 +17,8 @@ class ConfigError(MelovError):
     """A parameter file or `--set` that cannot be used."""
 
 
+MOST_ERRORS = 10
+"""Of one file, that a message names one by one."""
 _LONGEST = 200
 """Characters of an assignment in a message."""
 
@@ -143,7 +145,9 @@ def validated(model: type[Checked], values: Any, where: str) -> Checked:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(model, where, item) for item in error.errors()]
+        lines = [_explain(model, where, item) for item in error.errors()[:MOST_ERRORS]]
+        if error.error_count() > len(lines):
+            lines.append(f"{where}: and {error.error_count() - len(lines):,} more of that kind")
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -168,12 +172,16 @@ def _explain(model: type[BaseModel], where: str, item: Any) -> str:
         meant = nearest(str(item["input"]), re.findall(r"'([^']*)'", choices))
         said = item["msg"].removeprefix("Value error, ")
         return f"{where}: {location}: {said} (found {short(item['input'])}{meant})"
-    at: Any = model
+    at = model
     for part in item["loc"][:-1]:
-        # A place in `tuple[Section, ...]`, a key of `dict[str, Section]`, or a section's own key.
-        inner = [
-            arg for arg in get_args(at) if isinstance(arg, type) and issubclass(arg, BaseModel)
-        ]
-        at = inner[0] if inner else at.model_fields[part].annotation
-    known = list(at.model_fields)
-    return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), known)}"
+        field = at.model_fields.get(part)  # else a place in a list, or a key of a mapping
+        at = at if field is None else _section_in(field.annotation) or at
+    return f"{where}: {location}: unknown key{nearest(str(item['loc'][-1]), list(at.model_fields))}"
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section of `tuple[Section, ...]`, `dict[str, Section]`, `Section | None` and such, or
+    the section itself; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

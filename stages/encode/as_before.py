@@ -115,7 +115,7 @@ def _taken(store: Made, config: ExtractConfig, names: Iterable[str]) -> ExtractC
 def encoder_settings(store: Made) -> dict[str, Any]:
     """The encoder, as the parameters of `extract` name it."""
     about = store.attributes
-    text, image = about["text_encoder"], about["image_encoder"]
+    text, image = about["text_encoder"], about.get("image_encoder")
     image = "none" if image is None else "same" if image == text else image
     return {"text_encoder": text, "image_encoder": image, "revision": about.get("revision")}
 

@@ -89,7 +89,7 @@ def mend_rows(
         )
     mending = _Mending(store, damaged, scratch)
     row_of = {path: row for row, path in enumerate(job.pictures)}
-    failed = {row_of[path]: why for path, why in store.attributes["failed_pictures"].items()}
+    failed = {row_of[path]: why for path, why in store.attribute("failed_pictures").items()}
     for arrays in (job.arrays, job.columns(failed)):
         mending.take([(name, 0, array) for name, array in arrays.items()])
     with quiet_pillow():
@@ -175,7 +175,7 @@ def feature_job_again(
 def joint_job_again(paths: DatasetPaths, config: ExtractConfig, store: FeatureStore) -> EncodingJob:
     """The job that made a store of joint vectors; raises as `feature_job_again` does."""
     dtype = str(store.fingerprint.fields.get("dtype"))
-    checkpoint = find_checkpoint(store.attributes["joint_encoder"], root=paths.root)
+    checkpoint = find_checkpoint(store.attribute("joint_encoder"), root=paths.root)
     require_vilt(checkpoint)
     digest = read_digest(paths.require_records())
     _require(store, joint_fingerprint(digest, checkpoint, config, dtype))

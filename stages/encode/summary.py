@@ -66,7 +66,7 @@ def fallen_back(store: FeatureStore, records: Records) -> int:
 
 def _reasons(store: FeatureStore, records: Records) -> dict[int, str]:
     """Why a picture has no features, by its row in the records."""
-    decoding: dict[str, str] = store.attributes["failed_pictures"]
+    decoding: dict[str, str] = store.attribute("failed_pictures")
     columns = (records.pictures[name].to_pylist() for name in ("path", "key", "status"))
     paths, keys, status = columns
     # One file under two names is decoded once, under the first: both names fail with it.
@@ -89,7 +89,7 @@ def write_summary(folder: Path, store: FeatureStore, records: Records) -> dict[s
             "distinct": len(tokens),
             "tokens": int(tokens.lengths(np.arange(len(tokens))).sum()),
         },
-        "texts_at_max_tokens": store.attributes["texts_at_max_tokens"],
+        "texts_at_max_tokens": store.attribute("texts_at_max_tokens"),
         "pictures": {
             "distinct": store["images/global"].shape[0] if has_images else 0,
             "failed": len(failed),

@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.errors import StoreError
+from cache.errors import DamagedStoreError, StoreError
 from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from tests.support.small_stores import ATTRIBUTES, FINGERPRINT, build, contents, opened, tree
@@ -152,6 +152,10 @@ def test_a_store_says_what_it_holds(stores: dict[str, FeatureStore]):
     assert "wide" in store
     assert "narrow" not in store
     assert store.attributes == ATTRIBUTES
+    for name, said in ATTRIBUTES.items():
+        assert store.attribute(name) == said
+    with pytest.raises(DamagedStoreError, match="no attribute 'smell'"):
+        store.attribute("smell")
     assert store.fingerprint == FINGERPRINT
     assert store["wide"].shape == (11, 1100)
     assert len(store["wide"]) == 11

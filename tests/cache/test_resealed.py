@@ -34,6 +34,14 @@ LEDGERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no fingerprint": lambda ledger: ledger.pop("fingerprint"),
     "a fingerprint that is none": lambda ledger: ledger.update(fingerprint="x"),
     "no attributes": lambda ledger: ledger.pop("attributes"),
+    "attributes that are no object": lambda ledger: ledger.update(attributes=[1]),
+    "shapes that are a number": lambda ledger: ledger["attributes"].update(shapes=3),
+    "a shape that is a text": lambda ledger: ledger["attributes"].update(shapes={"d_t": "3"}),
+    "columns that are a number": lambda ledger: ledger["attributes"].update(record_arrays=7),
+    "a reason that is a list": lambda ledger: ledger["attributes"].update(
+        failed_pictures={"a.png": []}
+    ),
+    "an encoder that is a number": lambda ledger: ledger["attributes"].update(text_encoder=1),
     "no shape": lambda ledger: ledger["arrays"]["ids"].pop("shape"),
     "a huge shape": of_array(shape=[2**62, 5]),
     "a shape of texts": of_array(shape=["37", "5"]),

@@ -125,6 +125,13 @@ def test_a_file_beyond_its_limit_is_not_read(tmp_path):
         read_regular(tmp_path / "f", most=4)
 
 
+def test_no_message_has_endless_lines():
+    lines = [f"record {i}" for i in range(150)]
+    said = MelovError("\n".join(lines)).message.split("\n")
+    assert said == [*lines[:99], "... and 51 lines more"]
+    assert MelovError("\n".join(lines[:100])).message.split("\n") == lines[:100]
+
+
 def test_no_line_of_a_message_is_endless_and_its_end_is_kept():
     error = MelovError(f"{'p' * 100}: {'v' * 70_000}, expected 3\nanother line", "the command")
     first, second, hint = str(error).splitlines()

@@ -126,6 +126,8 @@ class Leaf(Section):
 class Tree(Section):
     row: tuple[Leaf, ...] = ()
     named: dict[str, Leaf] = Field(default_factory=dict)
+    top: Leaf | None = None
+    every: list[dict[str, Leaf | None]] = Field(default_factory=list)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +135,21 @@ class Tree(Section):
     [
         ({"row": [{}, {"dpeth": 2}]}, "row.1.dpeth"),
         ({"named": {"depth": {"dpeth": 2}}}, "named.depth.dpeth"),
+        ({"top": {"dpeth": 2}}, "top.dpeth"),
+        ({"every": [{"a": {"dpeth": 2}}]}, "every.0.a.dpeth"),
     ],
 )
-def test_an_unknown_key_of_a_section_within_a_tuple_or_a_dictionary_is_named(values, place):
+def test_an_unknown_key_of_a_section_within_another_is_named(values, place):
     with pytest.raises(ConfigError, match=f"here: {place}: unknown key; did you mean 'depth'"):
         validated(Tree, values, "here")
+
+
+def test_of_many_errors_the_first_are_named_and_the_others_counted():
+    with pytest.raises(ConfigError) as caught:
+        validated(Tree, {"row": [0] * 1234}, "here")
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == [f"row.{i}" for i in range(10)]
+    assert lines[-1] == "here: and 1,224 more of that kind"
 
 
 def test_a_repeated_section_or_key_is_an_error_with_both_lines(tmp_path):

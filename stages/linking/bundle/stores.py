@@ -158,7 +158,7 @@ class StoredEntities:
         if keys.shape != (len(rows), 2 * KEY_BYTES) or keys.dtype != np.uint8:
             raise DamagedStoreError(f"{path}: damaged: {KEYS} are none", hint)
         try:
-            said = store.attributes["record_arrays"].items()
+            said = store.attribute("record_arrays").items()
             widths = {name: ArrayWidth.model_validate(one, strict=True) for name, one in said}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedStoreError(f"{path}: damaged: {reason(error)}", hint) from None

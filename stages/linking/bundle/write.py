@@ -106,7 +106,7 @@ def write_bundle(
 def _info(run: Run, dataset: Dataset, extract: ExtractConfig) -> BundleInfo:
     store, root = dataset.store, dataset.paths.root
     said, about = store.fingerprint.fields, store.attributes
-    name, of_image = about["text_encoder"], about["image_encoder"]
+    name, of_image = store.attribute("text_encoder"), store.attribute("image_encoder")
     same = extract.text_encoder == name and about.get("revision") is None
     revision = extract.revision if same else about.get("revision")
     text = _named(name, root, revision, said.get("text_encoder"))
@@ -127,9 +127,9 @@ def _info(run: Run, dataset: Dataset, extract: ExtractConfig) -> BundleInfo:
         made_from=said,
         further={
             name: FurtherOrigin(
-                reads="pictures" if own.attributes["reads"] == "pictures" else "texts",
+                reads="pictures" if own.attribute("reads") == "pictures" else "texts",
                 encoder=_named(
-                    own.attributes["encoder"],
+                    own.attribute("encoder"),
                     root,
                     own.attributes.get("revision"),
                     own.fingerprint.fields.get(_side(own)),
@@ -143,7 +143,7 @@ def _info(run: Run, dataset: Dataset, extract: ExtractConfig) -> BundleInfo:
 
 def _side(store: FeatureStore) -> str:
     """The field of a further encoder's fingerprint that has its hash."""
-    return "image_encoder" if store.attributes["reads"] == "pictures" else "text_encoder"
+    return "image_encoder" if store.attribute("reads") == "pictures" else "text_encoder"
 
 
 def _named(name: str, root: Path, revision: str | None, hash: object) -> EncoderName:
