@@ -3,7 +3,7 @@ paired test over its mentions; and one row a seed."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -21,6 +21,9 @@ from stages.runs.folder import MADE_FROM, TABLES
 from stages.runs.yardsticks import figures, warning, yardsticks_of
 from stages.shown import cell
 from stages.shown import markdown as markdown_cell
+
+CLEAN = "test_clean"
+"""Key of a run's metrics.json: the test mentions that no leak makes easier."""
 
 
 def seed_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -58,10 +61,23 @@ def run_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]
         for metric in by_part():
             low_high = interval(per_mention(metric, ranks[name]), metric.reduce)
             row[f"{metric.key}_low"], row[f"{metric.key}_high"] = low_high
+        row |= _clean([o.metrics for o in seeds])
         row[f"{deciding().key}_difference"] = float((decides[name] - decides[reference]).mean())
         row["p"] = None if name == reference else paired_test(decides[name], decides[reference])
         rows.append(row)
     return rows
+
+
+def _clean(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Means over seeds of what is told by part, on the clean part; None where no audit says which
+    that is."""
+    parts = [of[CLEAN] for of in seeds if CLEAN in of]
+    return {
+        f"{metric.key}_clean": fmean(part[metric.key] for part in parts)
+        if len(parts) == len(seeds)
+        else None
+        for metric in by_part()
+    }
 
 
 def beside_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, Any]]:
@@ -79,6 +95,7 @@ def beside_rows(outcomes: Sequence[Outcome], reference: str) -> list[dict[str, A
             row |= {f"{metric.key}_mean": parts["test"][metric.key], f"{metric.key}_std": None}
         for metric in by_part():
             row |= {f"{metric.key}_low": None, f"{metric.key}_high": None}
+        row |= _clean([parts])
         row |= {f"{key}_difference": parts["test"][key] - own, "p": None}
         rows += [] if name in names else [row]
     return rows
@@ -98,9 +115,11 @@ def warnings(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
-    """Percentages, as in the paper's tables; p is that of the tested metric's difference."""
+    """Percentages, as in the paper's tables, with those of the clean part where it is known; p is
+    that of the tested metric's difference."""
     t, scale = deciding(), deciding().scale
-    headings = [m.title for m in shown()]
+    audited = [m for m in by_part() if any(row[f"{m.key}_clean"] is not None for row in rows)]
+    headings = [m.title for m in shown()] + [f"{m.title}, clean" for m in audited]
     headings += [f"{t.title}, 95 %", f"{t.title} - {markdown_cell(reference)}", "p"]
     names = [markdown_cell(row["run"]) for row in rows]
     width = max(len("run"), *map(len, names))
@@ -108,6 +127,8 @@ def markdown(rows: Sequence[dict[str, Any]], reference: str) -> str:
     lines.append(f"| {'-' * width} | " + " | ".join(["-" * 13 + ":"] * len(headings)) + " |")
     for row, name in zip(rows, names, strict=True):
         cells = [_cell(m, row[f"{m.key}_mean"], row[f"{m.key}_std"]) for m in shown()]
+        of_clean = ((m, row[f"{m.key}_clean"]) for m in audited)
+        cells += ["" if value is None else _cell(m, value, None) for m, value in of_clean]
         low, high = row[f"{t.key}_low"], row[f"{t.key}_high"]
         cells.append("" if low is None else f"{scale * low:.2f} to {scale * high:.2f}")
         gain, p = f"{scale * row[f'{t.key}_difference']:+.2f}", row["p"]
@@ -135,7 +156,8 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome], reference: str) -> s
         deviations = {f"{m.key}_std": pa.float64() for m in shown()}  # all null with one seed
         deviations["p"] = pa.float64()
         for metric in by_part():
-            deviations |= {f"{metric.key}_low": pa.float64(), f"{metric.key}_high": pa.float64()}
+            named = (f"{metric.key}_{of}" for of in ("low", "high", "clean"))
+            deviations |= dict.fromkeys(named, pa.float64())
         for name, content in (("table", rows), ("runs", seed_rows(outcomes))):
             table = pa.Table.from_pylist(content)
             schema = pa.schema([f.with_type(deviations.get(f.name, f.type)) for f in table.schema])

@@ -161,11 +161,17 @@ def make_run(
     seed: int,
     ranks: list[int],
     folder: Path | None = None,
+    clean: list[bool] | None = None,
 ) -> dict[str, Any]:
-    """The five files of a run that the report reads; returns the content of metrics.json."""
+    """The five files of a run that the report reads; returns the content of metrics.json.
+
+    Args:
+        clean: which of the mentions no leak makes easier, of audited records.
+    """
     folder = folder or DatasetPaths(records.dataset, root).run(variant, seed)
     kinds = records.mentions["test"]["image_kind"].to_pylist()
-    found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds)
+    of_clean = None if clean is None else np.array(clean)
+    found = metrics_by_part(np.array(ranks), ENTITIES, np.array(SEEN), kinds, of_clean)
     about = {"dataset": records.dataset, "variant": variant, "seed": seed}
     valid = metrics(np.array([1, 2]), ENTITIES)
     folder.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,30 @@ def test_deviations_of_single_seeds_are_numbers_that_are_missing(tmp_path):
     assert str(pq.read_schema(tmp_path / "table.parquet").field("mrr_std").type) == "double"
 
 
+def test_the_clean_part_stands_beside_the_whole(tmp_path):
+    runs = [outcome("a", 0, 0.5), outcome("a", 1, 0.7)]
+    for run, mrr in zip(runs, (0.2, 0.3), strict=True):
+        run.metrics["test_clean"] = {**run.metrics["test"], "mrr": mrr, "hits@1": mrr / 4}
+    beside(runs[0], 0.2, 0.375)
+    runs[0].metrics["untrained"]["tfidf"]["test_clean"] = {"mrr": 0.125, "hits@1": 0.0625}
+    text = write_tables(tmp_path, runs, "a")
+    a, tfidf = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert a["mrr_clean"] == pytest.approx(0.25)
+    assert a["hits@1_clean"] == pytest.approx(0.0625)
+    assert (tfidf["mrr_clean"], tfidf["hits@1_clean"]) == (0.125, 0.0625)
+    heads, _, of_a, of_tfidf = ([c.strip() for c in line.split("|")] for line in text.splitlines())
+    assert of_a[heads.index("MRR, clean")] == "25.00"
+    assert of_a[heads.index("H@1, clean")] == "6.25"
+    assert of_tfidf[heads.index("MRR, clean")] == "12.50"
+
+
+def test_no_clean_part_has_no_column(tmp_path):
+    text = write_tables(tmp_path, [outcome("a", 0, 0.5)], "a")
+    assert "clean" not in text
+    (row,) = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert row["mrr_clean"] is None
+
+
 def test_runs_are_tested_by_mention_against_the_reference(tmp_path):
     rng = np.random.default_rng(0)
     base = rng.integers(1, 9, 200)

@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,27 @@ def test_parts_stand_in_order_with_their_mentions(paths):
     ]
     # poor: ranks 4, 1, 8
     assert rows[-1][3:] == ("33.33", f"{100 * (1 / 4 + 1 + 1 / 8) / 3:.2f}")
+
+
+def test_the_clean_part_stands_beside_the_whole_in_table_markdown_csv_and_page(tmp_path):
+    records = made_runs.make_records(tmp_path, "tiny")
+    clean = [True, True, False, True, True, False]
+    for (variant, seed), ranks in made_runs.HAND.items():
+        made_runs.make_run(tmp_path, records, variant, seed, ranks, clean=clean)
+    paths = DatasetPaths("tiny", tmp_path)
+    results = load(paths, seeds=(0,))
+    first = part_table(results).rows[0]
+    # melov's ranks 1 1 2 4 1 8 without the third and the last
+    mrr = f"{100 * (1 + 1 + 1 / 4 + 1) / 4:.2f}"
+    assert first == ("clean", "melov", "4", "75.00", mrr)
+    text = text_report(results)
+    assert re.search(rf"clean +melov +4 +75\.00 +{mrr}", text)
+    assert "clean: nothing of the mention stands in training" in text
+    assert f"| clean | melov | 4 | 75.00 | {mrr} |" in re.sub(" +", " ", markdown_report(results))
+    assert "clean,4,melov,1,75.00" in csv_report(results)
+    write_report(paths, ("melov", "mimic"), (0,), ReportConfig())
+    page = (report_folder(paths) / "report.html").read_text()
+    assert re.search(rf"clean</t[dh]>.*?<td[^>]*>4<.*?75\.00.*?{mrr}", page, re.DOTALL)
 
 
 def test_the_difference_on_poor_pictures_has_its_sign_by_seed(paths):
