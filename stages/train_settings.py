@@ -57,6 +57,11 @@ class TrainConfig(HeadsSettings):
     """Validations without a better MRR before training stops."""
     valid_mentions: int = Field(1000, ge=0, le=RECORDS)
     """A seeded sample of validation mentions for early stopping, over the full KB; 0 takes all."""
+    valid_on: Literal["all", "unseen"] = "all"
+    """Those that early stopping goes by: `unseen`, whose entity no training mention has."""
+    per_entity: int = Field(0, ge=0, le=RECORDS)
+    """Training mentions of one entity that an epoch takes at most, drawn again each epoch; 0 takes
+    all."""
     device: str = "auto"
 
     @model_validator(mode="wrap")

@@ -4,7 +4,7 @@ start, is one of them, so that no run ends below its start."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,7 @@ def train(
     if not list(model.parameters()):
         return Trained(model.state_dict(), [], 0, [])
     optimizer = _optimizer(model, config)
-    valid_rows = sample(len(data.gold["valid"]), config.valid_mentions)
-    if not len(valid_rows):
-        raise MelovError(
-            "the validation split has no mention, and the best epoch is chosen on it",
-            "put some mentions into it and prepare the data set again",
-        )
+    valid_rows = validation_rows(data.gold, config)
     state = load_state(folder)
     if state is None:
         if config.fit_start:
@@ -147,6 +142,8 @@ def _train_epoch(
     gold = data.views.rows[data.views.of_entity[data.gold["train"]]]
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(gold))
+    if config.per_entity:
+        order = first_of_each(order, gold[order], config.per_entity)
     hard = _drawn(near, config.hard_negatives, rng)
     steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
 
@@ -191,6 +188,42 @@ def _validate(
     gold = data.gold["valid"][rows]
     ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)
     return {f"valid_{metric.key}": metric.of(ranks) for metric in validated()}
+
+
+def validation_rows(gold: Mapping[str, np.ndarray], config: TrainConfig) -> np.ndarray:
+    """Validation mentions that choose the epoch, ascending.
+
+    Args:
+        gold: as of `LinkingData`.
+
+    Raises:
+        MelovError: there is none.
+    """
+    rows = np.arange(len(gold["valid"]))
+    if not len(rows):
+        raise MelovError(
+            "the validation split has no mention, and the best epoch is chosen on it",
+            "put some mentions into it and prepare the data set again",
+        )
+    if config.valid_on == "unseen":
+        rows = rows[~np.isin(gold["valid"], gold["train"])]
+        if not len(rows):
+            raise MelovError(
+                "train.valid_on=unseen: the entity of every validation mention has a training one",
+                "--set train.valid_on=all",
+            )
+    return rows[sample(len(rows), config.valid_mentions)]
+
+
+def first_of_each(order: np.ndarray, entity: np.ndarray, most: int) -> np.ndarray:
+    """`order` (n,) with the first `most` places of each entity, whose `entity` (n,) says of whom
+    they are."""
+    by_entity = np.argsort(entity, kind="stable")
+    grouped = entity[by_entity]
+    place = np.arange(len(order)) - np.searchsorted(grouped, grouped)
+    kept = np.zeros(len(order), dtype=bool)
+    kept[by_entity] = place < most
+    return order[kept]
 
 
 def sample(n: int, most: int) -> np.ndarray:

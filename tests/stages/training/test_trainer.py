@@ -1,9 +1,13 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cache.errors import MelovError
-from stages.config import EvaluateConfig
+from stages.config import EvaluateConfig, TrainConfig
 from stages.heads.model import Melov
 from stages.heads.variants import VARIANTS
 from stages.ranking.metrics import metrics
@@ -72,6 +76,56 @@ def test_other_settings_work_in_another_folder(opened, tmp_path, changes):
         with pytest.raises(KilledError):
             short_run(opened, tmp_path, on_epoch=killed_after(1), units=("text",), **settings)
     assert len(list(tmp_path.glob("*/state.pt"))) == 2
+
+
+def test_early_stopping_by_unseen_entities_is_the_metric_of_their_mentions(opened, tmp_path):
+    trained, data, heads = short_run(opened, tmp_path, epochs=0, valid_on="unseen")
+    seen = set(data.gold["train"].tolist())
+    rows = np.array([i for i, e in enumerate(data.gold["valid"].tolist()) if e not in seen])
+    assert 0 < len(rows) < len(data.gold["valid"])
+    model = heads.entry.build(heads)
+    model.load_state_dict(trained.state)
+    gold = data.gold["valid"][rows]
+    ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, EvaluateConfig())
+    assert trained.history[0]["valid_mrr"] == pytest.approx((1 / ranks).mean())
+
+
+def test_without_an_unseen_entity_validation_by_them_is_refused():
+    gold = {"train": np.array([3, 1]), "valid": np.array([1, 3, 3])}
+    with pytest.raises(MelovError, match="has a training one") as refused:
+        module.validation_rows(gold, TrainConfig(valid_on="unseen"))
+    assert refused.value.hint == "--set train.valid_on=all"
+    assert module.validation_rows(gold, TrainConfig()).tolist() == [0, 1, 2]
+
+
+@given(st.lists(st.integers(0, 5), max_size=30), st.integers(1, 4), st.randoms())
+def test_an_epoch_takes_so_many_mentions_of_an_entity_in_its_order(entities, most, chance):
+    order = list(range(len(entities)))
+    chance.shuffle(order)
+    kept = module.first_of_each(
+        np.array(order, dtype=int), np.array([entities[i] for i in order], dtype=int), most
+    )
+    taken, expected = Counter(), []
+    for i in order:
+        taken[entities[i]] += 1
+        expected += [i] if taken[entities[i]] <= most else []
+    assert kept.tolist() == expected
+
+
+def test_a_cap_on_an_entitys_mentions_makes_another_and_shorter_epoch(
+    opened, tmp_path, monkeypatch
+):
+    targets = []
+    real = module.train_step
+
+    def noted(model, optimizer, batch, config, where):
+        targets.append(len(batch.target))
+        return real(model, optimizer, batch, config, where)
+
+    monkeypatch.setattr(module, "train_step", noted)
+    _, data, _ = short_run(opened, tmp_path, epochs=1, per_entity=1)
+    rows = data.views.rows[data.views.of_entity[data.gold["train"]]]
+    assert sum(targets) == len(set(rows.tolist())) < len(rows)
 
 
 def test_no_epoch_keeps_the_start(opened, tmp_path):
