@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,16 +215,45 @@ def test_an_open_linker_keeps_its_entities_while_the_index_is_made_anew(project:
     linked("melov")  # leaves an index
     mention = [Mention("Ada", "Ada at the river", image=RAW / "pictures" / "e0.png")]
     opened = Linker.load("runs/tiny/melov-s0")
-    before = [one.to_dict() for one in opened.link(mention)]
+
+    def links() -> list[dict]:
+        return [one.to_dict() for one in opened.link(mention)]
+
+    before = links()
     files = index_files()
-    change("entities", only_new_entities)
-    change("mentions", lambda rows: [{**row, "answer": "nil"} for row in rows])
-    run("prepare")
-    run("extract")
-    after = linked("melov")
+    with reading(links) as found:
+        change("entities", only_new_entities)
+        change("mentions", lambda rows: [{**row, "answer": "nil"} for row in rows])
+        run("prepare")
+        run("extract")
+        after = linked("melov")
+    assert len(found) > 3
+    assert all(one == before for one in found)
     assert {e["id"] for one in after for e in one["entities"]} == {f"N{i}" for i in range(5)}
     assert not files & index_files()
-    assert [one.to_dict() for one in opened.link(mention)] == before
+    assert links() == before
+
+
+@contextmanager
+def reading(read: Callable[[], Any]) -> Iterator[list[Any]]:
+    """What `read` gives again and again in another thread, an error included."""
+    found: list[Any] = []
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.is_set():
+            try:
+                found.append(read())
+            except Exception as error:
+                found.append(error)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
 
 
 def index_files() -> set[str]:

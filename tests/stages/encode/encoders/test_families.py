@@ -103,11 +103,9 @@ def test_a_picture_encoders_features_are_the_librarys(
     check_pictures(opened(bert, image_encoder=str(tiny.folder)), tiny, by)
 
 
-@pytest.mark.parametrize("name", BOTH)
 @torch.inference_mode()
-def test_an_encoder_of_both_gives_the_librarys_embeddings(tmp_path: Path, opened: Open, name: str):
-    tiny = BOTH[name](tmp_path / "both")
-    encoder, model = opened(tiny.folder), tiny.model
+def check_both(encoder: Encoder, tiny: Tiny, name: str) -> None:
+    model = tiny.model
     whole = {"padding": "max_length", "max_length": 42} if name == "SigLIP" else {}
     pooled, local = encoded_texts(encoder, tiny.folder)
     for i, ids in enumerate(one_by_one(tiny.folder)):
@@ -122,6 +120,23 @@ def test_an_encoder_of_both_gives_the_librarys_embeddings(tmp_path: Path, opened
     all_close(pooled, model.get_image_features(pixel_values=pixels).pooler_output)
     all_close(local, model.vision_model(pixel_values=pixels).last_hidden_state)
     assert encoder.shapes.n_p == local.shape[1]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_an_encoder_of_both_gives_the_librarys_embeddings(tmp_path: Path, opened: Open, name: str):
+    tiny = BOTH[name](tmp_path / "both")
+    check_both(opened(tiny.folder), tiny, name)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_texts_of_an_encoder_of_both_are_read_without_its_pictures(
+    tmp_path: Path, opened: Open, name: str
+):
+    tiny = BOTH[name](tmp_path / "both")
+    encoder = opened(tiny.folder, image_encoder="none")
+    assert encoder.pixels is None
+    ours, theirs = (encoded_texts(e, tiny.folder) for e in (encoder, opened(tiny.folder)))
+    assert torch.equal(ours[0], theirs[0])
 
 
 def cut_and_filled(folder: Path, ids: torch.Tensor, positions: int) -> torch.Tensor:
@@ -183,8 +198,11 @@ def laid_out(tiny: Tiny, layout: str) -> None:
     """The folder's weights in other files."""
     folder = tiny.folder
     if layout == "half":
+        buffers = {name: values.clone() for name, values in tiny.model.named_buffers()}
         tiny.model.half().save_pretrained(folder)
         tiny.model.float()
+        for name, values in tiny.model.named_buffers():  # which no file holds
+            values.copy_(buffers[name])
     if "sharded" in layout:
         (folder / "model.safetensors").unlink()
         tiny.model.save_pretrained(folder, max_shard_size="20KB")
@@ -202,7 +220,7 @@ def laid_out(tiny: Tiny, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["albert", "roberta", "mpnet", "deberta-v2"])
+@pytest.mark.parametrize("name", TEXTS)
 def test_a_text_encoder_is_read_from_every_layout(
     tmp_path: Path, opened: Open, name: str, layout: str
 ):
@@ -212,7 +230,7 @@ def test_a_text_encoder_is_read_from_every_layout(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["beit", "dinov2_with_registers", "siglip_vision_model", "vit"])
+@pytest.mark.parametrize("name", IMAGES)
 def test_a_picture_encoder_is_read_from_every_layout(
     tmp_path: Path, bert: Path, opened: Open, name: str, layout: str
 ):
@@ -220,6 +238,16 @@ def test_a_picture_encoder_is_read_from_every_layout(
     laid_out(tiny, layout)
     by = "pooler" if name in ("beit", "siglip_vision_model") else "cls"
     check_pictures(opened(bert, image_encoder=str(tiny.folder)), tiny, by)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", BOTH)
+def test_an_encoder_of_both_is_read_from_every_layout(
+    tmp_path: Path, opened: Open, name: str, layout: str
+):
+    tiny = BOTH[name](tmp_path / "both")
+    laid_out(tiny, layout)
+    check_both(opened(tiny.folder), tiny, name)
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "mpnet"])
@@ -299,6 +327,21 @@ def test_as_many_tokens_as_there_are_positions_are_read_and_no_more(
     encoder.encode_texts(*pad_ids([row], 0, CPU))
     with pytest.raises(CheckpointError, match=f"reads {most} tokens of a text at most") as caught:
         opened(folder, image_encoder="none", max_tokens=most + 1)
+    assert caught.value.hint == f"--set extract.max_tokens={most}"
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_an_encoder_of_both_reads_as_many_tokens_as_it_has_positions(
+    tmp_path: Path, opened: Open, name: str
+):
+    folder = BOTH[name](tmp_path / "both").folder
+    most = 77 if name.startswith("CLIP") else 42
+    encoder = opened(folder, max_tokens=most)
+    (row,) = Tokenizer(find_checkpoint(str(folder)), most)(["long words " * 40])
+    assert len(row) == most
+    encoder.encode_texts(*pad_ids([row], 0, CPU))
+    with pytest.raises(CheckpointError) as caught:
+        opened(folder, max_tokens=most + 1)
     assert caught.value.hint == f"--set extract.max_tokens={most}"
 
 

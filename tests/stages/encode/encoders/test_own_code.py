@@ -49,6 +49,24 @@ def test_a_model_that_needs_its_own_code_is_refused_by_name(
     assert not own_code()
 
 
+@pytest.mark.parametrize(("kind", "part"), [("t5", "text"), ("convnext", "image")])
+def test_a_model_of_no_listed_family_is_one_error_with_the_list(
+    bert: Path, tmp_path: Path, kind: str, part: str
+):
+    import transformers
+
+    names = {"t5": "T5EncoderModel", "convnext": "ConvNextModel"}
+    sizes = {"t5": {"d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 4,
+                    "vocab_size": 64},
+             "convnext": {"hidden_sizes": [8] * 4, "depths": [1] * 4}}  # fmt: skip
+    model = getattr(transformers, names[kind])
+    model(model.config_class(**sizes[kind])).save_pretrained(tmp_path / kind)
+    encoders = {"text_encoder": str(bert), f"{part}_encoder": str(tmp_path / kind)}
+    with pytest.raises(CheckpointError, match="supported: ") as caught:
+        find_checkpoints(ExtractConfig(**{"image_encoder": "none", **encoders}))
+    assert f"models of type {kind} are not supported as {part} encoders" in str(caught.value)
+
+
 def test_a_native_model_with_own_code_besides_has_the_native_models_features(
     bert: Path, copy: Copy, own_code: Callable[[], bool], opened: Callable[..., Encoder]
 ):
