@@ -223,7 +223,8 @@ def first_of_each(order: np.ndarray, entity: np.ndarray, most: int) -> np.ndarra
     place = np.arange(len(order)) - np.searchsorted(grouped, grouped)
     kept = np.zeros(len(order), dtype=bool)
     kept[by_entity] = place < most
-    return order[kept]
+    found: np.ndarray = order[kept]
+    return found
 
 
 def sample(n: int, most: int) -> np.ndarray:
