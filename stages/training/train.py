@@ -199,7 +199,7 @@ def validation_rows(gold: Mapping[str, np.ndarray], config: TrainConfig) -> np.n
     Raises:
         MelovError: there is none.
     """
-    rows = np.arange(len(gold["valid"]))
+    rows: np.ndarray = np.arange(len(gold["valid"]))
     if not len(rows):
         raise MelovError(
             "the validation split has no mention, and the best epoch is chosen on it",
@@ -212,7 +212,8 @@ def validation_rows(gold: Mapping[str, np.ndarray], config: TrainConfig) -> np.n
                 "train.valid_on=unseen: the entity of every validation mention has a training one",
                 "--set train.valid_on=all",
             )
-    return rows[sample(len(rows), config.valid_mentions)]
+    found: np.ndarray = rows[sample(len(rows), config.valid_mentions)]
+    return found
 
 
 def first_of_each(order: np.ndarray, entity: np.ndarray, most: int) -> np.ndarray:
@@ -223,8 +224,7 @@ def first_of_each(order: np.ndarray, entity: np.ndarray, most: int) -> np.ndarra
     place = np.arange(len(order)) - np.searchsorted(grouped, grouped)
     kept = np.zeros(len(order), dtype=bool)
     kept[by_entity] = place < most
-    found: np.ndarray = order[kept]
-    return found
+    return order[kept]
 
 
 def sample(n: int, most: int) -> np.ndarray:
