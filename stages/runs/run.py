@@ -65,6 +65,14 @@ class RunInfo(Section):
     cut: float | None
     rerank: tuple[str, ...] | None = None
 
+    def require_parts(self) -> None:
+        """Raises ValueError where the heads lack what they rank with, or have what is not theirs."""
+        filters = self.heads.entry.filters and self.heads.uses_images
+        for name, needed in (("similarity", self.heads.uses_graph), ("cut", filters)):
+            if (getattr(self, name) is not None) != needed:
+                wanted = "expected one" if needed else "expected none"
+                raise ValueError(f"{name}: {wanted} of the variant {self.heads.variant}")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -95,6 +103,7 @@ class Run:
         weights = sealed.bytes_of(folder.weights.name)
         try:
             info = RunInfo.model_validate(sealed.content)
+            info.require_parts()
             model = VARIANTS[info.heads.variant].build(info.heads)
             state = load(weights)
             of_heads, of_reranking = split_weights(state)

@@ -264,6 +264,8 @@ def other_widths(config):
             "heads.variant",
         ),
         (lambda config: {**config, "neighbour_limit": 4}, None, "neighbour_limit"),
+        (lambda config: {**config, "similarity": None}, None, "similarity: expected one"),
+        (lambda config: {**config, "cut": 0.5}, None, "cut: expected none of the variant melov"),
     ],
 )
 def test_a_run_of_another_version_is_one_clear_error(saved, tmp_path, of_config, of_weights, named):
