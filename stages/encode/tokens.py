@@ -61,6 +61,8 @@ class Tokenizer:
         self._folder = checkpoint.folder
         self.max_tokens = max_tokens
         self.pad = self._tokenizer.pad_token_id or 0
+        if self.pad >= self._vocabulary:
+            raise self._unknown(self.pad)
 
     def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 ids of each text, specials included, at most `max_tokens` long.
@@ -81,9 +83,9 @@ class Tokenizer:
             for i, part, row in zip(waiting, parts, ids, strict=True):
                 if len(part) < len(texts[i]) and len(row) < self.max_tokens:
                     left.append(i)
-                found[i] = np.asarray(row, dtype=np.int32)
                 if max(row, default=0) >= self._vocabulary:
                     raise self._unknown(max(row))
+                found[i] = np.asarray(row, dtype=np.int32)
             waiting, characters = left, characters * 8
         return found
 
@@ -101,7 +103,8 @@ class Tokenizer:
         return ids
 
     def _unknown(self, token: int) -> CheckpointError:
-        word = self._tokenizer.convert_ids_to_tokens(token)
+        # A number that no vocabulary has may be beyond what the library counts with.
+        word = self._tokenizer.convert_ids_to_tokens(token) if token < 2**31 else "no word"
         return CheckpointError(
             f"{self._folder}: its tokenizer makes the token {token} ({short(word)}), its model has "
             f"{self._vocabulary}",

@@ -363,3 +363,19 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_by_the_token(tmp
     tokenizer(["a cat"])
     with pytest.raises(CheckpointError, match=r"the token 143 \('zebra'\), its model has 143"):
         tokenizer(["a cat", "a zebra"])
+
+
+@pytest.mark.parametrize("number", [143, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("word", ["cat", "[PAD]"])
+def test_a_token_of_a_number_that_the_model_lacks_is_one_error(
+    tmp_path: Path, word: str, number: int
+):
+    folder = build_bert(tmp_path / "bert")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    said = json.loads((folder / "tokenizer.json").read_text())
+    said["model"]["vocab"][word] = number
+    for token in said["added_tokens"]:
+        token["id"] = said["model"]["vocab"][token["content"]]
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match=f"the token {number} .*its model has 143"):
+        Tokenizer(find_checkpoint(str(folder)), MOST)(["a cat"])
