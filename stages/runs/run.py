@@ -66,7 +66,7 @@ class RunInfo(Section):
     rerank: tuple[str, ...] | None = None
 
     def require_parts(self) -> None:
-        """Raises ValueError where the heads lack what they rank with, or have what is not theirs."""
+        """Raises ValueError where the heads lack what they rank with, or have another's."""
         filters = self.heads.entry.filters and self.heads.uses_images
         for name, needed in (("similarity", self.heads.uses_graph), ("cut", filters)):
             if (getattr(self, name) is not None) != needed:
