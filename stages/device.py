@@ -1,5 +1,6 @@
 """The device and the precision that a step runs on."""
 
+import functools
 from pathlib import Path
 
 import torch
@@ -65,6 +66,17 @@ def resolve_dtype(name: str, device: torch.device) -> str:
     return "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
 
 
+def heads_precision(name: str, device: torch.device) -> str:
+    """Of the products of a training step: `auto` takes bfloat16 where the hardware multiplies it.
+
+    No float16: gradients leave its range.
+    """
+    if name != "auto":
+        return name
+    return "bfloat16" if resolve_dtype(name, device) == "bfloat16" else "float32"
+
+
+@functools.cache
 def _cpu_multiplies_bfloat16() -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text()

@@ -62,6 +62,9 @@ class TrainConfig(HeadsSettings):
     per_entity: int = Field(0, ge=0, le=RECORDS)
     """Training mentions of one entity that an epoch takes at most, drawn again each epoch; 0 takes
     all."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the products of a training step; `auto`: bfloat16 where the device multiplies it. Ranking
+    is float32."""
     device: str = "auto"
 
     @model_validator(mode="wrap")

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from stages.heads.precision import Linear
+
 
 class Adapter(nn.Module):
     """x + W_2 relu(W_1 x), starting as the identity: W_2 = 0. Not in the paper.
@@ -13,8 +15,8 @@ class Adapter(nn.Module):
 
     def __init__(self, d: int, width: int) -> None:
         super().__init__()
-        self.w_1 = nn.Linear(d, width)
-        self.w_2 = nn.Linear(width, d)
+        self.w_1 = Linear(d, width)
+        self.w_2 = Linear(width, d)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from stages.heads.precision import Linear
+
 SOURCES = ("original", "generated", "aggregated")
 
 
@@ -22,10 +24,7 @@ class Fusion(nn.Module):
             raise ValueError(f"Fusion: sources {names}: expected original and one or two others")
         self.names = names
         self.ffnn = nn.ModuleDict(
-            {
-                name: nn.Sequential(nn.Linear(d_v, d_v), nn.GELU(), nn.Linear(d_v, 1))
-                for name in names
-            }
+            {name: nn.Sequential(Linear(d_v, d_v), nn.GELU(), nn.Linear(d_v, 1)) for name in names}
         )
 
     def forward(self, sources: dict[str, Tensor], has_image: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.features.neighborhood import Block
+from stages.heads.precision import Linear, linear
 from stages.heads.spmm import Backend, spmm
 from stages.heads.threshold import Threshold
 
@@ -25,14 +26,14 @@ class Gcn(nn.Module):
     ) -> None:
         super().__init__()
         self.normalization, self.backend = normalization, backend
-        self.layers = nn.ModuleList(nn.Linear(d_v, d_v) for _ in range(layers))
+        self.layers = nn.ModuleList(Linear(d_v, d_v) for _ in range(layers))
 
     def forward(self, v: Tensor, blocks: Sequence[Block], threshold: Threshold) -> Tensor:
         for index, (module, block) in enumerate(zip(self.layers, blocks, strict=True)):
-            layer = cast(nn.Linear, module)  # nn.ModuleList knows modules alone
+            layer = cast(Linear, module)  # nn.ModuleList knows modules alone
             weights = self._normalized(block, threshold)
             # A(vW) = (Av)W: multiplied first, since the nodes are fewer than the edges.
-            x = (v @ layer.weight.T).reshape(len(v), -1)
+            x = linear(v, layer.weight).reshape(len(v), -1)
             product = spmm(block.edges, weights, x, self.backend)
             v = product.view(-1, *v.shape[1:]) + layer.bias
             if index + 1 < len(self.layers):

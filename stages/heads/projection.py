@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from stages.heads.precision import add_product, of_products, rounded
+
 ROWS_AT_ONCE = 2048
-"""Rows made float32 at a time: a few megabytes, which the processor's caches hold."""
+"""Rows widened at a time: a few megabytes, which the processor's caches hold."""
 
 
 def project(x: Tensor, layer: nn.Linear) -> Tensor:
-    """x Wᵀ + b in the precision of W.
+    """x Wᵀ + b in the precision of W, its products in that of `products_in`.
 
     x is widened block by block, forward and again backward, so a batch of patches never exists in
     float32, and it gets no gradient: it is the encoders' output.
@@ -28,11 +30,16 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        rows = x.reshape(-1, x.shape[-1])
+        ctx.dtype = dtype = of_products(weight)
+        rows, own = x.reshape(-1, x.shape[-1]), weight.to(dtype)
         result = weight.new_empty(len(rows), len(weight))
         for lo in range(0, len(rows), ROWS_AT_ONCE):
-            block = rows[lo : lo + ROWS_AT_ONCE].to(weight)
-            torch.addmm(bias, block, weight.T, out=result[lo : lo + ROWS_AT_ONCE])
+            block = rounded(rows[lo : lo + ROWS_AT_ONCE], dtype)
+            to = result[lo : lo + ROWS_AT_ONCE]
+            if dtype == weight.dtype:
+                torch.addmm(bias, block, own.T, out=to)
+            else:
+                torch.add(block @ own.T, bias, out=to)
         return result.view(*x.shape[:-1], len(weight))
 
     @staticmethod
@@ -42,6 +49,6 @@ class _Project(torch.autograd.Function):
         rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         of_weight = grad.new_zeros(grad.shape[1], rows.shape[1])
         for lo in range(0, len(rows), ROWS_AT_ONCE):
-            block = rows[lo : lo + ROWS_AT_ONCE].to(grad)
-            of_weight.addmm_(grad[lo : lo + ROWS_AT_ONCE].T, block)
+            block = rounded(rows[lo : lo + ROWS_AT_ONCE], ctx.dtype)
+            add_product(of_weight, grad[lo : lo + ROWS_AT_ONCE].T.to(ctx.dtype), block)
         return None, of_weight, grad.sum(0)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stages.heads.precision import Linear
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -31,9 +33,9 @@ class Vae(nn.Module):
 
     def __init__(self, d_t: int, d_z: int, d_v: int) -> None:
         super().__init__()
-        self.w_mu = nn.Linear(d_t, d_z, bias=False)
-        self.w_sigma = nn.Linear(d_t, d_z, bias=False)
-        self.w_d = nn.Linear(d_z, d_v, bias=False)
+        self.w_mu = Linear(d_t, d_z, bias=False)
+        self.w_sigma = Linear(d_t, d_z, bias=False)
+        self.w_d = Linear(d_z, d_v, bias=False)
 
     def forward(self, t: Tensor) -> Generated:
         mu, log_var = self.w_mu(t), self.w_sigma(t)
@@ -67,7 +69,7 @@ class PatchAttention(nn.Module):
     def __init__(self, n_p: int, d_t: int, d_h: int) -> None:
         super().__init__()
         self.query = nn.Parameter(torch.empty(n_p, d_h))
-        self.w_key = nn.Linear(d_t, d_h)
+        self.w_key = Linear(d_t, d_h)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -17,7 +17,7 @@ from stages.config import GraphConfig, TrainConfig
 from stages.datasets.further import further_names, open_further
 from stages.datasets.records import Records
 from stages.datasets.store import encoder_of, open_joint, open_store, provenance_of
-from stages.device import heads_device
+from stages.device import heads_device, heads_precision
 from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
 from stages.features.data import LinkingData
@@ -200,7 +200,9 @@ class Dataset:
     def settled(self, spec: RunSpec) -> RunSpec:
         """`spec` as it is trained on this data set: of units that nobody asked for by name, those
         that compare pictures are left out where the store has none, and the one of further encoders
-        where none is in use."""
+        where none is in use. `precision: auto` is decided for the device."""
+        precision = heads_precision(spec.train.precision, spec.device)
+        spec = replace(spec, train=spec.train.model_copy(update={"precision": precision}))
         train, store = spec.train, self.store
         entry = VARIANTS[spec.variant]
         if not entry.has_units:

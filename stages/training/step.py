@@ -9,10 +9,12 @@ from torch import Tensor
 
 from cache.errors import MelovError
 from stages.config import TrainConfig
+from stages.device import heads_precision
 from stages.features.batches import MentionInputs
 from stages.features.features import Features, MentionInput
 from stages.heads.heads import Heads
 from stages.heads.losses import contrastive_loss
+from stages.heads.precision import products_in
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def train_step(
     Raises:
         MelovError: the loss is not finite.
     """
-    side, optimized = model.mentions(batch.mentions)
-    scores = model.matcher.pairs(side, model.entities(batch.entities))
+    with products_in(heads_precision(config.precision, batch.target.device)):
+        side, optimized = model.mentions(batch.mentions)
+        scores = model.matcher.pairs(side, model.entities(batch.entities))
     loss_e = contrastive_loss(scores, batch.target, config.label_smoothing)
     loss = loss_e + config.lambda_g * optimized.loss_g  # eq. 8
     if not torch.isfinite(loss):

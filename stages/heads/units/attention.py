@@ -7,11 +7,14 @@ tensors, and memory stays at the size of P̄.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from stages.heads.precision import add_product, of_products
 
 LOGITS_AT_ONCE = 1 << 19
 """Two float32 blocks of this size fit the second-level cache of a current core, or nearly."""
@@ -29,48 +32,78 @@ def mean_attention(query: Tensor, offsets: Tensor, key: Tensor, bias: Tensor, n_
 
 
 class _MeanAttention(torch.autograd.Function):
-    """P̄ = S softmax(Q Kᵀ + b) with S the averaging matrix of the entities."""
+    """P̄ = S softmax(Q Kᵀ + b) with S the averaging matrix of the entities. Products are those of
+    `products_in`; softmax and its Jacobian are the bias's precision."""
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, bias: Tensor, offsets: Tensor, n_m: int
     ) -> Tensor:
+        dtype = of_products(query)
+        query, key = query.to(dtype), key.to(dtype)
         ctx.save_for_backward(query, key, bias)
         ctx.offsets, ctx.n_m = offsets, n_m
-        result = query.new_empty(len(offsets) - 1, len(key))
-        for entities, tokens, mean in _blocks(offsets, len(key), query):
-            attention = _attention(query[tokens], key, bias, n_m)
-            torch.mm(mean, attention, out=result[entities])
+        result = bias.new_empty(len(offsets) - 1, len(key))
+        for block in _blocks(offsets, len(key), bias):
+            attention = _attention(query[block.tokens], key, bias, n_m)
+            block.mean(attention, dtype, out=result[block.entities])
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, bias = ctx.saved_tensors
-        grad_query, grad_key = torch.empty_like(query), torch.zeros_like(key)
-        for entities, tokens, mean in _blocks(ctx.offsets, len(key), query):
-            rows = query[tokens]
+        grad_query, grad_key = bias.new_empty(query.shape), bias.new_zeros(key.shape)
+        for block in _blocks(ctx.offsets, len(key), bias):
+            rows = query[block.tokens]
             attention = _attention(rows, key, bias, ctx.n_m)
-            of_attention = mean.T @ grad[entities]
+            of_attention = (grad[block.entities] * block.share[:, None])[block.owner]
             # The softmax's Jacobian: dL = P ∘ (dP - Σ P ∘ dP), by mention.
             of_attention.mul_(attention)
             along = of_attention.view(-1, ctx.n_m).sum(-1, keepdim=True)
             of_logits = of_attention.view(-1, ctx.n_m).addcmul_(
                 attention.view(-1, ctx.n_m), along, value=-1
             )
-            of_logits = of_logits.view(len(rows), -1)
-            torch.mm(of_logits, key, out=grad_query[tokens])
-            grad_key.addmm_(of_logits.T, rows)
+            of_logits = of_logits.view(len(rows), -1).to(query.dtype)
+            grad_query[block.tokens] = of_logits @ key
+            add_product(grad_key, of_logits.T, rows)
         return grad_query, grad_key, None, None, None
 
 
 def _attention(query: Tensor, key: Tensor, bias: Tensor, n_m: int) -> Tensor:
-    logits = torch.addmm(bias, query, key.T)
+    """Shape: (tokens, m n_m), in the bias's precision."""
+    if query.dtype == bias.dtype:
+        logits = torch.addmm(bias, query, key.T)
+    else:
+        logits = (query @ key.T).to(bias.dtype).add_(bias)
     return logits.view(-1, n_m).softmax(-1).view(len(query), -1)
 
 
-def _blocks(offsets: Tensor, width: int, like: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Runs of whole entities, their tokens, and the block of S: (entities, tokens)."""
+@dataclass(frozen=True)
+class _Block:
+    """Some whole entities.
+
+    owner: (tokens,), which of them each token belongs to; share: (entities,), 1 / its tokens.
+    """
+
+    entities: slice
+    tokens: slice
+    owner: Tensor
+    share: Tensor
+
+    def mean(self, x: Tensor, dtype: torch.dtype, out: Tensor) -> None:
+        """The entities' means of their tokens' rows, S x, into `out`."""
+        place = torch.arange(len(self.owner), device=x.device)
+        s = x.new_zeros(len(self.share), len(x), dtype=dtype)
+        if dtype == x.dtype:
+            s[self.owner, place] = self.share[self.owner]
+            torch.mm(s, x, out=out)
+        else:
+            s[self.owner, place] = 1  # exact in any precision, as a share is not
+            torch.mul(s @ x.to(dtype), self.share[:, None], out=out)
+
+
+def _blocks(offsets: Tensor, width: int, like: Tensor) -> Iterator[_Block]:
     ends = offsets.tolist()
     most = max(1, LOGITS_AT_ONCE // max(1, width))
     lo = 0
@@ -80,7 +113,5 @@ def _blocks(offsets: Tensor, width: int, like: Tensor) -> Iterator[tuple[slice, 
             hi += 1
         counts = offsets[lo : hi + 1].diff()
         owner = torch.arange(hi - lo, device=like.device).repeat_interleave(counts)
-        mean = like.new_zeros(hi - lo, ends[hi] - ends[lo])
-        mean[owner, torch.arange(len(owner), device=like.device)] = (1 / counts.to(like))[owner]
-        yield slice(lo, hi), slice(ends[lo], ends[hi]), mean
+        yield _Block(slice(lo, hi), slice(ends[lo], ends[hi]), owner, 1 / counts.to(like))
         lo = hi

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stages.features.features import Features
 from stages.heads.initial import redraw, scale_norm
+from stages.heads.precision import Linear
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Side
 from stages.heads.units.codes import Codes, Planes, lost, products
@@ -30,8 +31,8 @@ class CrossUnit(nn.Module):
         super().__init__()
         h = config.d_h
         self.logit_scale = config.logit_scale
-        self.w_t = nn.Linear(config.d_t, h)
-        self.w_i = nn.Linear(config.d_v, h)
+        self.w_t = Linear(config.d_t, h)
+        self.w_i = Linear(config.d_v, h)
         self.w_g = nn.Linear(h, 1)
         self.ln_r = nn.LayerNorm(h)
 

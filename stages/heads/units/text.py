@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from stages.features.features import Features
 from stages.heads.initial import redraw
+from stages.heads.precision import Linear
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Ragged, Side
 from stages.heads.units.attention import mean_attention
@@ -73,10 +74,10 @@ class TextUnit(nn.Module):
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.h = h = config.d_h
-        self.w_q = nn.Linear(config.d_local, h)
-        self.w_k = nn.Linear(config.d_local, h)
-        self.w_u = nn.Linear(config.d_local, h)
-        self.w_c = nn.Linear(config.d_t, h)
+        self.w_q = Linear(config.d_local, h)
+        self.w_k = Linear(config.d_local, h)
+        self.w_u = Linear(config.d_local, h)
+        self.w_c = Linear(config.d_t, h)
         self.ln_c = nn.LayerNorm(h)
         self.frozen_scale = config.frozen_scale
         self.f = nn.Parameter(torch.empty(())) if self.frozen_scale else None
