@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from stages.features.cached import CachedFeatures
-from stages.features.features import Features, MentionInput
-from stages.features.neighborhood import limit_neighbors, neighborhood
+from stages.features.features import Features, MentionInput, NodePictures
+from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,14 @@ class SplitGraph:
         """
         device = features.has_image.device
         layers, degrees = self.reading.layers, self.reading.degrees
-        found = neighborhood(self.adjacency, rows + self.first, layers, degrees).to(device)
+        found = neighborhood(self.adjacency, rows + self.first, layers, degrees)
         image_rows = self.image_rows[found.nodes]
-        node_global, node_local = images(image_rows)
-        has_image = torch.from_numpy(image_rows >= 0).to(device)
-        return MentionInput(features, found, node_global, node_local, has_image)
+        distinct = np.unique(image_rows[image_rows >= 0])
+        of_node = np.where(image_rows >= 0, np.searchsorted(distinct, image_rows), -1)
+        pictures = images(distinct if len(distinct) else np.array([-1]))
+        edges = Shared.of(found.blocks[0].edges, of_node, len(pictures[0])).to(device)
+        place = torch.from_numpy(of_node).to(device)
+        return MentionInput(features, found.to(device), NodePictures(*pictures, place, edges))
 
 
 class MentionInputs:

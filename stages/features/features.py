@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from stages.features.names import NameRows, Names
-from stages.features.neighborhood import Neighborhood
+from stages.features.neighborhood import Neighborhood, Shared
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,25 @@ class Features:
 
 
 @dataclass(frozen=True)
-class MentionInput:
-    """A batch of mentions, and what its GCN reads.
+class NodePictures:
+    """The pictures of a neighborhood's nodes, each of them once: mentions of one post share theirs.
 
-    node_global, node_local: cached features of `neighborhood.nodes`, zero without a picture;
-    shapes (nodes, d), (nodes, n_p, d'). None where the variant has no GCN.
+    image_global: (p, d); image_local: (p, n_p, d'). At least one row, of zeros where no node has a
+        picture.
+    of_node: int64 (nodes,), each node's row, -1 without a picture.
+    edges: the first layer's, from nodes to pictures.
     """
+
+    image_global: Tensor
+    image_local: Tensor
+    of_node: Tensor
+    edges: Shared
+
+
+@dataclass(frozen=True)
+class MentionInput:
+    """A batch of mentions, and what its GCN reads: none where the variant has no GCN."""
 
     features: Features
     neighborhood: Neighborhood | None = None
-    node_global: Tensor | None = None
-    node_local: Tensor | None = None
-    node_has_image: Tensor | None = None
+    pictures: NodePictures | None = None

@@ -97,6 +97,42 @@ class Block:
     degree: sp.csr_array | None  # with `sym`: the input nodes' whole rows
 
 
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Edges to what their nodes share, such as pictures: those of one row that lead to the same
+    thing are one, of all their weights, and those of nodes without one are none.
+
+    edges: (rows, things); kept: int64 (k,), which of the edges to nodes have a thing; slot: int64
+        (k,), the edge to things that each of them is a part of.
+    """
+
+    edges: SparseRows
+    kept: Tensor
+    slot: Tensor
+
+    @classmethod
+    def of(cls, edges: SparseRows, thing: np.ndarray, things: int) -> Shared:
+        """Args:
+        thing: (n_cols,), of each node, -1 for none; things: how many there are.
+        """
+        of_edge = thing[edges.indices.numpy()]
+        kept = np.flatnonzero(of_edge >= 0)
+        place = edges.row_index.numpy()[kept] * things + of_edge[kept]
+        distinct, slot = np.unique(place, return_inverse=True)
+        indptr = np.searchsorted(distinct, np.arange(edges.n_rows + 1) * things)
+        merged = SparseRows(
+            torch.from_numpy(indptr), torch.from_numpy(distinct % things), edges.n_rows, things
+        )
+        return cls(merged, torch.from_numpy(kept), torch.from_numpy(slot.reshape(-1)))
+
+    def sums(self, weights: Tensor) -> Tensor:
+        """The weights of the edges to things, out of those to nodes."""
+        return weights.new_zeros(self.edges.nnz).index_add(0, self.slot, weights[self.kept])
+
+    def to(self, device: torch.device) -> Shared:
+        return Shared(self.edges.to(device), self.kept.to(device), self.slot.to(device))
+
+
 @dataclass(frozen=True)
 class Neighborhood:
     """What a batch's GCN reads.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.features.neighborhood import Block
+from stages.features.neighborhood import Block, Shared
 from stages.heads.precision import Linear, linear
 from stages.heads.spmm import Backend, spmm
 from stages.heads.threshold import Threshold
@@ -18,7 +18,11 @@ class Gcn(nn.Module):
     last layer, whose output must be able to take any sign to be fused with the original.
 
     Shapes:
-        v: (nodes, d_v) or (nodes, n_p, d_v): the same Ã for each patch -> (batch, [n_p,] d_v)
+        v: (p, d_v) or (p, n_p, d_v), of distinct pictures: the same Ã for each patch
+        returns (batch, [n_p,] d_v)
+
+    Args:
+        first: the first layer's edges to pictures; a node without one is zero.
     """
 
     def __init__(
@@ -28,13 +32,17 @@ class Gcn(nn.Module):
         self.normalization, self.backend = normalization, backend
         self.layers = nn.ModuleList(Linear(d_v, d_v) for _ in range(layers))
 
-    def forward(self, v: Tensor, blocks: Sequence[Block], threshold: Threshold) -> Tensor:
+    def forward(
+        self, v: Tensor, first: Shared, blocks: Sequence[Block], threshold: Threshold
+    ) -> Tensor:
         for index, (module, block) in enumerate(zip(self.layers, blocks, strict=True)):
             layer = cast(Linear, module)  # nn.ModuleList knows modules alone
-            weights = self._normalized(block, threshold)
+            weights, edges = self._normalized(block, threshold), block.edges
+            if index == 0:
+                weights, edges = first.sums(weights), first.edges
             # A(vW) = (Av)W: multiplied first, since the nodes are fewer than the edges.
             x = linear(v, layer.weight).reshape(len(v), -1)
-            product = spmm(block.edges, weights, x, self.backend)
+            product = spmm(edges, weights, x, self.backend)
             v = product.view(-1, *v.shape[1:]) + layer.bias
             if index + 1 < len(self.layers):
                 v = torch.relu(v)

@@ -90,7 +90,10 @@ class Melov(nn.Module):
         loss_g = x.text_global.new_zeros(())
         if not self.config.uses_images:
             return x, Optimized(loss_g)
-        v, patches = self._project(x)
+        if AGGREGATED in self.config.sources:
+            v, patches, of_nodes = self._projected_once(batch)
+        else:
+            v, patches = self._project(x)
         sources_global, sources_local = {ORIGINAL: v}, {ORIGINAL: patches}
         if GENERATED in self.config.sources:
             of_global = self.vae_global(x.text_global)
@@ -99,7 +102,9 @@ class Melov(nn.Module):
             loss_g = generation_loss(v, of_global, x.has_image)
             loss_g = loss_g + generation_loss(patches, of_local, x.has_image)  # eq. 2
         if AGGREGATED in self.config.sources:
-            sources_global[AGGREGATED], sources_local[AGGREGATED] = self._aggregate(batch)
+            sources_global[AGGREGATED], sources_local[AGGREGATED] = self._aggregate(
+                batch, *of_nodes
+            )
         alpha = None
         if len(self.config.sources) == 1:
             v, patches = self._fill(v, patches, x.has_image)
@@ -108,19 +113,25 @@ class Melov(nn.Module):
             patches, _ = self.fusion_local(sources_local, x.has_image)
         return x.with_images(v, patches), Optimized(loss_g, alpha, v, sources_global)
 
-    def _aggregate(self, batch: MentionInput) -> tuple[Tensor, Tensor]:
-        """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighborhood."""
+    def _projected_once(self, batch: MentionInput) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """The batch's original features in the latent space, zero without a picture, (n, d_v) and
+        (n, n_p, d_v), and those of all pictures that its GCN reads, among which they are."""
+        assert batch.pictures is not None
+        pictures, has = batch.pictures, batch.features.has_image
+        v = project(pictures.image_global, self.w_v)
+        patches = project(pictures.image_local, self.w_V)
+        own = pictures.of_node[: len(has)].clamp_min(0)  # a neighborhood begins with its batch
+        return v[own] * has[:, None], patches[own] * has[:, None, None], (v, patches)
+
+    def _aggregate(self, batch: MentionInput, v: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighborhood, of whose
+        pictures `v` and `patches` are."""
         assert batch.neighborhood is not None
-        assert batch.node_global is not None
-        assert batch.node_local is not None
-        assert batch.node_has_image is not None
-        has = batch.node_has_image
-        v = project(batch.node_global, self.w_v) * has[:, None]
-        patches = project(batch.node_local, self.w_V) * has[:, None, None]
-        blocks = batch.neighborhood.blocks
+        assert batch.pictures is not None
+        first, blocks = batch.pictures.edges, batch.neighborhood.blocks
         return (
-            self.gcn_global(v, blocks, self.threshold),
-            self.gcn_local(patches, blocks, self.threshold),
+            self.gcn_global(v, first, blocks, self.threshold),
+            self.gcn_local(patches, first, blocks, self.threshold),
         )
 
     def _project(self, x: Features) -> tuple[Tensor, Tensor]:

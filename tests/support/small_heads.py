@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from stages.features.features import Features, MentionInput
-from stages.features.neighborhood import limit_neighbors, neighborhood
+from stages.features.features import Features, MentionInput, NodePictures
+from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
 from stages.heads.model import Melov
 from stages.heads.settings import FurtherShape, HeadsConfig
 from stages.heads.variants import VARIANTS
@@ -72,9 +72,12 @@ def batch(model: Melov, x: Features, rows=None) -> MentionInput:
         return MentionInput(mine)
     found = neighborhood(graph(), rows, model.config.gcn_layers)
     nodes = torch.from_numpy(found.nodes)
-    return MentionInput(
-        mine, found, x.image_global[nodes], x.image_local[nodes], x.has_image[nodes]
-    )
+    shown = x.has_image[nodes]
+    of_node = torch.where(shown, shown.cumsum(0) - 1, -1)
+    pictures = (x.image_global[nodes], x.image_local[nodes])
+    pictures = [of[shown] if shown.any() else of[:1] for of in pictures]
+    edges = Shared.of(found.blocks[0].edges, of_node.numpy(), len(pictures[0]))
+    return MentionInput(mine, found, NodePictures(*pictures, of_node, edges))
 
 
 def make(variant="melov", **more) -> Melov:

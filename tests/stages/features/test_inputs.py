@@ -150,11 +150,14 @@ def test_the_gcn_reads_the_pictures_of_the_right_mentions(root, opened, split, n
     for _ in range(settings.gcn_layers):
         reached |= {int(c) for r in reached for c in np.flatnonzero(whole[r])}
     assert sorted(nodes) == sorted(reached)
-    for i, node in enumerate(nodes):
-        assert_is_picture(
-            store, pictures[node], batch.node_global[i], batch.node_local[i],
-            batch.node_has_image[i],
-        )  # fmt: skip
+    read, of_node = batch.pictures, batch.pictures.of_node.tolist()
+    for place, node in zip(of_node, nodes, strict=True):
+        assert (place >= 0) == (pictures[node] >= 0)
+        if place >= 0:
+            shown = read.image_global[place], read.image_local[place]
+            assert_is_picture(store, pictures[node], *shown, has_image=True)
+    distinct = set(pictures[nodes].tolist()) - {-1}
+    assert len(read.image_global) == len(read.image_local) == len(distinct)
 
 
 def test_the_right_neighbours_are_read_with_the_right_weights(root, opened):
@@ -163,8 +166,10 @@ def test_the_right_neighbours_are_read_with_the_right_weights(root, opened):
     data, _ = run_data(opened, settings, "melov")
     batch = data.inputs.batch("test", np.arange(24))
     edges, weights = batch.neighborhood.blocks[0].edges, batch.neighborhood.blocks[0].weights
-    found = torch.zeros(24, batch.node_global.shape[1])
-    found.index_add_(0, edges.row_index, weights[:, None] * batch.node_global[edges.indices])
+    read = batch.pictures
+    of_nodes = read.image_global[read.of_node] * (read.of_node >= 0)[:, None]
+    found = torch.zeros(24, of_nodes.shape[1])
+    found.index_add_(0, edges.row_index, weights[:, None] * of_nodes[edges.indices])
     images = [array(opened.store, f"mentions/{split}/image") for split in ("train", "test")]
     v, _ = data.cached.images(np.concatenate(images))
     want = torch.from_numpy(opened.graph.test.toarray()) @ v

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.features.neighborhood import limit_neighbors, neighborhood
+from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
 from stages.heads.gcn import Gcn
 from stages.heads.threshold import Threshold
 
@@ -43,20 +43,28 @@ def dense(gcn, a, v, tau, normalization):
     normalization=st.sampled_from(["none", "row", "sym"]),
     tau=st.floats(0.15, 0.9),
     local=st.booleans(),
+    data=st.data(),
 )
 def test_without_a_limit_a_batch_equals_the_dense_formula(
-    n, seed, layers, normalization, tau, local
+    n, seed, layers, normalization, tau, local, data
 ):
+    """Of mentions that share pictures, or have none."""
     torch.manual_seed(seed)
     a = similarities(n, seed)
     gcn, threshold = Gcn(4, layers, normalization), Threshold(FLOOR, tau)
-    v = torch.randn(n, 3, 4) if local else torch.randn(n, 4)
+    pictures = data.draw(st.integers(1, n))
+    v = torch.randn(pictures, 3, 4) if local else torch.randn(pictures, 4)
+    shown = st.lists(st.integers(-1, pictures - 1), min_size=n, max_size=n)
+    of_mention = np.array(data.draw(shown))
     batch = np.random.default_rng(seed).permutation(n)[: max(1, n // 2)]
     graph = limit_neighbors(sp.csr_array(a), 0)
     found = neighborhood(graph, batch, layers, degrees=normalization == "sym")
-    got = gcn(v[found.nodes], found.blocks, threshold).detach().numpy()
+    first = Shared.of(found.blocks[0].edges, of_mention[found.nodes], len(v))
+    got = gcn(v, first, found.blocks, threshold).detach().numpy()
     tau_now = float(threshold.tau.detach())
-    want = dense(gcn, a, v.numpy(), tau_now, normalization)[batch]
+    has = (of_mention >= 0).reshape(-1, *[1] * (v.dim() - 1))
+    of_mentions = v.numpy()[of_mention] * has
+    want = dense(gcn, a, of_mentions, tau_now, normalization)[batch]
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
 
 
@@ -85,7 +93,8 @@ def test_the_result_of_a_mention_does_not_depend_on_its_batch():
 
     def result(batch):
         found = neighborhood(graph, np.array(batch), 2)
-        return gcn(v[found.nodes], found.blocks, threshold).detach()
+        first = Shared.of(found.blocks[0].edges, found.nodes, len(v))
+        return gcn(v, first, found.blocks, threshold).detach()
 
     whole = result(range(10))
     for row in range(10):
@@ -100,8 +109,8 @@ def test_gradients_reach_the_threshold_the_weights_and_the_features(normalizatio
     gcn, threshold = Gcn(4, 2, normalization), Threshold(FLOOR, 0.3)
     v = torch.randn(8, 4, requires_grad=True)
     found = neighborhood(graph, np.arange(4), 2, degrees=normalization == "sym")
-    order = torch.from_numpy(found.nodes)
-    gcn(v[order], found.blocks, threshold).square().sum().backward()
+    first = Shared.of(found.blocks[0].edges, found.nodes, len(v))
+    gcn(v, first, found.blocks, threshold).square().sum().backward()
     for p in (*gcn.parameters(), *threshold.parameters(), v):
         assert p.grad is not None
         assert p.grad.any()

@@ -57,7 +57,8 @@ def test_the_generation_loss_is_there_where_something_is_generated(melov, varian
     x = features(1, missing=MISSING)
     got, want = (seen(m, x)[1].loss_g for m in (like(melov, variant), melov))
     assert want > 0
-    assert got == (want if "generated" in VARIANTS[variant].sources else 0)
+    # Without a GCN every mention's picture is projected, with one those that are there.
+    torch.testing.assert_close(got, want if "generated" in VARIANTS[variant].sources else got * 0)
 
 
 @pytest.mark.parametrize("variant", ["no-inter", "no-intra"])
