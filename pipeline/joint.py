@@ -10,7 +10,6 @@ import click
 from pipeline.cli import absolute, command, echo
 from stages.config import Params
 from stages.encode.joint import extract_joint
-from stages.features.stored import shapes_of
 from stages.paths import DatasetPaths, project_path
 
 
@@ -22,7 +21,8 @@ def main(params: Params, paths: DatasetPaths, encoder: str, replace: bool) -> No
         encoder = project_path(absolute(Path(encoder)), absolute(paths.root))
     store, made = extract_joint(paths, params.extract, encoder, replace)
     echo(f"{paths.joint}: {'written' if made else 'finished already, nothing to do'}")
-    echo(f"pairs: {len(store['texts/global'])} distinct, of width {shapes_of(store)['d_t']}")
+    pairs, width = store["texts/global"].shape
+    echo(f"pairs: {pairs} distinct, of width {width}")
     for group, count in store.attribute("without_picture").items():
         echo(f"read with a blank picture: {count} of {group}")
     for path, reason in store.attribute("failed_pictures").items():
