@@ -132,9 +132,8 @@ def _timings(trained: Trained, cases: Sequence[Case], full: bool, rounds: int) -
             name("ours, one mention"): _Turns(trained, case, 1),
             name(f"ours, {BATCH} mentions"): _Turns(trained, case, BATCH),
         }
-        if case.k == TOP:
-            many = replace(case, k=CANDIDATES)
-            contenders[name(f"ours, one mention, the best {CANDIDATES}")] = _Turns(trained, many, 1)
+        many = replace(case, k=case.k // TOP * CANDIDATES)
+        contenders[name(f"ours, one mention, the best {CANDIDATES}")] = _Turns(trained, many, 1)
         texts = _texts(trained, case.search.views)
         mention = _mention_texts(trained, MENTIONS)
         contenders[name("matrix product of global texts")] = partial(_product, texts, mention)

@@ -202,7 +202,8 @@ class Dataset:
         that compare pictures are left out where the store has none, and the one of further encoders
         where none is in use. `precision: auto` is decided for the device."""
         precision = heads_precision(spec.train.precision, spec.device)
-        spec = replace(spec, train=spec.train.model_copy(update={"precision": precision}))
+        if precision != spec.train.precision:
+            spec = replace(spec, train=spec.train.model_copy(update={"precision": precision}))
         train, store = spec.train, self.store
         entry = VARIANTS[spec.variant]
         if not entry.has_units:
