@@ -121,7 +121,10 @@ class Melov(nn.Module):
         v = project(pictures.image_global, self.w_v)
         patches = project(pictures.image_local, self.w_V)
         own = pictures.of_node[: len(has)].clamp_min(0)  # a neighborhood begins with its batch
-        return v[own] * has[:, None], patches[own] * has[:, None, None], (v, patches)
+        # Not `v[own]`, whose gradient sorts the rows.
+        mine = v.index_select(0, own) * has[:, None]
+        mine_local = patches.index_select(0, own) * has[:, None, None]
+        return mine, mine_local, (v, patches)
 
     def _aggregate(self, batch: MentionInput, v: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
         """v^GA (n, d_v) and V^LA (n, n_p, d_v): L layers over the batch's neighborhood, of whose

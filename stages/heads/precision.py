@@ -73,6 +73,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Linear.apply(x, weight, bias, dtype)  # type: ignore[no-untyped-call]  # torch's
 
 
+def linears(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
+    """What several layers make of one input, by one product.
+
+    Shapes:
+        x: (..., d) -> (..., d_out) of each layer
+    """
+    weight = torch.cat([layer.weight for layer in layers])
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    y = linear(x, weight, torch.cat(biases) if biases else None)
+    return y.split([len(layer.weight) for layer in layers], -1)
+
+
 class _Linear(torch.autograd.Function):
     """y = x Wᵀ + b; dL/dx = g W, dL/dW = gᵀ x, dL/db = Σ g. x is kept as it was multiplied, in
     half of its memory."""

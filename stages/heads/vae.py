@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stages.heads.precision import Linear
+from stages.heads.precision import Linear, linears
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Vae(nn.Module):
         self.w_d = Linear(d_z, d_v, bias=False)
 
     def forward(self, t: Tensor) -> Generated:
-        mu, log_var = self.w_mu(t), self.w_sigma(t)
+        mu, log_var = linears(t, self.w_mu, self.w_sigma)
         z = mu + torch.randn_like(mu) * (0.5 * log_var).exp() if self.training else mu
         return Generated(self.w_d(z), mu, log_var)
 

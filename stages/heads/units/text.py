@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from stages.features.features import Features
 from stages.heads.initial import redraw
-from stages.heads.precision import Linear
+from stages.heads.precision import Linear, linears
 from stages.heads.settings import HeadsConfig
 from stages.heads.side import Ragged, Side
 from stages.heads.units.attention import mean_attention
@@ -88,9 +88,9 @@ class TextUnit(nn.Module):
             nn.init.constant_(self.f, math.log(self.frozen_scale))
 
     def mention_side(self, x: Features) -> MentionText:
-        value = self.w_u(x.text_local)
+        key, value = linears(x.text_local, self.w_k, self.w_u)
         value = value - value.mean(-1, keepdim=True)  # LN of a mixture centres each part
-        key = self.w_k(x.text_local) / math.sqrt(self.h)
+        key = key / math.sqrt(self.h)
         bias = torch.zeros_like(key[..., 0]).masked_fill(~x.text_mask, PADDED)
         return MentionText(x.text_global, key, value, value @ value.mT, bias, self._frozen(x))
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stages.heads import projection
-from stages.heads.precision import Linear, linear, of_products, products_in, rounded
+from stages.heads.precision import Linear, linear, linears, of_products, products_in, rounded
 from stages.heads.projection import project
 from stages.heads.units import attention
 from stages.heads.units.attention import mean_attention
@@ -108,6 +108,17 @@ def test_attention_in_bfloat16_and_its_gradients(monkeypatch, at_once):
         assert found.dtype == torch.float32
         assert_rounded(found, wanted, terms=8)
     assert (ours[0].view(3, 3, n_m)[:, 1, 3] == 0).all()  # padding
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_several_layers_at_once_are_each_by_itself(bias):
+    torch.manual_seed(0)
+    layers = [Linear(64, 32, bias=bias), Linear(64, 5, bias=bias)]
+    x = torch.randn(2, 7, 64, requires_grad=True)
+    for a, b in zip(linears(x, *layers), [layer(x) for layer in layers], strict=True):
+        torch.testing.assert_close(a, b)
+        grads = (torch.autograd.grad(y.square().sum(), x, retain_graph=True)[0] for y in (a, b))
+        torch.testing.assert_close(*grads)
 
 
 def test_outside_nothing_is_rounded(layer):
