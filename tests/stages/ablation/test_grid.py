@@ -129,6 +129,7 @@ GOOD_GRIDS = {
     "hard-negatives": 5,
     "options": 3,
     "parts": 3,
+    "precision": 3,
     "strong": 5,
     "richpedia-text": 3,
 }  # seeds
