@@ -79,8 +79,9 @@ def linears(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     Shapes:
         x: (..., d) -> (..., d_out) of each layer
     """
-    weight = torch.cat(tuple(layer.weight for layer in layers))
-    biases = [layer.bias for layer in layers if layer.bias is not None]
+    weights: list[Tensor] = [layer.weight for layer in layers]
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    weight = torch.cat(weights)
     y = linear(x, weight, torch.cat(biases) if biases else None)
     return y.split([len(layer.weight) for layer in layers], -1)
 
