@@ -147,7 +147,7 @@ def validated(model: type[Checked], values: Any, where: str) -> Checked:
     except ValidationError as error:
         lines = [_explain(model, where, item) for item in error.errors()[:MOST_ERRORS]]
         if error.error_count() > len(lines):
-            lines.append(f"{where}: and {error.error_count() - len(lines):,} more of that kind")
+            lines.append(f"{where}: and {error.error_count() - len(lines):,} more")
         raise ConfigError("\n".join(lines)) from None
 
 

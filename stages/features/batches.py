@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stages.features.cached import CachedFeatures
 from stages.features.features import Features, MentionInput, NodePictures
-from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
+from stages.features.neighborhood import SharedEdges, limit_neighbors, neighborhood
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class SplitGraph:
         distinct = np.unique(image_rows[image_rows >= 0])
         of_node = np.where(image_rows >= 0, np.searchsorted(distinct, image_rows), -1)
         pictures = images(distinct if len(distinct) else np.array([-1]))
-        edges = Shared.of(found.blocks[0].edges, of_node, len(pictures[0])).to(device)
+        edges = SharedEdges.of(found.blocks[0].edges, of_node, len(pictures[0])).to(device)
         place = torch.from_numpy(of_node).to(device)
         return MentionInput(features, found.to(device), NodePictures(*pictures, place, edges))
 

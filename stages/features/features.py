@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from stages.features.names import NameRows, Names
-from stages.features.neighborhood import Neighborhood, Shared
+from stages.features.neighborhood import Neighborhood, SharedEdges
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class NodePictures:
     image_global: Tensor
     image_local: Tensor
     of_node: Tensor
-    edges: Shared
+    edges: SharedEdges
 
 
 @dataclass(frozen=True)

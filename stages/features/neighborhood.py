@@ -98,7 +98,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class SharedEdges:
     """Edges to what their nodes share, such as pictures: those of one row that lead to the same
     thing are one, of all their weights, and those of nodes without one are none.
 
@@ -111,7 +111,7 @@ class Shared:
     slot: Tensor
 
     @classmethod
-    def of(cls, edges: SparseRows, thing: np.ndarray, things: int) -> Shared:
+    def of(cls, edges: SparseRows, thing: np.ndarray, things: int) -> SharedEdges:
         """Args:
         thing: (n_cols,), of each node, -1 for none; things: how many there are.
         """
@@ -129,8 +129,8 @@ class Shared:
         """The weights of the edges to things, out of those to nodes."""
         return weights.new_zeros(self.edges.nnz).index_add(0, self.slot, weights[self.kept])
 
-    def to(self, device: torch.device) -> Shared:
-        return Shared(self.edges.to(device), self.kept.to(device), self.slot.to(device))
+    def to(self, device: torch.device) -> SharedEdges:
+        return SharedEdges(self.edges.to(device), self.kept.to(device), self.slot.to(device))
 
 
 @dataclass(frozen=True)

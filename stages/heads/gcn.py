@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.features.neighborhood import Block, Shared
+from stages.features.neighborhood import Block, SharedEdges
 from stages.heads.precision import Linear, linear
 from stages.heads.spmm import Backend, spmm
 from stages.heads.threshold import Threshold
@@ -33,7 +33,7 @@ class Gcn(nn.Module):
         self.layers = nn.ModuleList(Linear(d_v, d_v) for _ in range(layers))
 
     def forward(
-        self, v: Tensor, first: Shared, blocks: Sequence[Block], threshold: Threshold
+        self, v: Tensor, first: SharedEdges, blocks: Sequence[Block], threshold: Threshold
     ) -> Tensor:
         for index, (module, block) in enumerate(zip(self.layers, blocks, strict=True)):
             layer = cast(Linear, module)  # nn.ModuleList knows modules alone

@@ -139,6 +139,11 @@ class HeadsConfig(HeadsSettings):
         return "pictures" in self.reads
 
     @property
+    def filters_pictures(self) -> bool:
+        """Whether pictures that agree too little with their text are left out."""
+        return self.entry.filters and self.uses_images
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Of a mention's visual features (eq. 6)."""
         return self.entry.sources if self.uses_images else ("original",)

@@ -299,7 +299,7 @@ class Dataset:
 
 def cut_of(heads: HeadsConfig, train: TrainConfig, cached: CachedFeatures) -> float | None:
     """Of the variant `filter`: the relevance below which a picture is left out; else None."""
-    if heads.entry.filters and heads.uses_images:
+    if heads.filters_pictures:
         return relevance_cut(cached, train.filter_quantile)
     return None
 

@@ -67,8 +67,8 @@ class RunInfo(Section):
 
     def require_parts(self) -> None:
         """Raises ValueError where the heads lack what they rank with, or have another's."""
-        filters = self.heads.entry.filters and self.heads.uses_images
-        for name, needed in (("similarity", self.heads.uses_graph), ("cut", filters)):
+        parts = {"similarity": self.heads.uses_graph, "cut": self.heads.filters_pictures}
+        for name, needed in parts.items():
             if (getattr(self, name) is not None) != needed:
                 wanted = "expected one" if needed else "expected none"
                 raise ValueError(f"{name}: {wanted} of the variant {self.heads.variant}")

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from stages.features.features import Features, MentionInput, NodePictures
-from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
+from stages.features.neighborhood import SharedEdges, limit_neighbors, neighborhood
 from stages.heads.model import Melov
 from stages.heads.settings import FurtherShape, HeadsConfig
 from stages.heads.variants import VARIANTS
@@ -76,7 +76,7 @@ def batch(model: Melov, x: Features, rows=None) -> MentionInput:
     of_node = torch.where(shown, shown.cumsum(0) - 1, -1)
     pictures = (x.image_global[nodes], x.image_local[nodes])
     pictures = [of[shown] if shown.any() else of[:1] for of in pictures]
-    edges = Shared.of(found.blocks[0].edges, of_node.numpy(), len(pictures[0]))
+    edges = SharedEdges.of(found.blocks[0].edges, of_node.numpy(), len(pictures[0]))
     return MentionInput(mine, found, NodePictures(*pictures, of_node, edges))
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.features.neighborhood import Shared, limit_neighbors, neighborhood
+from stages.features.neighborhood import SharedEdges, limit_neighbors, neighborhood
 from stages.heads.gcn import Gcn
 from stages.heads.threshold import Threshold
 
@@ -59,7 +59,7 @@ def test_without_a_limit_a_batch_equals_the_dense_formula(
     batch = np.random.default_rng(seed).permutation(n)[: max(1, n // 2)]
     graph = limit_neighbors(sp.csr_array(a), 0)
     found = neighborhood(graph, batch, layers, degrees=normalization == "sym")
-    first = Shared.of(found.blocks[0].edges, of_mention[found.nodes], len(v))
+    first = SharedEdges.of(found.blocks[0].edges, of_mention[found.nodes], len(v))
     got = gcn(v, first, found.blocks, threshold).detach().numpy()
     tau_now = float(threshold.tau.detach())
     has = (of_mention >= 0).reshape(-1, *[1] * (v.dim() - 1))
@@ -93,7 +93,7 @@ def test_the_result_of_a_mention_does_not_depend_on_its_batch():
 
     def result(batch):
         found = neighborhood(graph, np.array(batch), 2)
-        first = Shared.of(found.blocks[0].edges, found.nodes, len(v))
+        first = SharedEdges.of(found.blocks[0].edges, found.nodes, len(v))
         return gcn(v, first, found.blocks, threshold).detach()
 
     whole = result(range(10))
@@ -109,7 +109,7 @@ def test_gradients_reach_the_threshold_the_weights_and_the_features(normalizatio
     gcn, threshold = Gcn(4, 2, normalization), Threshold(FLOOR, 0.3)
     v = torch.randn(8, 4, requires_grad=True)
     found = neighborhood(graph, np.arange(4), 2, degrees=normalization == "sym")
-    first = Shared.of(found.blocks[0].edges, found.nodes, len(v))
+    first = SharedEdges.of(found.blocks[0].edges, found.nodes, len(v))
     gcn(v, first, found.blocks, threshold).square().sum().backward()
     for p in (*gcn.parameters(), *threshold.parameters(), v):
         assert p.grad is not None
