@@ -82,7 +82,10 @@ def weight_files(folder: Path) -> list[Path]:
     """
     first = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if first is None:
-        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)})")
+        config = folder / "config.json"
+        has_code = config.exists() and "auto_map" in read_json(config)
+        code = "; code of a checkpoint is never run" if has_code else ""
+        raise CheckpointError(f"{folder}: no weights (looked for {', '.join(WEIGHTS)}){code}")
     if first.suffix != ".json":
         _require_regular(first)
         return [first]

@@ -49,6 +49,16 @@ def test_a_model_that_needs_its_own_code_is_refused_by_name(
     assert not own_code()
 
 
+def test_code_without_weights_is_told_that_it_is_never_run(
+    bert: Path, copy: Copy, own_code: Callable[[], bool]
+):
+    folder = copy(bert, model_type="x", auto_map=OWN)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no weights .*; code of a checkpoint is never run"):
+        find_checkpoints(config_of(folder))
+    assert not own_code()
+
+
 @pytest.mark.parametrize(("kind", "part"), [("t5", "text"), ("convnext", "image")])
 def test_a_model_of_no_listed_family_is_one_error_with_the_list(
     bert: Path, tmp_path: Path, kind: str, part: str
