@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import Linker, Mention
 from stages.encode import feature_job
@@ -29,8 +30,10 @@ def change(name: str, with_rows: Callable[[Rows], Rows]) -> None:
 
 
 def other_entities(rows: Rows) -> Rows:
-    """Three new ones in front; of the others one that no mention means is removed, one renamed, and
-    the rest is reversed."""
+    """Four new ones in front, one with a picture that nothing had; of the others one that no mention
+    means is removed, one renamed, and the rest is reversed."""
+    own = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(own).save(RAW / "pictures/new.png")
     lines = (RAW / "mentions.jsonl").read_text().splitlines()
     answers = {json.loads(line)["answer"] for line in lines}
     unused = next(row["id"] for row in rows if row["id"] not in answers)
@@ -38,7 +41,7 @@ def other_entities(rows: Rows) -> Rows:
     kept[3]["name"] = "Somebody Else"
     new = [
         {"id": f"N{i}", "name": f"New {i}", "description": "of the market", "image": image}
-        for i, image in enumerate(["pictures/e0.png", "pictures/m1.png", ""])
+        for i, image in enumerate(["pictures/e0.png", "pictures/m1.png", "", "pictures/new.png"])
     ]
     return new + kept
 
@@ -79,7 +82,7 @@ def evaluated(variant: str) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def linked(variant: str) -> list[dict]:
-    said = run("link", "--variant", variant, "--input", str(RAW / "mentions.jsonl"), "--top", "30")
+    said = run("link", "--variant", variant, "--input", str(RAW / "mentions.jsonl"), "--top", "31")
     return [json.loads(line) for line in said.splitlines()]
 
 
@@ -119,12 +122,12 @@ def test_old_heads_rank_a_changed_knowledge_base_as_over_a_store_made_from_nothi
         patch.setattr(feature_job, "encode_texts", count_texts)
         patch.setattr(feature_job, "encode_pictures", count_pictures)
         run("extract")
-    assert encoded == {"texts": 4, "pictures": 0}  # three new and one renamed; pictures were there
+    assert encoded == {"texts": 5, "pictures": 1}  # four new and one renamed; the others were there
     updated, ranks = evaluated(variant)
     with monkeypatch.context() as patch:
         made = indexed(patch)
         links = linked(variant)
-    assert made == [4]
+    assert made == [5]
     shutil.rmtree("data/tiny/features.zarr")
     shutil.rmtree("indexes", ignore_errors=True)
     run("extract")
@@ -133,10 +136,10 @@ def test_old_heads_rank_a_changed_knowledge_base_as_over_a_store_made_from_nothi
     for split, row in ranks.items():
         np.testing.assert_array_equal(row, fresh_ranks[split])
     assert updated["test"] == fresh["test"]
-    assert updated["test"]["entities"] == 30
+    assert updated["test"]["entities"] == 31
     ids = {entity["id"] for one in links for entity in one["entities"]}
-    assert {"N0", "N1", "N2"} <= ids
-    assert len(ids) == 30
+    assert {"N0", "N1", "N2", "N3"} <= ids
+    assert len(ids) == 31
     names = {e["id"]: e["name"] for one in links for e in one["entities"]}
     assert "Somebody Else" in names.values()
 
