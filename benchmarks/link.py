@@ -2,9 +2,8 @@
 10,000 to 1,000,000 entities; exact scores of all units, beside peers that compare one vector.
 
 The mention's features are at hand (encoding it costs what the encoder costs), its side is made, the
-training mentions that its GCN reads are gathered, and the index is in memory. The largest size goes
-round the stored entities: each has nine copies or so, and as many times five of them are asked for,
-so that the score that the fifth of distinct ones has decides how much is looked at.
+training mentions that its GCN reads are gathered, and the index is in memory. The largest size has
+each text of the store some nine times, with another entity's picture each time.
 
 Peers search the entities' global texts after the matcher's layer norm, 512 numbers of the S's many:
 a plain matrix product, faiss' flat index and its HNSW.
@@ -17,10 +16,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import faiss
 import numpy as np
@@ -29,9 +29,9 @@ import torch
 from benchmarks.compare import Mark, Result, Timing, at_most, compare
 from benchmarks.made_heads import Trained, around, trained_heads
 from stages.config import EvaluateConfig
-from stages.features.views import Views
+from stages.features.views import Views, distinct_views
 from stages.ranking.calibration import CANDIDATES
-from stages.ranking.entity_sides import HeldSides, MadeSides
+from stages.ranking.entity_sides import MadeSides
 from stages.ranking.search import Search
 from stages.ranking.top import top_entities
 
@@ -42,16 +42,18 @@ BATCH = 32
 CHECKED = 16
 """Mentions whose five are compared with those of all scores."""
 SMALL, LARGE = 10_000, 1_000_000
+SHIFT = 10_007
+"""Rows between the pictures of one text's entities."""
 HNSW_LINKS, HNSW_AT_ONCE = 32, 64
 
 
 @dataclass(frozen=True)
 class Case:
-    """A knowledge base of one size, and how many of its entities are five distinct ones."""
+    """A knowledge base of one size; texts: each view's row of the store's."""
 
     entities: int
     search: Search
-    k: int
+    texts: np.ndarray
 
 
 def run(full: bool, rounds: int) -> Result:
@@ -66,10 +68,11 @@ def run(full: bool, rounds: int) -> Result:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / stored
         same = _same(trained, search)
         small = around(stored, min(SMALL, stored // 2))
+        texts = trained.data.cached.text_rows["entities"]
         cases = [
-            Case(len(small), _opened(folder / "small", trained, small), TOP),
-            Case(stored, search, TOP),
-            _large(search, stored, LARGE if full else 9 * stored),
+            Case(len(small), _opened(folder / "small", trained, small), texts[small.rows]),
+            Case(stored, search, texts[trained.data.views.rows]),
+            _large(folder / "large", trained, LARGE if full else 9 * stored),
         ]
         timings = _timings(trained, cases, full, rounds)
         decoded = {t.name: t.seconds for t in timings}
@@ -98,29 +101,23 @@ def _opened(folder: Path, trained: Trained, views: Views) -> Search:
     return Search.opened(folder, "bench", trained.model, trained.data.cached, views, size)
 
 
-def _large(search: Search, stored: int, entities: int) -> Case:
-    """`search` over so many entities, every row of the index in memory on its own."""
-    copies = -(-entities // stored)
-    # Row by row what the index has, whose order is the views'.
-    again = np.arange(entities)
-    views = Views(search.views.rows[again % stored], np.ones_like(again), again)
-    blocks = search.index.blocks
-    everything = torch.arange(sum(len(_first(block)) for block in blocks))
-    more = [
-        block.take(torch.arange(len(_first(block)))) for _ in range(copies - 1) for block in blocks
-    ]
-    rows = len(everything)
-    place = torch.cat([search.index.place + rows * copy for copy in range(copies)])[:entities]
-    index = replace(search.index, blocks=[*blocks, *more], place=place)
-    held = search.sides
-    made = cast(MadeSides, held.source if isinstance(held, HeldSides) else held)
-    sides = MadeSides(made.model, made.cached, views)
-    return Case(entities, replace(search, sides=sides, views=views, index=index), TOP * copies)
-
-
-def _first(block: Any) -> torch.Tensor:
-    found: torch.Tensor = next(iter(block.to_arrays().values()))
-    return found
+def _large(folder: Path, trained: Trained, entities: int) -> Case:
+    """So many entities of the stored texts and pictures, no two of the same ones but where both
+    lack a picture."""
+    cached = copy(trained.data.cached)
+    texts, images = cached.text_rows["entities"], cached.image_rows["entities"]
+    time_round, row = np.divmod(np.arange(entities), len(texts))
+    cached.text_rows = {**cached.text_rows, "entities": texts[row]}
+    cached.image_rows = {
+        **cached.image_rows,
+        "entities": images[(row + time_round * SHIFT) % len(texts)],
+    }
+    views = distinct_views(cached)
+    size = EvaluateConfig().entity_rows
+    search = Search.opened(folder, "bench", trained.model, cached, views, size)
+    assert isinstance(search.sides, MadeSides)
+    search.sides.texts.text_rows = cached.text_rows
+    return Case(entities, search, cached.text_rows["entities"][views.rows])
 
 
 @torch.inference_mode()
@@ -132,9 +129,9 @@ def _timings(trained: Trained, cases: Sequence[Case], full: bool, rounds: int) -
             name("ours, one mention"): _Turns(trained, case, 1),
             name(f"ours, {BATCH} mentions"): _Turns(trained, case, BATCH),
         }
-        many = replace(case, k=case.k // TOP * CANDIDATES)
-        contenders[name(f"ours, one mention, the best {CANDIDATES}")] = _Turns(trained, many, 1)
-        texts = _texts(trained, case.search.views)
+        many = _Turns(trained, case, 1, CANDIDATES)
+        contenders[name(f"ours, one mention, the best {CANDIDATES}")] = many
+        texts = _texts(trained, case.texts)
         mention = _mention_texts(trained, MENTIONS)
         contenders[name("matrix product of global texts")] = partial(_product, texts, mention)
         flat = faiss.IndexFlatIP(texts.shape[1])
@@ -170,6 +167,7 @@ class _Turns:
     trained: Trained
     case: Case
     size: int
+    k: int = TOP
 
     @torch.inference_mode()
     def __call__(self) -> None:
@@ -178,13 +176,13 @@ class _Turns:
             rows = np.arange(i * self.size, (i + 1) * self.size)
             data = self.trained.data
             side, _ = self.trained.model.mentions(data.inputs.batch("test", rows))
-            self.case.search.top([side], self.case.k)
+            self.case.search.top([side], self.k)
 
 
 @torch.inference_mode()
-def _texts(trained: Trained, views: Views) -> torch.Tensor:
-    """Global texts of the entities as the matcher compares them, float32 (views, d_t)."""
-    store, rows = trained.data.cached.store, trained.data.cached.text_rows["entities"][views.rows]
+def _texts(trained: Trained, rows: np.ndarray) -> torch.Tensor:
+    """Some global texts as the matcher compares them, float32 (n, d_t)."""
+    store = trained.data.cached.store
     found = []
     for lo in range(0, len(rows), 8192):
         texts = torch.from_numpy(store["texts/global"].gather(rows[lo : lo + 8192])).float()
