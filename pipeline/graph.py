@@ -6,7 +6,8 @@ from pathlib import Path
 from cache.locks import working
 from pipeline.cli import command, echo
 from stages.config import Params
-from stages.datasets.store import open_store, provenance_of
+from stages.datasets.further import open_further
+from stages.datasets.store import graph_provenance, open_store
 from stages.graph.graph import build_graph
 from stages.graph.plots import plot_graph
 from stages.graph.source import GraphSource
@@ -20,14 +21,16 @@ def main(params: Params, paths: DatasetPaths) -> None:
     paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock("graph"), "builds the graph"):
         store = open_store(paths)
-        source = GraphSource.of(store)
+        records = store.fingerprint.fields["records"]
+        further = {name: open_further(paths, name, records) for name in params.graph.further}
+        source = GraphSource.of(store, params.graph, further)
         graph = build_graph(source.features, source.pictures, params.graph)
 
         def draw(folder: Path) -> None:
             train, tau = source.features["train"], params.train.tau_init
             plot_graph(graph, train, folder / "similarities.png", tau)
 
-        graph.save(paths.graph, provenance_of(store), draw)
+        graph.save(paths.graph, graph_provenance(store, further), draw)
     splits = graph.stats["splits"]
     for name, value in graph.stats.items():
         if name != "splits":

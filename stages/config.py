@@ -15,6 +15,8 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from cache.errors import nearest
 from stages.extract_settings import ExtractConfig as ExtractConfig
+from stages.extract_settings import FurtherName
+from stages.further import FIRST
 from stages.heads.settings import VariantName
 from stages.limits import GRID_RUNS
 from stages.paths import dataset_name
@@ -77,6 +79,9 @@ operations at 512 features, a few minutes on two cores."""
 class GraphConfig(Section):
     """Similarity of mentions (section 3.2.2)."""
 
+    encoders: tuple[FurtherName, ...] = Field((FIRST,), max_length=17)
+    """Whose global texts are compared: `first`, and further encoders by name. Of several, the mean
+    of their squared distances between directions counts. Not in the paper."""
     metric: Literal["kernel", "euclidean", "cosine", "dot"] = "kernel"
     bandwidth_fraction: float = Field(0.25, ge=1e-6, le=1e6)
     """b of eq. 3 as a fraction of the mean pairwise distance."""
@@ -93,6 +98,24 @@ class GraphConfig(Section):
     block_rows: int = Field(1024, ge=1, le=65_536)
     """Changes no entry, so neither the digest nor graph.json holds it."""
 
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _of_list(cls, encoders: Any) -> Any:
+        """JSON has lists, which are no tuples to who reads strictly."""
+        return tuple(encoders) if isinstance(encoders, list) else encoders
+
+    @field_validator("encoders")
+    @classmethod
+    def _each_once(cls, encoders: tuple[str, ...]) -> tuple[str, ...]:
+        if not encoders or len({*encoders}) < len(encoders):
+            raise ValueError(f"expected at least one encoder, each once, such as [{FIRST}]")
+        return encoders
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The further encoders among them."""
+        return tuple(name for name in self.encoders if name != FIRST)
+
     def settled(self, mentions: int) -> GraphConfig:
         """With `auto` decided for so many training mentions: exact up to EXACT_MENTIONS."""
         if self.backend != "auto":
@@ -106,8 +129,10 @@ class GraphConfig(Section):
 
         An `auto` that nobody settled counts as exact.
         """
-        exact = set() if self.backend == "faiss" else {"backend"}
-        text = self.model_dump_json(exclude={"block_rows", *exact})
+        # What graphs had before they could differ in it is left out, so that theirs stay the same.
+        usual = set() if self.backend == "faiss" else {"backend"}
+        usual |= set() if self.encoders != (FIRST,) else {"encoders"}
+        text = self.model_dump_json(exclude={"block_rows", *usual})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictInt, field_validator, model_validator
 
+from stages.further import FIRST
 from stages.limits import PATH_CHARACTERS
 from stages.section import Section
 
@@ -81,4 +82,6 @@ class ExtractConfig(Section):
         twice = sorted(self.text_encoders.keys() & self.image_encoders)
         if twice:
             raise ValueError(f"{', '.join(twice)}: named in text_encoders and in image_encoders")
+        if FIRST in self.text_encoders.keys() | self.image_encoders:
+            raise ValueError(f"'{FIRST}' is what the first encoder is called: take another name")
         return self

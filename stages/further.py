@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 FURTHER = "further/"
 """How heads name a further encoder in what they read, and its term in a score."""
+FIRST = "first"
+"""The first encoder, where it is named beside further ones."""
 SENTENCE = "sentence"
 """A mention's sentence by itself, which an encoder of texts reads besides."""
 

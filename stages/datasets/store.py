@@ -1,5 +1,6 @@
 """A data set's stores for the steps that read them, checked against its records."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from cache.errors import StoreError
 from cache.reader import FeatureStore
 from cache.sealed import Sealed
 from stages.datasets.records import read_digest
+from stages.further import FURTHER
 from stages.paths import DatasetPaths
 from stages.section import Section, checked
 
@@ -104,6 +106,12 @@ def open_joint(paths: DatasetPaths, records: str | None = None) -> FeatureStore:
 def provenance_of(store: FeatureStore) -> dict[str, str]:
     """What names a store by all that it holds, and the digest of the records it was made from."""
     return {"store": store.identity, "records": store.fingerprint.fields["records"]}
+
+
+def graph_provenance(store: FeatureStore, further: Mapping[str, FeatureStore]) -> dict[str, str]:
+    """What names the stores that a graph compares mentions by; `further` by name."""
+    own = {f"{FURTHER}{name}": one.identity for name, one in sorted(further.items())}
+    return provenance_of(store) | own
 
 
 def encoder_of(store: FeatureStore) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from stages.device import heads_device
 from stages.features.batches import SplitGraph
 from stages.features.cached import StoredFeatures
 from stages.features.relevance import is_relevant, relevance
+from stages.further import FIRST
 from stages.graph.neighbors import nearest
 from stages.heads.heads import Heads
 from stages.heads.variants import VARIANTS
@@ -182,7 +183,8 @@ class Linker:
         graph = None
         if self.graph is not None:
             keys = [new.keys[p] if p >= 0 else b"" for p in new.pictures]
-            graph = self.graph.of_new(new.text_global, source.image_rows, keys)
+            texts = {FIRST: new.text_global, **new.further}
+            graph = self.graph.of_new(texts, source.image_rows, keys)
         sides: list[Any] = []
         alphas: list[dict[str, float] | None] = []
         for lo in range(0, len(new), self.config.mention_rows):
@@ -258,7 +260,7 @@ def further_encoders_of(
     Raises:
         MelovError: as `open_further_encoders` does.
     """
-    stores = {name: dataset.further(name) for name in run.info.heads.further}
+    stores = {name: dataset.further(name) for name in run.info.further}
     return open_further_encoders(stores, extract, dataset.paths.root, hint)
 
 

@@ -16,7 +16,13 @@ from cache.reader import FeatureStore
 from stages.config import GraphConfig, TrainConfig
 from stages.datasets.further import further_names, open_further
 from stages.datasets.records import Records
-from stages.datasets.store import encoder_of, open_joint, open_store, provenance_of
+from stages.datasets.store import (
+    encoder_of,
+    graph_provenance,
+    open_joint,
+    open_store,
+    provenance_of,
+)
 from stages.device import heads_device, heads_precision
 from stages.features.batches import GraphReading, MentionInputs
 from stages.features.cached import CachedFeatures
@@ -25,6 +31,7 @@ from stages.features.further import FurtherFeatures
 from stages.features.relevance import relevance_cut, relevant_pictures
 from stages.features.views import Views, distinct_views
 from stages.further import FURTHER, further_of
+from stages.graph.files import read_graph_index
 from stages.graph.graph import Graph, build_graph, load_graph
 from stages.graph.source import GraphSource
 from stages.heads.settings import FurtherShape, HeadsConfig
@@ -109,7 +116,9 @@ class Dataset:
             MelovError: there is none of this store.
         """
         if _SAVED not in self._graphs:
-            self._graphs[_SAVED] = load_graph(self.paths.graph, provenance_of(self.store))
+            _, index = read_graph_index(self.paths.graph)
+            made_from = graph_provenance(self.store, self._compared(index.config))
+            self._graphs[_SAVED] = load_graph(self.paths.graph, made_from)
         return self._graphs[_SAVED]
 
     @property
@@ -119,7 +128,7 @@ class Dataset:
             return self.saved
         digest = self._config.digest
         if digest not in self._graphs:
-            source = GraphSource.of(self.store)
+            source = GraphSource.of(self.store, self._config, self._compared(self._config))
             self._graphs[digest] = build_graph(source.features, source.pictures, self._config)
         return self._graphs[digest]
 
@@ -128,14 +137,17 @@ class Dataset:
         """Its settings, for which no graph is built."""
         return self.saved.config if self._config is None else self._config
 
-    def encoder(self, heads: HeadsConfig) -> dict[str, Any]:
-        """What names the encoders of the features that these heads read.
+    def _compared(self, graph: GraphConfig) -> dict[str, FeatureStore]:
+        return {name: self.further(name) for name in graph.further}
+
+    def encoder(self, heads: HeadsConfig, graph: GraphConfig | None) -> dict[str, Any]:
+        """What names the encoders of the features that these heads and their graph read.
 
         Raises:
             MelovError: a further encoder is not in use here.
         """
         found = encoder_of(self.joint if heads.entry.joint else self.store)
-        for name in heads.further:
+        for name in further_read(heads, graph):
             own = encoder_of(self.further(name))
             found |= {f"{FURTHER}{name}/{field}": value for field, value in own.items()}
         return found
@@ -176,13 +188,14 @@ class Dataset:
             self._features[key] = cached, distinct_views(cached)
         return self._features[key]
 
-    def provenance(self, heads: HeadsConfig) -> dict[str, str]:
-        """What names the data that a run with these heads ranks, by all that they hold."""
+    def provenance(self, heads: HeadsConfig, graph: GraphConfig | None) -> dict[str, str]:
+        """What names the data that a run with these heads and this graph ranks, by all that they
+        hold."""
         made_from = provenance_of(self.store)
         if heads.entry.joint:
             made_from["joint"] = self.joint.identity
-        made_from |= {f"{FURTHER}{name}": self.further(name).identity for name in heads.further}
-        return made_from
+        read = further_read(heads, graph)
+        return made_from | {f"{FURTHER}{name}": self.further(name).identity for name in read}
 
     def training_provenance(self, heads: HeadsConfig) -> dict[str, str]:
         """What names the data that a run with these heads is trained on.
@@ -190,12 +203,11 @@ class Dataset:
         The graph at hand is named by what it holds; one that would have to be built by what it
         would be built with, since the store is named besides. Heads without a GCN need none.
         """
-        made_from = self.provenance(heads)
         if not heads.uses_graph:
-            return made_from
+            return self.provenance(heads, None)
         digest = self.graph_config.digest
         graph = self.saved.identity if digest == self.saved.config.digest else digest
-        return {**made_from, "graph": graph}
+        return {**self.provenance(heads, self.graph_config), "graph": graph}
 
     def settled(self, spec: RunSpec) -> RunSpec:
         """`spec` as it is trained on this data set: of units that nobody asked for by name, those
@@ -302,6 +314,11 @@ def cut_of(heads: HeadsConfig, train: TrainConfig, cached: CachedFeatures) -> fl
     if heads.filters_pictures:
         return relevance_cut(cached, train.filter_quantile)
     return None
+
+
+def further_read(heads: HeadsConfig, graph: GraphConfig | None) -> list[str]:
+    """The further encoders that heads and their graph read, in ascending order."""
+    return sorted({*heads.further, *(() if graph is None else graph.further)})
 
 
 def reading_of(heads: HeadsConfig, train: TrainConfig) -> GraphReading:

@@ -58,6 +58,7 @@ def fit(
     spec = dataset.settled(spec)
     heads = dataset.heads(spec)
     data = dataset.data(heads, spec.train, spec.device)
+    graph = dataset.graph_config if heads.uses_graph else None
     trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
     reranking = _reranking(trained, data, heads, spec, dataset, config)
     info = RunInfo(
@@ -66,7 +67,7 @@ def fit(
         heads=heads,
         train=spec.train,
         provenance=data.provenance,
-        encoder=dataset.encoder(heads),
+        encoder=dataset.encoder(heads, graph),
         similarity=Similarity.of(dataset.graph) if heads.uses_graph else None,
         cut=cut_of(heads, spec.train, data.cached),
         rerank=None if reranking is None else reranking.terms,
@@ -76,9 +77,10 @@ def fit(
         weights = {n: w.detach().cpu().contiguous() for n, w in state.items()}
         (scratch / folder.weights.name).write_bytes(save(weights))
         write_history(scratch / folder.history.name, trained.history)
-        if heads.uses_graph:
+        if graph is not None:
             adjacency = data.inputs.graphs["train"].adjacency
-            training = TrainingMentions.of(adjacency, data.cached.store, dataset.records)
+            further = {name: dataset.further(name) for name in graph.further}
+            training = TrainingMentions.of(adjacency, data.cached.store, dataset.records, further)
             training.save(scratch / folder.training.name)
         if draw is not None:
             draw(scratch / folder.curves.name, trained)

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from cache.errors import MelovError
+from cache.errors import DamagedError, MelovError
 from cache.fingerprint import Fingerprint
 from cache.locks import working
-from stages.config import EvaluateConfig, TrainConfig
+from stages.config import EvaluateConfig, GraphConfig, TrainConfig
 from stages.datasets.records import Records
 from stages.features.batches import MentionInputs
 from stages.features.cached import StoredFeatures
@@ -33,7 +33,7 @@ from stages.paths import NIL
 from stages.ranking.best import BestScores
 from stages.rerank.reranking import Reranking
 from stages.runs.beside import rank_yardsticks
-from stages.runs.dataset import Dataset, reading_of
+from stages.runs.dataset import Dataset, further_read, reading_of
 from stages.runs.evaluation import metrics_of, ranks_of
 from stages.runs.folder import BEFORE, MADE_FROM, PROBABILITY, RANKED, RunFolder
 from stages.runs.predictions import Predicted, predictions_csv
@@ -64,6 +64,16 @@ class RunInfo(Section):
     similarity: Similarity | None
     cut: float | None
     rerank: tuple[str, ...] | None = None
+
+    @property
+    def graph(self) -> GraphConfig | None:
+        """What its GCN's graph is made with; None without one."""
+        return None if self.similarity is None else self.similarity.config
+
+    @property
+    def further(self) -> list[str]:
+        """The further encoders that it reads: its heads, and its graph."""
+        return further_read(self.heads, self.graph)
 
     def require_parts(self) -> None:
         """Raises ValueError where the heads lack what they rank with, or have another's."""
@@ -125,6 +135,13 @@ class Run:
         if info.similarity is not None:
             data = sealed.bytes_of(folder.training.name)
             training = TrainingMentions.read(data, str(folder.training), again)
+            wanted = {*info.similarity.config.further}
+            if training.further.keys() != wanted:
+                raise DamagedError(
+                    f"{folder.training}: damaged: has texts of {sorted(training.further)}, and the "
+                    f"graph compares those of {sorted(wanted)}",
+                    again,
+                )
         model = model.to(device).eval()
         return cls(folder, info, model, device, sealed.seal, training, reranking)
 
@@ -136,7 +153,7 @@ class Run:
             hint: what mends it; None for training again.
         """
         trained = Fingerprint(self.info.encoder)
-        present = Fingerprint(dataset.encoder(self.info.heads))
+        present = Fingerprint(dataset.encoder(self.info.heads, self.info.graph))
         if trained != present:
             found = "; ".join(trained.differences(present))
             raise MelovError(
@@ -177,9 +194,12 @@ class Run:
         keep = None if info.cut is None else relevant_pictures(cached, info.cut)
         graph = self.graph(cached)
         splits = [*RANKED, *([NIL] if dataset.records.nil.num_rows else [])]
-        graphs = {} if graph is None else {split: graph.of_split(cached, split) for split in splits}
+        graphs = {}
+        if graph is not None:
+            further = {name: dataset.further(name) for name in graph.similarity.config.further}
+            graphs = {split: graph.of_split(cached, split, further) for split in splits}
         inputs = MentionInputs.around(cached, graphs, keep)
-        made_from = dataset.provenance(info.heads)
+        made_from = dataset.provenance(info.heads, info.graph)
         return LinkingData(cached, inputs, dataset.gold, views, dataset.store, made_from)
 
     def evaluate(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
+from cache.reader import FeatureStore
 from stages.features.batches import GraphReading, SplitGraph
 from stages.features.cached import CachedFeatures, StoredFeatures
 from stages.features.neighborhood import limit_neighbors
 from stages.features.stored import whole
+from stages.further import FIRST
 from stages.graph.build import build_rows
 from stages.graph.graph import hstack_csr
+from stages.graph.source import compared, global_texts
 from stages.paths import NIL
 from stages.runs.training_mentions import Similarity, TrainingMentions
 
@@ -38,31 +41,43 @@ class TrainingGraph:
     ) -> None:  # fmt: skip
         self.mentions, self.similarity, self.reading = mentions, similarity, reading
         texts, self.images = mentions.rows(cached.store, hint)
-        self.features = cached.texts(texts).astype(np.float32)
+        self.features = self._compared({FIRST: cached.texts(texts), **mentions.further})
         self._known: dict[bytes, int] = {}
         if similarity.config.exclude_same_image and "images/keys" in cached.store:
             keys = whole(cached.store, "images/keys")
             self._known = {key.tobytes(): row for row, key in enumerate(keys)}
 
-    def of_split(self, cached: CachedFeatures, split: str) -> SplitGraph:
+    def of_split(
+        self, cached: CachedFeatures, split: str, further: Mapping[str, FeatureStore]
+    ) -> SplitGraph:
         """A split of the records of the very store that has the training mentions' features; those
-        without an entity never see each other."""
+        without an entity never see each other.
+
+        Args:
+            further: the same records' stores of further encoders that the graph compares.
+        """
         group = f"mentions/{split}"
         images = cached.image_rows[group]
-        texts = cached.texts(cached.text_rows[group]).astype(np.float32)
+        stores = {FIRST: cached.store, **further}
+        texts = self._compared({name: global_texts(own, group) for name, own in stores.items()})
         transductive = self.similarity.config.transductive and split != NIL
         return self._below(texts, images, images, transductive)
 
-    def of_new(self, texts: np.ndarray, images: np.ndarray, keys: Sequence[bytes]) -> SplitGraph:
+    def of_new(
+        self, texts: Mapping[str, np.ndarray], images: np.ndarray, keys: Sequence[bytes]
+    ) -> SplitGraph:
         """New mentions, which never see each other, also where the graph is `transductive`.
 
         Args:
-            texts: global features (m, d_t).
+            texts: global features by encoder, at least of those that the graph compares, (m, d).
             images: rows (m,) of pictures, as the caller's `images` of `SplitGraph.read` takes them.
             keys: of each mention's picture, `b""` without one.
         """
         shown = np.array([self._known.get(key, -1) for key in keys], dtype=np.int32)
-        return self._below(texts.astype(np.float32), shown, images, transductive=False)
+        return self._below(self._compared(texts), shown, images, transductive=False)
+
+    def _compared(self, texts: Mapping[str, np.ndarray]) -> np.ndarray:
+        return compared([texts[name] for name in self.similarity.config.encoders])
 
     def _below(
         self, texts: np.ndarray, shown: np.ndarray, images: np.ndarray, transductive: bool

@@ -1,18 +1,20 @@
 """What a run needs of the mentions that it was trained on, whatever knowledge base it ranks.
 
-    remembered = TrainingMentions.of(dataset, reading)
+    remembered = TrainingMentions.of(adjacency, store, records, further)
     remembered.save(folder / "training.npz")
     graph = remembered.placed(store, cached)     # in any store that has their features
 
 A GCN reads the training mentions that a new one resembles. Their graph is the run's, as its weights
 are: the data set's own may be of other settings by now, or of other mentions. Their features lie in
-the store, under the keys that the run remembers.
+the store, under the keys that the run remembers; of further encoders that the graph compares, the
+run has them itself.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,13 @@ from stages.datasets.records import Records
 from stages.features.stored import rows_of, whole
 from stages.graph.graph import Graph
 from stages.graph.similarity import Metric, make_metric
+from stages.graph.source import global_texts
 from stages.section import Section
 
 KEY_BYTES = 16
 TRAIN = "mentions/train"
+FURTHER = "further_"
+"""Of the arrays of further encoders, before their names."""
 
 
 class Similarity(Section):
@@ -61,6 +66,7 @@ class TrainingMentions:
         texts: uint8 (n, 16), the keys of their texts (`texts/keys` of a store).
         pictures: uint8 (n, 16), the keys of their pictures; zeros without one.
         ids, words: of the records, (n,).
+        further: global texts of further encoders that the graph compares, by name, float16 (n, d).
     """
 
     adjacency: sp.csr_array
@@ -68,16 +74,21 @@ class TrainingMentions:
     pictures: np.ndarray
     ids: list[str]
     words: list[str]
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
-    def of(cls, adjacency: sp.csr_array, store: FeatureStore, records: Records) -> TrainingMentions:
+    def of(
+        cls, adjacency: sp.csr_array, store: FeatureStore, records: Records,
+        further: Mapping[str, FeatureStore],
+    ) -> TrainingMentions:  # fmt: skip
         """Those of a data set.
 
         Args:
             adjacency: of its graph, limited already.
+            further: stores of the further encoders that it compares.
         """
         keys = whole(store, "texts/keys")[rows_of(store, f"{TRAIN}/text", "texts/global")]
         rows = rows_of(store, f"{TRAIN}/image", "images/global", -1)
@@ -86,7 +97,8 @@ class TrainingMentions:
             pictures[rows >= 0] = whole(store, "images/keys")[rows[rows >= 0]]
         table = records.mentions["train"]
         ids, words = (table[name].to_pylist() for name in ("id", "words"))
-        return cls(adjacency, keys, pictures, ids, words)
+        compared = {name: global_texts(own, TRAIN) for name, own in further.items()}
+        return cls(adjacency, keys, pictures, ids, words, compared)
 
     def save(self, path: Path) -> None:
         """One .npz file, the same bytes for the same mentions."""
@@ -99,6 +111,7 @@ class TrainingMentions:
         }
         for name in ("ids", "words"):
             arrays[name], arrays[f"{name}_offsets"] = pack_strings(getattr(self, name))
+        arrays |= {FURTHER + name: texts for name, texts in self.further.items()}
         file = io.BytesIO()
         np.savez(file, **arrays)
         path.write_bytes(file.getvalue())
@@ -127,9 +140,18 @@ class TrainingMentions:
             if any(k.shape != (n, KEY_BYTES) or k.dtype != np.uint8 for k in keys):
                 raise ValueError("keys of another shape")
             ids, words = (_strings(arrays, name, n) for name in ("ids", "words"))
+            further = {
+                name.removeprefix(FURTHER): texts
+                for name, texts in arrays.items() if name.startswith(FURTHER)
+            }  # fmt: skip
+            for texts in further.values():
+                if texts.dtype != np.float16 or texts.ndim != 2 or len(texts) != n:
+                    raise ValueError("texts of a further encoder of another shape")
+                if not np.isfinite(texts).all():
+                    raise ValueError("texts of a further encoder that are no finite numbers")
         except (ValueError, TypeError, KeyError) as error:
             raise DamagedError(f"{where}: damaged: {reason(error)}", again) from None
-        return cls(adjacency, keys[0], keys[1], ids, words)
+        return cls(adjacency, keys[0], keys[1], ids, words, further)
 
     def rows(self, store: FeatureStore, hint: str) -> tuple[np.ndarray, np.ndarray]:
         """Where the mentions' features lie in a store: rows of texts and of pictures, -1 without.

@@ -136,7 +136,7 @@ def _info(run: Run, dataset: Dataset, extract: ExtractConfig) -> BundleInfo:
                 ),
                 made_from=own.fingerprint.fields,
             )
-            for name, own in ((name, dataset.further(name)) for name in run.info.heads.further)
+            for name, own in ((name, dataset.further(name)) for name in run.info.further)
         },
     )
 

@@ -30,8 +30,8 @@ def change(name: str, with_rows: Callable[[Rows], Rows]) -> None:
 
 
 def other_entities(rows: Rows) -> Rows:
-    """Four new ones in front, one with a picture that nothing had; of the others one that no mention
-    means is removed, one renamed, and the rest is reversed."""
+    """Four new ones in front, one with a picture that nothing had; of the others one that no
+    mention means is removed, one renamed, and the rest is reversed."""
     own = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(own).save(RAW / "pictures/new.png")
     lines = (RAW / "mentions.jsonl").read_text().splitlines()
