@@ -37,7 +37,9 @@ for out in map(Path, sys.argv[1:]):
     out.parent.mkdir(parents=True, exist_ok=True)
     # Only what trains and what follows is another for other parameters.
     changes = out.parts[0] in ("runs", "metrics", "reports")
-    out.write_text('{"made": %d}\\n' % (sum(text.encode()) if changes else 0))
+    new = out.with_name(f".{out.name}.new")  # what is there may be linked to, so it is replaced
+    new.write_text('{"made": %d}\\n' % (sum(text.encode()) if changes else 0))
+    new.replace(out)
 """
 
 
