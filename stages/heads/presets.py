@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rerank": True,
         "label_smoothing": 0.1,
         "hard_negatives": 3,
-        "epochs": 8,
+        "epochs": 12,
         "learning_rate": 2e-3,
         "schedule": "linear",
     },
