@@ -160,6 +160,7 @@ class CachedFeatures(StoredFeatures):
             text_global=self._tensor(self.texts(texts)).float(),
             text_local=self._tensor(local),
             text_mask=torch.from_numpy(mask).to(self.device),
+            token_rows=self._tensor(np.flatnonzero(mask)),
             has_image=torch.from_numpy(images >= 0).to(self.device),
             image_global=image_global,
             image_local=image_local,

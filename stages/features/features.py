@@ -21,6 +21,8 @@ class Features:
         text_global: shape: (n, d_t). Global text t.
         text_local: shape: (n, n_t, d_t'). Text tokens T; rows past a text's end are zero.
         text_mask: shape: (n, n_t), bool. True on real tokens.
+        token_rows: int64 (tokens,), which of the n · n_t tokens are real, ascending, where it is
+            known without asking the device; else None.
         image_global: shape: (n, d) or None where no picture is read. Global image v; zero where
             absent.
         image_local: shape: (n, n_p, d') or None. Patches V; zero where absent.
@@ -40,10 +42,19 @@ class Features:
     image_local: Tensor | None = None
     arrays: Mapping[str, Names | np.ndarray] = field(default_factory=dict)
     text_frozen: Tensor | None = None
+    token_rows: Tensor | None = None
     further: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.text_global.shape[0]
+
+    @property
+    def tokens(self) -> Tensor:
+        """The real tokens, end to end, (tokens, d_t')."""
+        rows = self.token_rows
+        if rows is None:
+            rows = self.text_mask.flatten().nonzero()[:, 0]
+        return self.text_local.flatten(0, 1).index_select(0, rows)
 
     def with_images(self, image_global: Tensor, image_local: Tensor) -> Features:
         return replace(self, image_global=image_global, image_local=image_local)

@@ -54,8 +54,9 @@ class SparseRows:
     def transposed(self) -> tuple[SparseRows, Tensor]:
         """The transpose, and which entry of this matrix each of its entries is; built once."""
         order = torch.argsort(self.indices, stable=True)
-        counts = torch.bincount(self.indices, minlength=self.n_cols)
-        indptr = torch.zeros(self.n_cols + 1, dtype=self.indptr.dtype, device=self.indptr.device)
+        counts = self.indptr.new_zeros(self.n_cols)  # bincount would ask a GPU for the largest
+        counts.index_add_(0, self.indices, torch.ones_like(self.indices))
+        indptr = self.indptr.new_zeros(self.n_cols + 1)
         indptr[1:] = counts.cumsum(0)
         rows = self.row_index[order].to(self.indices.dtype)
         return SparseRows(indptr, rows, self.n_cols, self.n_rows), order
@@ -86,6 +87,25 @@ def limit_neighbors(adjacency: sp.csr_array, limit: int) -> sp.csr_array:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """Nodes' whole rows of the graph, of which a block has some edges.
+
+    weights: (entries,) stored similarities; owner: int64 (entries,), the node of each.
+    """
+
+    weights: Tensor
+    owner: Tensor
+
+    @classmethod
+    def of(cls, rows: sp.csr_array) -> Whole:
+        owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        return cls(torch.from_numpy(rows.data), torch.from_numpy(owner))
+
+    def to(self, device: torch.device) -> Whole:
+        return Whole(self.weights.to(device), self.owner.to(device))
+
+
+@dataclass(frozen=True)
 class Block:
     """One layer's edges: rows are the layer's output nodes, columns its input nodes.
 
@@ -94,7 +114,11 @@ class Block:
 
     edges: SparseRows
     weights: Tensor  # (edges,): stored similarities, before τ
-    degree: sp.csr_array | None  # with `sym`: the input nodes' whole rows
+    whole: Whole | None  # with `sym`: of the input nodes
+
+    def to(self, device: torch.device) -> Block:
+        whole = None if self.whole is None else self.whole.to(device)
+        return Block(self.edges.to(device), self.weights.to(device), whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +169,7 @@ class Neighborhood:
     blocks: tuple[Block, ...]
 
     def to(self, device: torch.device) -> Neighborhood:
-        blocks = (Block(b.edges.to(device), b.weights.to(device), b.degree) for b in self.blocks)
-        return Neighborhood(self.nodes, tuple(blocks))
+        return Neighborhood(self.nodes, tuple(block.to(device) for block in self.blocks))
 
 
 def neighborhood(
@@ -167,7 +190,8 @@ def neighborhood(
             len(nodes),
             len(inputs),
         )
-        block = Block(edges, torch.from_numpy(rows.data), graph[inputs] if degrees else None)
+        whole = Whole.of(graph[inputs]) if degrees else None
+        block = Block(edges, torch.from_numpy(rows.data), whole)
         found.append(block)
         nodes = inputs
     return Neighborhood(nodes, tuple(reversed(found)))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,13 +52,11 @@ class Gcn(nn.Module):
         if self.normalization == "none":
             return weights
         rows = block.edges.row_index
-        degree = torch.zeros(block.edges.n_rows).to(weights).index_add(0, rows, weights)
+        degree = weights.new_zeros(block.edges.n_rows).index_add(0, rows, weights)
         if self.normalization == "row":
             return weights / degree.clamp_min(1e-12)[rows]
-        assert block.degree is not None
-        whole = threshold(torch.from_numpy(block.degree.data).to(weights))
-        counts = torch.from_numpy(np.diff(block.degree.indptr).astype(np.int64)).to(rows.device)
-        owner = torch.repeat_interleave(torch.arange(len(counts), device=rows.device), counts)
-        columns = torch.zeros(len(counts)).to(weights).index_add(0, owner, whole)
+        assert block.whole is not None
+        kept = threshold(block.whole.weights)
+        columns = weights.new_zeros(block.edges.n_cols).index_add(0, block.whole.owner, kept)
         product = degree[rows] * columns[block.edges.indices]
         return weights * product.clamp_min(1e-12).rsqrt()

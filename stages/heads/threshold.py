@@ -53,7 +53,8 @@ class Threshold(nn.Module):
         return self.floor + (1 - self.floor) * torch.sigmoid(self.theta)
 
     def forward(self, values: Tensor) -> Tensor:
-        tau = self.tau.to(values)
+        fixed = self.theta is None  # a fill, not a copy of the host's number
+        tau = values.new_full((), self.floor) if fixed else self.tau.to(values)
         # τ.detach() - τ is exactly 0 and carries the gradient: the survivors keep their bits.
         shifted = values + (tau.detach() - tau)
         return torch.where(values > tau, shifted, torch.zeros_like(values))

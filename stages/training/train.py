@@ -26,7 +26,7 @@ from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
 from stages.training.start import MENTIONS as START_MENTIONS
 from stages.training.start import fit_start, scales_of
-from stages.training.step import Batch, load_batch, train_step
+from stages.training.step import Batch, Losses, load_batch, train_step
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +150,13 @@ def _train_epoch(
     def load(rows: np.ndarray) -> Batch:
         return load_batch(data.inputs, rows, gold[rows], None if hard is None else hard[rows])
 
-    sums: dict[str, float] = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0}
+    losses = Losses(f"epoch {epoch + 1}")
     # One mention alone has no negative to learn from.
     steps = [rows for rows in steps if len(rows) > 1]
     for i, batch in enumerate(prefetch(load, iter(steps), data.cached.device)):
         _set_learning_rate(optimizer, config, epoch + i / len(steps))
-        losses = train_step(model, optimizer, batch, config, f"epoch {epoch + 1}")
-        share = len(batch.target) / len(order)
-        for name, value in losses.items():
-            sums[name] += value * share
+        losses.add(train_step(model, optimizer, batch, config), len(batch.target) / len(order))
+    sums = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0} | losses.read()
     if model.tau is not None:
         sums["tau"] = float(model.tau.detach())
     return sums

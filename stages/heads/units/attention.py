@@ -17,7 +17,11 @@ from torch.autograd.function import once_differentiable
 from stages.heads.precision import add_product, of_products
 
 LOGITS_AT_ONCE = 1 << 19
-"""Two float32 blocks of this size fit the second-level cache of a current core, or nearly."""
+"""On a CPU: two float32 blocks of this size fit the second-level cache of a current core, or
+nearly."""
+ON_A_GPU = 1 << 26
+"""There the pairs of a training batch are one block, of 256 MB at most, which needs no number from
+the device to be cut."""
 
 
 def mean_attention(query: Tensor, offsets: Tensor, key: Tensor, bias: Tensor, n_m: int) -> Tensor:
@@ -44,7 +48,7 @@ class _MeanAttention(torch.autograd.Function):
         ctx.save_for_backward(query, key, bias)
         ctx.offsets, ctx.n_m = offsets, n_m
         result = bias.new_empty(len(offsets) - 1, len(key))
-        for block in _blocks(offsets, len(key), bias):
+        for block in _blocks(offsets, len(query), len(key), bias):
             attention = _attention(query[block.tokens], key, bias, n_m)
             block.mean(attention, dtype, out=result[block.entities])
         return result
@@ -54,7 +58,7 @@ class _MeanAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, bias = ctx.saved_tensors
         grad_query, grad_key = bias.new_empty(query.shape), bias.new_zeros(key.shape)
-        for block in _blocks(ctx.offsets, len(key), bias):
+        for block in _blocks(ctx.offsets, len(query), len(key), bias):
             rows = query[block.tokens]
             attention = _attention(rows, key, bias, ctx.n_m)
             of_attention = (grad[block.entities] * block.share[:, None])[block.owner]
@@ -103,15 +107,26 @@ class _Block:
             torch.mul(s @ x.to(dtype), self.share[:, None], out=out)
 
 
-def _blocks(offsets: Tensor, width: int, like: Tensor) -> Iterator[_Block]:
+def _blocks(offsets: Tensor, tokens: int, width: int, like: Tensor) -> Iterator[_Block]:
+    """Blocks of whole entities, of at most so many logits where an entity has no more."""
+    at_once = LOGITS_AT_ONCE if like.device.type == "cpu" else ON_A_GPU
+    most = max(1, at_once // max(1, width))
+    if 0 < tokens <= most:
+        yield _block(offsets, 0, len(offsets) - 1, slice(0, tokens), like)
+        return
     ends = offsets.tolist()
-    most = max(1, LOGITS_AT_ONCE // max(1, width))
     lo = 0
     while lo + 1 < len(ends):
         hi = lo + 1
         while hi + 1 < len(ends) and ends[hi + 1] - ends[lo] <= most:
             hi += 1
-        counts = offsets[lo : hi + 1].diff()
-        owner = torch.arange(hi - lo, device=like.device).repeat_interleave(counts)
-        yield _Block(slice(lo, hi), slice(ends[lo], ends[hi]), owner, 1 / counts.to(like))
+        yield _block(offsets, lo, hi, slice(ends[lo], ends[hi]), like)
         lo = hi
+
+
+def _block(offsets: Tensor, lo: int, hi: int, tokens: slice, like: Tensor) -> _Block:
+    counts = offsets[lo : hi + 1].diff()
+    rows = torch.arange(hi - lo, device=like.device)
+    # The device is not asked how many there are.
+    owner = rows.repeat_interleave(counts, output_size=tokens.stop - tokens.start)
+    return _Block(slice(lo, hi), tokens, owner, 1 / counts.to(like))

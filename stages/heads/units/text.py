@@ -101,7 +101,7 @@ class TextUnit(nn.Module):
         f = self.w_c(x.text_global)
         return EntityText(
             t=x.text_global,
-            query=Ragged(self.w_q(x.text_local[mask]), offsets),
+            query=Ragged(self.w_q(x.tokens), offsets),
             direction=self.ln_c.weight * f,
             offset=f @ self.ln_c.bias,
             frozen=self._frozen(x),

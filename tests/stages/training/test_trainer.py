@@ -118,9 +118,9 @@ def test_a_cap_on_an_entitys_mentions_makes_another_and_shorter_epoch(
     targets = []
     real = module.train_step
 
-    def noted(model, optimizer, batch, config, where):
+    def noted(model, optimizer, batch, config):
         targets.append(len(batch.target))
-        return real(model, optimizer, batch, config, where)
+        return real(model, optimizer, batch, config)
 
     monkeypatch.setattr(module, "train_step", noted)
     _, data, _ = short_run(opened, tmp_path, epochs=1, per_entity=1)
