@@ -37,19 +37,26 @@ class DemoConfig(Section):
     """The embedded data set."""
 
     entities: int = Field(1500, ge=50, le=1_000_000)
+    """Of the knowledge base."""
     mentions: int = Field(4000, ge=100, le=10_000_000)
+    """Of all splits together."""
     captions: int = Field(12000, ge=100, le=10_000_000)
     """Captioned pictures for the demo's encoder; none of them is an entity's or a mention's."""
     seed: Seed = 0
+    """Of all that is drawn."""
 
 
 class DemoEncoderConfig(Section):
     """The demo's small CLIP, and its small ViLT: trained on the demo's captions and posts."""
 
     epochs: int = Field(4, ge=1, le=100_000)
+    """Passes over what it is trained on."""
     batch_size: int = Field(128, ge=2, le=65_536)
+    """Pairs of a text and a picture of a step."""
     learning_rate: float = Field(2e-3, gt=0, le=10)
+    """At its highest."""
     seed: Seed = 0
+    """Of the weights, and of the order of pairs."""
 
 
 class PrepareConfig(Section):
@@ -83,6 +90,7 @@ class GraphConfig(Section):
     """Whose global texts are compared: `first`, and further encoders by name. Of several, the mean
     of their squared distances between directions counts. Not in the paper."""
     metric: Literal["kernel", "euclidean", "cosine", "dot"] = "kernel"
+    """What compares two global texts; `kernel` is eq. 3."""
     bandwidth_fraction: float = Field(0.25, ge=1e-6, le=1e6)
     """b of eq. 3 as a fraction of the mean pairwise distance."""
     floor: float = Field(0.05, ge=0, le=0.999)
@@ -140,6 +148,7 @@ class EvaluateConfig(Section):
     """Exact ranking over the whole knowledge base."""
 
     mention_rows: int = Field(32, ge=1, le=65_536)
+    """As `entity_rows`."""
     entity_rows: int = Field(256, ge=1, le=65_536)
     """Block of mentions and of entities scored at once; bounds memory, changes no rank."""
     screen: bool = True
@@ -147,20 +156,25 @@ class EvaluateConfig(Section):
     precision: float = Field(0.95, gt=0, lt=1)
     """Of answers with an entity: the threshold of their probability is chosen on validation."""
     device: str = "auto"
+    """As of `train`."""
 
 
 class ReportConfig(Section):
     """Tables and cases."""
 
     cases: int = Field(12, ge=0, le=1000)
+    """Mentions that are shown with their pictures."""
 
 
 class Params(Section):
     """Everything tunable, resolved for one data set."""
 
     datasets: tuple[str, ...] = Field(("demo",), max_length=GRID_RUNS)
+    """Those that DVC runs."""
     variants: tuple[VariantName, ...] = Field(("melov", "mimic"), max_length=GRID_RUNS)
+    """Of each data set, by DVC."""
     seeds: tuple[Seed, ...] = Field((0,), max_length=GRID_RUNS)
+    """Of each variant, by DVC."""
     demo: DemoConfig = DemoConfig()
     demo_encoder: DemoEncoderConfig = DemoEncoderConfig()
     demo_vilt: DemoEncoderConfig = DemoEncoderConfig()
@@ -171,6 +185,7 @@ class Params(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
     overrides: dict[str, dict[str, dict[str, Any] | None] | None] = Field(default_factory=dict)
+    """By data set and section: values that beat the sections."""
     _assigned: frozenset[str] = PrivateAttr(frozenset())
     """Keys of `--set`."""
 

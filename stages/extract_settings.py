@@ -64,9 +64,13 @@ class ExtractConfig(Section):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Of the forward pass; the store is float16 always."""
     device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`, as for all stages; `auto` takes CUDA, then MPS."""
     batch_texts: int = Field(128, ge=1, le=65_536)
+    """Texts of a forward pass."""
     batch_images: int = Field(64, ge=1, le=65_536)
+    """Pictures of a forward pass."""
     decode_threads: int = Field(2, ge=1, le=256)
+    """Threads that decode pictures."""
     lexical_ngrams: tuple[StrictInt, StrictInt] = (2, 4)
     """Character n-grams of the lexical unit's TF-IDF, bounded by words: shortest and longest."""
 

@@ -47,12 +47,15 @@ class TrainConfig(HeadsSettings):
     epochs: int = Field(20, ge=0, le=100_000)
     """0 keeps the start."""
     batch_size: int = Field(128, ge=2, le=65_536)
+    """Mentions of a step."""
     hard_negatives: int = Field(0, ge=0, le=16)
     """Wrong entities near a mention that join the batch's columns, drawn again each epoch."""
     learning_rate: float = Field(1e-3, gt=0, le=10)
+    """AdamW's, before `schedule`."""
     schedule: Literal["constant", "linear"] = "constant"
     """Of the learning rate, step by step; `linear` falls to 0 at the end of the last epoch."""
     weight_decay: float = Field(1e-2, ge=0, le=1000)
+    """AdamW's."""
     patience: int = Field(4, ge=1, le=100_000)
     """Validations without a better MRR before training stops."""
     valid_mentions: int = Field(1000, ge=0, le=RECORDS)
@@ -66,6 +69,7 @@ class TrainConfig(HeadsSettings):
     """Of the products of a training step; `auto`: bfloat16 where the device multiplies it. Ranking
     is float32."""
     device: str = "auto"
+    """`auto` takes CUDA, then the CPU; MPS lacks what the heads need."""
 
     @model_validator(mode="wrap")
     @classmethod

@@ -44,6 +44,7 @@ class HeadsSettings(Section):
     """VAE, GCN, fusion and matcher (sections 3.2 and 3.3)."""
 
     units: tuple[UnitName, ...] = Field(("text", "vision", "cross"), min_length=1)
+    """Of the matcher; their mean is the score."""
     d_v: int = Field(96, ge=1, le=8192)
     """Width of the projected visual features."""
     d_h: int = Field(96, ge=1, le=8192)
@@ -51,6 +52,7 @@ class HeadsSettings(Section):
     d_z: int = Field(64, ge=1, le=8192)
     """Latent width of the VAE."""
     gcn_layers: int = Field(2, ge=1, le=16)
+    """Of the aggregation."""
     normalization: Literal["none", "row", "sym"] = "row"
     """Of the thresholded similarity matrix; eq. 5 writes none."""
     tau_init: float = Field(0.3, ge=1e-4, le=0.9999)
@@ -60,6 +62,7 @@ class HeadsSettings(Section):
     adapter: Literal["none", "mlp"] = "none"
     """A residual two-layer adapter on the cached text features; not in the paper."""
     adapter_width: int = Field(256, ge=1, le=65_536)
+    """Of the adapter's hidden layer."""
     logit_scale: float = Field(20.0, gt=0, le=1e6)
     """The largest G2G, vision and cross score at the start. Layer norm alone would start with d_t
     and d_h: a softmax so sharp that frozen features hardly recover from it."""
@@ -78,6 +81,7 @@ class HeadsSettings(Section):
     """Scale exp(f) that the cosine of the frozen global texts starts from, a term of the text unit
     beside the adapted one; 0 leaves it out, as in the paper."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    """Of text features in training."""
 
 
 class HeadsConfig(HeadsSettings):
