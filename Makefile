@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-service test-faults faults-of-workers faults-of-one lint format bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-browser test-service test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,7 +38,7 @@ test: $(STAMP)  ## The tests, under ten minutes on two cores
 test-slow: $(STAMP)  ## The tests that take long, or that the fault campaign has, too
 	$(BIN)/python -m pytest -m slow
 
-test-browser: $(STAMP)  ## The report's and the service's pages in headless Chromium (to be installed)
+test-browser: $(STAMP)  ## The pages of report, service and documentation in headless Chromium (to be installed)
 	$(BIN)/python -m pytest -m browser
 
 test-service: $(STAMP)  ## Ten minutes of requests of every kind to the service
@@ -64,6 +64,10 @@ lint: $(STAMP)  ## ruff check, ruff format --check, mypy --strict
 format: $(STAMP)  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Not --quiet: MkDocs would then neither show warnings nor count them.
+docs: $(STAMP)  ## The documentation as a site in site/: every link is checked, every warning an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(STAMP)  ## Side-by-side timings, quick size
 	$(BIN)/python -m benchmarks --rounds 3
@@ -97,6 +101,6 @@ reproduce: tables joint  ## Everything of the paper's evaluation on DATASET=wiki
 	$(BIN)/python -m pipeline.report --dataset $(DATASET)
 
 clean:  ## Remove the environment, data and runs (never a raw folder of your own)
-	rm -rf $(VENV) runs metrics reports ablations indexes data/demo/raw data/*/records \
+	rm -rf $(VENV) site runs metrics reports ablations indexes data/demo/raw data/*/records \
 	  data/*/features.zarr data/*/extract data/*/encoders data/*/graph data/*/joint.zarr data/demo/vilt \
 	  data/*/.partial* dvc.lock data/demo/dvc.lock
