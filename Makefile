@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-service test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,14 @@ test-browser: $(STAMP)  ## The pages of report, service and documentation in hea
 
 test-service: $(STAMP)  ## Ten minutes of requests of every kind to the service
 	SERVICE_EXAMPLES=8000 $(BIN)/python -m pytest --timeout 3600 tests/stages/serving/test_description.py
+
+# Both take the Python that has torch for the GPU, and whatever packages it has: nothing is installed.
+GPU_PYTHON ?= python3
+test-gpu:  ## The tests of devices on a CUDA device, by GPU_PYTHON=python3
+	PYTHONPATH=. $(GPU_PYTHON) -m pytest -c tests/gpu.ini --rootdir . tests/stages/test_on_a_device.py
+
+bench-gpu:  ## Extraction, an epoch and ranking on a CUDA device at WikiMEL's size, by GPU_PYTHON=python3
+	$(GPU_PYTHON) -m benchmarks gpu --full --rounds 3 --output benchmarks-gpu.json
 
 # Two at once, of which the first has workers of its own: so both cores have work to the end.
 FAULTS := $(BIN)/python -m pytest -m faults
