@@ -1,4 +1,7 @@
-"""Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0"""
+"""Train the heads:  python -m pipeline.train --dataset wikimel --variant melov --seed 0
+
+On several devices:  torchrun --nproc-per-node 2 -m pipeline.train --dataset wikimel
+"""
 
 from pathlib import Path
 
@@ -8,9 +11,10 @@ from stages.config import Params
 from stages.paths import DatasetPaths
 from stages.ranking.metrics import validated
 from stages.runs.dataset import Dataset, RunSpec
-from stages.runs.fit import fit
+from stages.runs.fit import fit, take_part
 from stages.runs.folder import RunFolder
 from stages.runs.history import plot_history
+from stages.training.group import training_group
 from stages.training.train import Trained
 
 
@@ -31,8 +35,12 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int) -> None:
 
     spec = RunSpec.of(variant, seed, params.train)
     paths.require_records()  # before a lock makes the data set's folder
-    with working(paths.lock(f"run-{variant}-s{seed}"), "trains"):
-        _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show, draw)
+    with training_group(params.train.device) as group:
+        if not group.is_first:
+            take_part(spec, Dataset.open(paths), folder, params.evaluate, group)
+            return
+        with working(paths.lock(f"run-{variant}-s{seed}"), "trains"):
+            _, trained = fit(spec, Dataset.open(paths), folder, params.evaluate, show, draw, group)
     course = f"best epoch {trained.best_epoch} of {len(trained.history) - 1}"
     if trained.history and not trained.best_epoch:
         course += ": the start, which nothing learned has bettered on validation"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stages.heads.noise import noise_like
 from stages.heads.precision import Linear, linears
 
 
@@ -39,7 +40,7 @@ class Vae(nn.Module):
 
     def forward(self, t: Tensor) -> Generated:
         mu, log_var = linears(t, self.w_mu, self.w_sigma)
-        z = mu + torch.randn_like(mu) * (0.5 * log_var).exp() if self.training else mu
+        z = mu + noise_like(mu) * (0.5 * log_var).exp() if self.training else mu
         return Generated(self.w_d(z), mu, log_var)
 
 

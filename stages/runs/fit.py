@@ -26,6 +26,7 @@ from stages.runs.history import write_history
 from stages.runs.reranking import weights_of
 from stages.runs.run import Run, RunInfo
 from stages.runs.training_mentions import Similarity, TrainingMentions
+from stages.training.group import ALONE, Group
 from stages.training.train import Trained, train
 
 
@@ -45,7 +46,7 @@ def execute(
 def fit(
     spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-    draw: Callable[[Path, Trained], None] | None = None,
+    draw: Callable[[Path, Trained], None] | None = None, group: Group = ALONE,
 ) -> tuple[Run, Trained]:  # fmt: skip
     """Train a run and save it, resuming where a kill left it.
 
@@ -54,12 +55,11 @@ def fit(
 
     Args:
         draw: puts a picture of the course at the path that it is given.
+        group: the processes that train it together, of which this is the first one.
     """
-    spec = dataset.settled(spec)
-    heads = dataset.heads(spec)
-    data = dataset.data(heads, spec.train, spec.device)
+    spec, heads, data = _prepared(spec, dataset)
     graph = dataset.graph_config if heads.uses_graph else None
-    trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch)
+    trained = train(data, heads, spec.train, config, spec.seed, folder.work, on_epoch, group)
     reranking = _reranking(trained, data, heads, spec, dataset, config)
     info = RunInfo(
         dataset=dataset.paths.dataset,
@@ -91,6 +91,24 @@ def fit(
     write_json(folder.timings, {"seconds_per_epoch": [round(s, 3) for s in trained.seconds]})
     shutil.rmtree(folder.work, ignore_errors=True)
     return Run.open(folder, spec.device), trained
+
+
+def take_part(
+    spec: RunSpec, dataset: Dataset, folder: RunFolder, config: EvaluateConfig, group: Group
+) -> None:
+    """What the others of a group do while the first one is in `fit`: they train, and write nothing.
+
+    Raises:
+        MelovError: as `fit` does.
+    """
+    spec, heads, data = _prepared(spec, dataset)
+    train(data, heads, spec.train, config, spec.seed, folder.work, group=group)
+
+
+def _prepared(spec: RunSpec, dataset: Dataset) -> tuple[RunSpec, HeadsConfig, LinkingData]:
+    spec = dataset.settled(spec)
+    heads = dataset.heads(spec)
+    return spec, heads, dataset.data(heads, spec.train, spec.device)
 
 
 def _reranking(

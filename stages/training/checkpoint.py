@@ -35,6 +35,8 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     cuda_rng: Tensor | None = None
+    rng_of_others: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    """Of the processes that train with this one: theirs on the host and on CUDA."""
 
     def check(self) -> None:
         """Raises ValueError where a field is not what `train` keeps in it."""

@@ -22,6 +22,7 @@ from stages.heads.settings import HeadsConfig
 from stages.ranking.metrics import deciding, validated
 from stages.ranking.rank import rank_gold
 from stages.training.checkpoint import State, forget_state, load_state, run_digest, save_state
+from stages.training.group import ALONE, Group
 from stages.training.negatives import nearest_wrong
 from stages.training.prefetch import prefetch
 from stages.training.start import MENTIONS as START_MENTIONS
@@ -47,16 +48,21 @@ class Trained:
 def train(
     data: LinkingData, heads: HeadsConfig, config: TrainConfig, evaluate: EvaluateConfig,
     seed: int, work: Path, on_epoch: Callable[[dict[str, float]], None] | None = None,
+    group: Group = ALONE,
 ) -> Trained:  # fmt: skip
     """Train one run, resuming from `work` where an earlier attempt with equal inputs was killed.
 
     Deterministic on one machine: the same seed gives the same weights, killed or not. A model
     without parameters has no epoch. Under CUDA a resumed run may differ in last bits.
 
+    Args:
+        group: the processes that train it together, of which the first one writes to `work`.
+
     Raises:
         MelovError: no validation mention, or a loss that is not finite.
     """
-    folder = work / run_digest(heads, config, seed, data.provenance)
+    together = f"-of-{group.size}" if group.size > 1 else ""
+    folder = work / f"{run_digest(heads, config, seed, data.provenance)}{together}"
     device = data.cached.device
     if device.type == "cpu":
         keep_freed_memory()
@@ -66,24 +72,24 @@ def train(
         return Trained(model.state_dict(), [], 0, [])
     optimizer = _optimizer(model, config)
     valid_rows = validation_rows(data.gold, config)
-    state = load_state(folder)
+    state = group.of_first(load_state(folder) if group.is_first else None)
     if state is None:
         if config.fit_start:
             fit_start(model, data, sample(len(data.gold["train"]), START_MENTIONS), evaluate)
+            model.load_state_dict(group.of_first(_on_the_host(model)))
         state = State(0, model.state_dict(), optimizer.state_dict(), torch.get_rng_state())
         start = {} if model.tau is None else {"tau": float(model.tau.detach())}
-        _note(state, model, start | _validate(model, data, valid_rows, evaluate), on_epoch)
+        _note(state, model, start | _validate(model, data, valid_rows, evaluate, group), on_epoch)
     else:
         try:
             model.load_state_dict(state.model)
             optimizer.load_state_dict(state.optimizer)
-            torch.set_rng_state(state.rng)
-            if state.cuda_rng is not None and device.type == "cuda":
-                torch.cuda.set_rng_state(state.cuda_rng, device)
+            states = [(state.rng, state.cuda_rng), *state.rng_of_others]
+            _set_random(*states[group.rank], device)
         except Exception as error:  # of another version: torch raises nothing narrower
             log.warning("%s: does not fit (%s); training starts over", folder, reason(error))
             forget_state(folder)
-            return train(data, heads, config, evaluate, seed, work, on_epoch)
+            return train(data, heads, config, evaluate, seed, work, on_epoch, group)
         log.info("resuming after epoch %d", state.epoch)
 
     near = (
@@ -94,18 +100,34 @@ def train(
     seconds = []
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         begun = time.perf_counter()
-        row = _train_epoch(model, optimizer, data, config, near, seed, state.epoch)
-        row |= _validate(model, data, valid_rows, evaluate)
+        row = _train_epoch(model, optimizer, data, config, near, seed, state.epoch, group)
+        row |= _validate(model, data, valid_rows, evaluate, group)
         state.epoch += 1
         _note(state, model, row)
         state.model, state.optimizer = model.state_dict(), optimizer.state_dict()
-        state.rng = torch.get_rng_state()
-        state.cuda_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        save_state(folder, state)
+        (state.rng, state.cuda_rng), *state.rng_of_others = group.gathered(_random(device))
+        if group.is_first:
+            save_state(folder, state)
         seconds.append(time.perf_counter() - begun)
         if on_epoch is not None:
             on_epoch(state.history[-1])
     return Trained(state.best, state.history, state.best_epoch, seconds)
+
+
+def _on_the_host(model: Heads[Any, Any]) -> dict[str, Tensor]:
+    return {name: weight.cpu() for name, weight in model.state_dict().items()}
+
+
+def _random(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Where this process's random numbers stand, on the host and on CUDA."""
+    on_cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), on_cuda
+
+
+def _set_random(on_host: Tensor, on_cuda: Tensor | None, device: torch.device) -> None:
+    torch.set_rng_state(on_host)
+    if on_cuda is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(on_cuda, device)
 
 
 def _optimizer(model: Heads[Any, Any], config: TrainConfig) -> torch.optim.Optimizer:
@@ -135,7 +157,7 @@ def _note(
 
 def _train_epoch(
     model: Heads[Any, Any], optimizer: torch.optim.Optimizer, data: LinkingData,
-    config: TrainConfig, near: np.ndarray | None, seed: int, epoch: int,
+    config: TrainConfig, near: np.ndarray | None, seed: int, epoch: int, group: Group,
 ) -> dict[str, float]:  # fmt: skip
     model.train()
     # Entities that look the same to the heads stand for each other: one column, no false negative.
@@ -148,14 +170,15 @@ def _train_epoch(
     steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
 
     def load(rows: np.ndarray) -> Batch:
-        return load_batch(data.inputs, rows, gold[rows], None if hard is None else hard[rows])
+        wrong = None if hard is None else hard[rows]
+        return load_batch(data.inputs, rows, gold[rows], wrong, group)
 
     losses = Losses(f"epoch {epoch + 1}")
-    # One mention alone has no negative to learn from.
-    steps = [rows for rows in steps if len(rows) > 1]
+    # One mention alone has no negative to learn from, and each process wants one.
+    steps = [rows for rows in steps if len(rows) >= max(2, group.size)]
     for i, batch in enumerate(prefetch(load, iter(steps), data.cached.device)):
         _set_learning_rate(optimizer, config, epoch + i / len(steps))
-        losses.add(train_step(model, optimizer, batch, config), len(batch.target) / len(order))
+        losses.add(train_step(model, optimizer, batch, config, group), batch.whole / len(order))
     sums = {"loss": 0.0, "loss_e": 0.0, "loss_g": 0.0} | losses.read()
     if model.tau is not None:
         sums["tau"] = float(model.tau.detach())
@@ -181,10 +204,13 @@ def _drawn(near: np.ndarray | None, k: int, rng: np.random.Generator) -> np.ndar
 
 
 def _validate(
-    model: Heads[Any, Any], data: LinkingData, rows: np.ndarray, config: EvaluateConfig
-) -> dict[str, float]:
-    gold = data.gold["valid"][rows]
-    ranks = rank_gold(model, data.inputs, data.views, "valid", rows, gold, config)
+    model: Heads[Any, Any], data: LinkingData, rows: np.ndarray, config: EvaluateConfig,
+    group: Group,
+) -> dict[str, float]:  # fmt: skip
+    own = rows[group.share(len(rows))]
+    gold = data.gold["valid"][own]
+    found = rank_gold(model, data.inputs, data.views, "valid", own, gold, config)
+    ranks = np.concatenate(group.gathered(found))
     return {f"valid_{metric.key}": metric.of(ranks) for metric in validated()}
 
 

@@ -118,9 +118,9 @@ def test_a_cap_on_an_entitys_mentions_makes_another_and_shorter_epoch(
     targets = []
     real = module.train_step
 
-    def noted(model, optimizer, batch, config):
+    def noted(model, optimizer, batch, *rest):
         targets.append(len(batch.target))
-        return real(model, optimizer, batch, config)
+        return real(model, optimizer, batch, *rest)
 
     monkeypatch.setattr(module, "train_step", noted)
     _, data, _ = short_run(opened, tmp_path, epochs=1, per_entity=1)
