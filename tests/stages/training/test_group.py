@@ -30,7 +30,7 @@ SMALL = ["--set", "train.preset=paper", "--set", "train.batch_size=16", "--set",
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_shares_are_all_of_it_once_and_differ_by_one_at_most(n, size):
     shares = [list(range(n))[Group(rank, size).share(n)] for rank in range(size)]
-    assert sum(shares, []) == list(range(n))
+    assert [thing for share in shares for thing in share] == list(range(n))
     lengths = [len(share) for share in shares]
     assert max(lengths) - min(lengths) <= 1
 
@@ -124,7 +124,7 @@ def trained(project: Path, name: str, processes: int, *more: str) -> tuple[dict,
 
 @pytest.mark.slow
 def test_a_run_of_two_processes_is_that_of_one_and_the_same_again(project):
-    one, of_one = trained(project, "one", 1)
+    _, of_one = trained(project, "one", 1)
     two, of_two = trained(project, "two", 2)
     again, of_again = trained(project, "again", 2)
     assert all(weight.equal(again[name]) for name, weight in two.items())
