@@ -24,6 +24,7 @@ from stages.progress import progress
 from stages.ranking.blocks import entity_blocks
 from stages.ranking.rank import MENTIONS_AT_ONCE, Wanted, by_length
 from stages.ranking.screen import MARGIN, Screen, entity_bounds
+from stages.share import WHOLE, Share
 
 PLAIN = 64
 """As often as k views are met without bounds: the k-th best of fewer spares so few of the others
@@ -71,12 +72,15 @@ class BestScores:
 @torch.inference_mode()
 def best_scores(
     model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Sequence[Wanted], k: int,
-    config: EvaluateConfig,
+    config: EvaluateConfig, share: Share = WHOLE,
 ) -> list[BestScores]:  # fmt: skip
     """The `k` best scores of each mention, for each of `wanted`, in the order of its rows.
 
     Args:
         wanted: their `gold` is not read.
+        share: of the mentions; of the others there is nothing (`together` puts shares together).
+            Not of the entities: what is met first spares others their attention, and so decides
+            by which product a score comes about, to its last bits.
 
     Raises:
         MelovError: a score is not finite.
@@ -89,8 +93,9 @@ def best_scores(
         if len(w.rows)
         for part in by_length(inputs.cached, w, config.mention_rows)
     ]
+    parts = parts[share.of_n(len(parts))]
     at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
-    pairs = sum(len(w.rows) for w in wanted) * len(views)
+    pairs = sum(len(part) for *_, part in parts) * len(views)
     screens = config.screen and len(views) > PLAIN * k
     with progress(pairs, "pairs", "best scores") as bar:
         for lo in range(0, len(parts), at_once):
@@ -109,6 +114,18 @@ def best_scores(
                 block.put(own, part, views)
     names = next((of.names for of in found if len(of.scores)), ())
     return [of.whole(names) for of in found]
+
+
+def together(shares: Sequence[BestScores]) -> BestScores:
+    """All mentions, each of which one of the shares has."""
+    entities = np.stack([share.entities for share in shares])
+    of = (entities[..., 0] >= 0).argmax(0), np.arange(entities.shape[1])
+    names = max((share.names for share in shares), key=len)
+    k = entities.shape[2]
+    terms = [share.terms if share.names else np.zeros((entities.shape[1], k, len(names)), "f4")
+             for share in shares]  # fmt: skip
+    scores = np.stack([share.scores for share in shares])
+    return BestScores(scores[of], entities[of], np.stack(terms)[of], names)
 
 
 class _Found:

@@ -23,6 +23,7 @@ from stages.heads.matcher import Matcher
 from stages.progress import progress
 from stages.ranking.blocks import entity_blocks
 from stages.ranking.screen import Screen, entity_bounds
+from stages.share import WHOLE, Share
 
 MENTIONS_AT_ONCE = 8192
 """Mentions whose side is held in memory while the knowledge base passes by."""
@@ -56,22 +57,41 @@ def rank_gold(
     return rank_all(model, inputs, views, [Wanted(split, rows, gold)], config)[0]
 
 
-@torch.inference_mode()
 def rank_all(
     model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Sequence[Wanted],
     config: EvaluateConfig,
 ) -> list[np.ndarray]:  # fmt: skip
     """Rank of each mention's gold entity: 1 + entities scored higher + half of those equal.
 
-    The knowledge base passes by once for every `MENTIONS_AT_ONCE` mentions, of whatever split.
-
     Returns:
         float64 (m,) for each of `wanted`, in the order of its rows.
+    """
+    return ranks(count_better(model, inputs, views, wanted, config), views, wanted)
+
+
+def ranks(better: np.ndarray, views: Views, wanted: Sequence[Wanted]) -> list[np.ndarray]:
+    """What `rank_all` gives, of the whole knowledge base's `count_better`: that of its shares,
+    added up, in whatever order."""
+    gold = np.concatenate([w.gold for w in wanted])
+    equal = views.counts[views.of_entity[gold]] - 1  # of the gold entity's own view
+    firsts = np.cumsum([len(w.rows) for w in wanted])
+    return np.split(1 + better + equal / 2, firsts[:-1])
+
+
+@torch.inference_mode()
+def count_better(
+    model: Heads[Any, Any], inputs: MentionInputs, views: Views, wanted: Sequence[Wanted],
+    config: EvaluateConfig, share: Share = WHOLE,
+) -> np.ndarray:  # fmt: skip
+    """Entities of a share of the knowledge base that are scored higher than a mention's gold one,
+    plus half of those equal in other views; float64, for all of `wanted`, one after the other.
+
+    The knowledge base passes by once for every `MENTIONS_AT_ONCE` mentions, of whatever split.
     """
     model.eval()
     screened = model.screened if config.screen else None
     firsts = np.cumsum([0, *(len(w.rows) for w in wanted)])
-    ranks = np.empty(firsts[-1], dtype=np.float64)
+    better = np.zeros(firsts[-1])
     places = [
         (w, first + part, part)
         for w, first in zip(wanted, firsts, strict=False)
@@ -79,14 +99,16 @@ def rank_all(
     ]
     at_once = max(1, MENTIONS_AT_ONCE // config.mention_rows)
     names = " and ".join(w.split for w in wanted)
-    with progress(len(ranks) * len(views), "pairs", f"rank {names}") as bar:
+    of_share = len(views) // share.of
+    with progress(len(better) * of_share, "pairs", f"rank {names}") as bar:
         for lo in range(0, len(places), at_once):
             blocks = [
                 _gold_block(model, inputs, views, w, place, part, screened)
                 for w, place, part in places[lo : lo + at_once]
             ]
-            above = np.zeros(len(ranks))
-            for start, side in entity_blocks(model, inputs.cached, views, config.entity_rows):
+            for start, side in entity_blocks(
+                model, inputs.cached, views, config.entity_rows, share
+            ):
                 stop = min(start + config.entity_rows, len(views))
                 counts = torch.from_numpy(views.counts[start:stop]).to(inputs.cached.device)
                 at = torch.arange(start, stop, device=counts.device)
@@ -97,12 +119,9 @@ def rank_all(
                         total = model.matcher.pairs(block.side, side).total
                     else:
                         total = block.screen.scores(side, bounds, own)
-                    above[block.place] += _better(block, total, own, counts.double())
+                    better[block.place] += _better(block, total, own, counts.double())
                     bar.update(len(block.place) * (stop - start))
-            for block in blocks:
-                equal = views.counts[block.gold_view.cpu().numpy()] - 1
-                ranks[block.place] = 1 + above[block.place] + equal / 2
-    return np.split(ranks, firsts[1:-1])
+    return better
 
 
 def by_length(cached: CachedFeatures, wanted: Wanted, size: int) -> list[np.ndarray]:

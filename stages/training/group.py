@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from stages.device import heads_device
+from stages.share import Share
 
 T = TypeVar("T")
 
@@ -37,8 +38,8 @@ class Group:
         return self.rank == 0
 
     def share(self, n: int) -> slice:
-        """This process's part of n things, which differ by one at most."""
-        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+        """This process's part of n things."""
+        return Share(self.rank, self.size).of_n(n)
 
     def summed(self, value: Tensor) -> Tensor:
         """Over all processes; without a gradient."""
