@@ -15,6 +15,7 @@ from stages.lazy import lazily
 from stages.paths import DatasetPaths
 from stages.ranking.answers import ANSWER_METRICS
 from stages.ranking.metrics import shown
+from stages.runs.by_processes import by_processes
 from stages.runs.dataset import Dataset
 from stages.runs.folder import PROBABILITY, UNCALIBRATED, RunFolder
 from stages.runs.predictions import Predicted
@@ -33,7 +34,13 @@ export = lazily("stages.standards.export:export")
     help="Also write what is right and what the run answers as files of that form, for other "
     "scorers, to exports/NAME/VARIANT-sSEED/.",
 )  # fmt: skip
-def main(params: Params, paths: DatasetPaths, variant: str, seed: int, form: str | None) -> None:
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 1024), metavar="N",
+    help="Processes of this machine that share the ranking, and its threads.",
+)  # fmt: skip
+def main(
+    params: Params, paths: DatasetPaths, variant: str, seed: int, form: str | None, workers: int
+) -> None:
     opened = Dataset.open(paths)
     folder = RunFolder.of(paths, variant, seed)
     run = Run.open(folder, heads_device(params.evaluate.device))
@@ -44,7 +51,7 @@ def main(params: Params, paths: DatasetPaths, variant: str, seed: int, form: str
         if form is not None:
             written.extend(export(form, paths, folder.path.name, opened.records, predicted))
 
-    found = run.evaluate(opened, params.evaluate, taken=taken)
+    found = run.evaluate(opened, params.evaluate, taken=taken, ranker=by_processes(workers))
     seconds = time.perf_counter() - begun
     with atomic_path(paths.figures(variant, seed)) as path:
         path.write_bytes(folder.metrics.read_bytes())

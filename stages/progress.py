@@ -6,12 +6,21 @@ from typing import Any
 
 from tqdm import tqdm
 
+_SHOWN = True
+
+
+def show_progress(shown: bool) -> None:
+    """Whether this process shows bars: of several that do one thing, one does."""
+    global _SHOWN
+    _SHOWN = shown
+
 
 def progress(total: int | None, unit: str, what: str) -> "tqdm[Any]":
     """A bar on standard error that appears only after two seconds."""
     return tqdm(
-        total=total, unit=f" {unit}", desc=what, delay=2, dynamic_ncols=True, unit_scale=False
-    )
+        total=total, unit=f" {unit}", desc=what, delay=2, dynamic_ncols=True, unit_scale=False,
+        disable=not _SHOWN,
+    )  # fmt: skip
 
 
 @contextmanager

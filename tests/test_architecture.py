@@ -15,7 +15,7 @@ from tests.support.tiny_world import tiny_world
 ROOT = Path(__file__).parents[1]
 PROJECT = ("cache", "stages", "pipeline")
 
-BASIS = "limits section lazy paths problems progress shown unicode device allocator further"
+BASIS = "limits section lazy paths problems progress shown unicode device allocator further share"
 RUNS = f"{BASIS} extract_settings config datasets features graph heads ranking training rerank"
 # What each package and module of `stages` may import of it: packages, or single modules of one.
 # All may import `cache`, and none `pipeline`. A row names earlier rows only, so nothing can go in a

@@ -112,7 +112,7 @@ def best_scores(
                     bar.update(len(part) * (stop - start))
             for own, part, block in blocks:
                 block.put(own, part, views)
-    names = next((of.names for of in found if len(of.scores)), ())
+    names = next((of.names for of in found if of.names), ())
     return [of.whole(names) for of in found]
 
 

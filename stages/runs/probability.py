@@ -13,17 +13,10 @@ from typing import Any
 import numpy as np
 
 from stages.config import EvaluateConfig
-from stages.datasets.records import Records
-from stages.features.data import LinkingData
-from stages.heads.heads import Heads
-from stages.paths import NIL
 from stages.ranking.answers import Answers, answer_metrics
-from stages.ranking.best import BestScores, best_scores
+from stages.ranking.best import BestScores
 from stages.ranking.calibration import CANDIDATES, Calibration, fit, threshold_of
-from stages.ranking.rank import Wanted
 from stages.runs.folder import UNCALIBRATED
-
-SPLITS_OF_IT = ("valid", "test")
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ def probabilities(
     """Of validation and test.
 
     Args:
-        found: as `best_of` gives it.
+        found: by split, its mentions' best entities and their gold rows (`Ranked.best`).
     """
     scores = {split: best for split, (best, _) in found.items()}
     best, gold = found["valid"]
@@ -80,25 +73,6 @@ def probabilities(
         )
     }
     return Probabilities(scores, calibration, said, arrays)
-
-
-def best_of(
-    model: Heads[Any, Any], data: LinkingData, records: Records, config: EvaluateConfig
-) -> dict[str, tuple[BestScores, np.ndarray]]:
-    """By split, its mentions' best scores, those without an entity last, and their gold rows."""
-    wanted = [Wanted(s, np.arange(len(data.gold[s])), data.gold[s]) for s in SPLITS_OF_IT]
-    for split in SPLITS_OF_IT:
-        rows = records.nil_rows(split)
-        wanted.append(Wanted(NIL, rows, np.full(len(rows), -1)))
-    best = best_scores(model, data.inputs, data.views, wanted, CANDIDATES, config)
-    n = len(SPLITS_OF_IT)
-    return {
-        split: (
-            BestScores.joined(best[at], best[at + n]),
-            np.concatenate([wanted[at].gold, wanted[at + n].gold]),
-        )
-        for at, split in enumerate(SPLITS_OF_IT)
-    }
 
 
 def _answers(calibration: Calibration, best: BestScores, gold: np.ndarray) -> Answers:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -34,15 +34,18 @@ from stages.ranking.best import BestScores
 from stages.rerank.reranking import Reranking
 from stages.runs.beside import rank_yardsticks
 from stages.runs.dataset import Dataset, further_read, reading_of
-from stages.runs.evaluation import metrics_of, ranks_of
+from stages.runs.evaluation import metrics_of
 from stages.runs.folder import BEFORE, MADE_FROM, PROBABILITY, RANKED, RunFolder
 from stages.runs.predictions import Predicted, predictions_csv
-from stages.runs.probability import best_of, probabilities
+from stages.runs.probability import probabilities
+from stages.runs.ranked import Ranked, rank_alone
 from stages.runs.reranking import entity_names, said_of, split_weights
 from stages.runs.training_graph import TrainingGraph
 from stages.runs.training_mentions import Similarity, TrainingMentions
 from stages.runs.yardsticks import UNTRAINED
 from stages.section import Section
+
+Ranker: TypeAlias = "Callable[[Run, Dataset, LinkingData, EvaluateConfig], Ranked]"
 
 
 class RunInfo(Section):
@@ -205,6 +208,7 @@ class Run:
     def evaluate(
         self, dataset: Dataset, config: EvaluateConfig, about: dict[str, Any] | None = None,
         taken: Callable[[Mapping[str, Predicted]], None] | None = None,
+        ranker: Ranker | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Rank validation and test, write `ranks.npz`, `probabilities.npz`, `predictions.csv` and
         `metrics.json`; returns the latter.
@@ -215,10 +219,14 @@ class Run:
         Args:
             about: goes into `metrics.json` besides data set, variant and seed.
             taken: is given the answers by split, once they are written.
+            ranker: ranks in this process's place.
         """
         data = self.data(dataset)
-        ranks = ranks_of(self.model, data, config)
-        best = best_of(self.model, data, dataset.records, config)
+        if ranker is None:
+            ranked = rank_alone(self.model, data, dataset.records, config)
+        else:
+            ranked = ranker(self, dataset, data, config)
+        ranks, best = ranked.ranks, ranked.best
         before = {}
         if self.reranking is not None:
             before = {BEFORE: metrics_of(ranks, data, dataset.records)}
