@@ -25,8 +25,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-SECONDS = 10
-"""After which a trial is a hang."""
+SECONDS, WAITED = 10, 60
+"""Of the processor's time, or of the clock's where it waits for something, after which a trial is a
+hang: a busy machine is none."""
 ADDRESS_SPACE = 8 * 2**30
 """Bytes beyond what the process has mapped already: what asks for more gets a MemoryError."""
 BATCH = 100
@@ -149,7 +150,7 @@ class Zygote:
 
 def _died(subject: str, begun: dict[str, Any], status: int) -> Trial:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    outcome = "hang" if number == signal.SIGALRM else "signal"
+    outcome = "hang" if number in (signal.SIGALRM, signal.SIGPROF) else "signal"
     detail = signal.Signals(number).name if number else f"exit {os.waitstatus_to_exitcode(status)}"
     return Trial(subject, begun["begin"], outcome, begun["how"], detail)
 
@@ -186,9 +187,15 @@ def _make(subject: Subject, world: Path, folder: Path) -> None:
         subject.make(world, folder)
 
 
+def _limit(seconds: int, waited: int) -> None:
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, waited)
+
+
 def run_batch(subject: Subject, pristine: Path, seed: int, numbers: range) -> None:
     """The trials, in a child of the zygote; each leaves its lines on standard output."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends what no Python code could end
+    for number in (signal.SIGALRM, signal.SIGPROF):  # end what no Python code could end
+        signal.signal(number, signal.SIG_DFL)
     os.fsync = lambda _: None  # nothing here is to outlive a power cut
     logging.disable(logging.CRITICAL)
     folder = pristine.with_name(f"{pristine.name}-{os.getpid()}")
@@ -209,11 +216,11 @@ def run_batch(subject: Subject, pristine: Path, seed: int, numbers: range) -> No
                 touched = None if getattr(subject, "writes", False) else change.files
                 how = "sealed" if change.sealed else "well-formed"
                 _say(output, begin=number, how=f"{how}: {change.what}")
-                signal.setitimer(signal.ITIMER_REAL, SECONDS)
+                _limit(SECONDS, WAITED)
                 begun, before = time.perf_counter(), _peak(reset=True)
                 outcome, detail = _outcome(subject, folder, change, clean)
                 seconds, peak = time.perf_counter() - begun, _peak() - before
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                _limit(0, 0)
                 if outcome in GOOD and peak > subject.most_bytes:
                     outcome, detail = "memory", f"{peak:,} bytes; {detail}"
                 _say(
