@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Linker", "Mention"]
 
-ALONE = sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "melov"
+BY_SCRIPT = os.path.basename(sys.argv[0] if sys.argv else "") == "melov"
+"""Whether this process is the console script."""
+ALONE = BY_SCRIPT or sys.argv[:1] == ["-m"]
 """Whether this process is a command (so Python calls it until its module is found; or `melov`), and
 not one that imports a command."""
 

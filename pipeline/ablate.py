@@ -9,6 +9,7 @@ import click
 
 from cache.locks import working
 from pipeline.cli import command, echo
+from pipeline.defaults import grid as found
 from stages.ablation.grid import load_grid
 from stages.ablation.run import ablate, grid_folder
 from stages.ablation.table import write_tables
@@ -22,10 +23,11 @@ from stages.paths import DatasetPaths
 )
 @click.option(
     "--grid", "source", required=True, type=Path, metavar="FILE.yaml",
-    help="The grid; its settings stand on top of the parameters. See grids/.",
+    help="The grid, or the name of one of the package's own, such as table2; its settings stand on "
+    "top of the parameters.",
 )  # fmt: skip
 def main(params: Params, paths: DatasetPaths, source: Path) -> None:
-    grid = load_grid(source, params)
+    grid = load_grid(found(source), params)
     paths.require_records()  # before a lock makes the data set's folder
     with working(paths.lock(f"grid-{grid.name}"), "runs the grid"):
         outcomes = ablate(paths, grid, params.evaluate)

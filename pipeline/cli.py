@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from cache.errors import MelovError
 from cache.strict import special
+from pipeline import defaults
 from pipeline.ending import Command, echo, interrupted, log_to_stderr, message_of, unread
 from stages.config import Params, load_params
 from stages.heads.variants import VARIANTS
@@ -33,7 +34,11 @@ PARAMS = "params.yaml"
 
 
 def command(
-    help: str, resumes: bool = False, cls: type[Command] = Command, instead: str | None = None
+    help: str,
+    resumes: bool = False,
+    cls: type[Command] = Command,
+    instead: str | None = None,
+    begins: bool = False,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a click command with --dataset, --project, --params, --set and --debug.
 
@@ -45,6 +50,8 @@ def command(
         cls: how its arguments are parsed.
         instead: the option that may stand in the place of a project's data set; `paths` is None
             then.
+        begins: whether it may begin a project: where there is no parameter file, the working folder
+            is the project's, and the parameters are the package's defaults.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -65,8 +72,10 @@ def command(
                 _require_utf8({**given, "the working directory": Path.cwd()})
                 paths = None
                 if dataset is not None:
-                    root = _shown(project or find_project(Path.cwd()))
-                    params, paths = params or root / PARAMS, DatasetPaths(dataset, root)
+                    root = _shown(project or find_project(Path.cwd(), begins))
+                    paths = DatasetPaths(dataset, root)
+                    own = root / PARAMS
+                    params = params or (defaults.PARAMS if begins and not own.exists() else own)
                 resolved = _resolved(params, dataset, assignments)
                 function(params=resolved, paths=paths, **options)
             except BrokenPipeError:
@@ -171,18 +180,21 @@ def _variant(context: click.Context, option: click.Parameter, name: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
-def find_project(start: Path) -> Path:
-    """The nearest folder from `start` upwards that holds params.yaml.
+def find_project(start: Path, begins: bool = False) -> Path:
+    """The nearest folder from `start` upwards that holds params.yaml; else `start`, to begin there.
 
     Raises:
-        MelovError: there is none.
+        MelovError: there is none, and none begins.
     """
     for folder in (start, *start.parents):
         if (folder / PARAMS).is_file():
             return folder
+    if begins:
+        return start
     raise MelovError(
         f"{start}: no {PARAMS} here or in a folder above",
-        "run inside a project, or name its folder: --project DIR",
+        "run inside a project, or name its folder: --project DIR; or begin one here: "
+        "python -m pipeline.init NAME",
     )
 
 

@@ -19,7 +19,7 @@ import click
 
 from cache.disk import FULL
 from cache.errors import MelovError
-from pipeline import ALONE
+from pipeline import ALONE, BY_SCRIPT
 from stages.shown import terminal
 
 INTERRUPTED, UNREAD = 130, 141
@@ -68,6 +68,12 @@ def echo(text: str, err: bool = False, nl: bool = True) -> None:
         raise MelovError(f"{stream}: {error.strerror}") from None
 
 
+def as_called(text: str) -> str:
+    """`text`, its commands spelled as this one was: where `melov` is on the path, `python` may be
+    another one, without the package."""
+    return text.replace("python -m pipeline.", "melov ") if BY_SCRIPT else text
+
+
 def log_to_stderr() -> None:
     """Log lines of the project, and other libraries' warnings, by the rules of `echo`."""
     handler = logging.StreamHandler(sys.stderr)
@@ -110,7 +116,7 @@ def message_of(error: BaseException, folder: Path) -> str | None:
         return None
     with suppress(OSError):  # the working directory may be gone
         text = text.replace(f"{Path.cwd()}{os.sep}", "")
-    return text
+    return as_called(text)
 
 
 def _message_of_system(error: OSError, folder: Path) -> str:

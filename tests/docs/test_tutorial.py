@@ -1,7 +1,6 @@
 """The tutorial, block by block, as its reader goes through it."""
 
 import re
-import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -22,7 +21,6 @@ def test_every_block_does_what_the_page_says(
 ):
     project = tmp_path / "project"
     project.mkdir()
-    shutil.copy(ROOT / "params.yaml", project)
     build_clip_of(project / "encoder", image_size=32, patch_size=8)
     monkeypatch.chdir(project)
     encoded: list[int] = []

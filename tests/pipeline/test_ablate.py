@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from cache.errors import MelovError
 from pipeline.ablate import main as ablate
+from pipeline.defaults import grid
 from pipeline.train import main as train
 from stages import config as config_module
 from stages.ablation import run as ablation
@@ -244,6 +245,27 @@ def test_a_grid_that_is_not_there_fails_with_one_message(root):
     result = run(root, "nowhere")
     assert result.exit_code == 1
     assert result.output.startswith("error: nowhere.yaml: no such grid")
+    assert "the package's own: figure3, " in result.output
+
+
+@pytest.mark.parametrize("name", ["figure3", "figure3.yaml", "grids/figure3.yaml"])
+def test_a_grid_of_the_package_is_known_by_its_name_where_there_is_no_such_file(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    packaged = grid(Path(name))
+    assert packaged.read_bytes() == (PROJECT / "grids/figure3.yaml").read_bytes()
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("")
+    assert grid(Path(name)) == Path(name)
+
+
+@pytest.mark.parametrize("name", ["figure", "elsewhere/figure3.yaml", "figure3.yml"])
+def test_another_name_is_none_of_the_packages_grids(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MelovError, match="no such grid"):
+        grid(Path(name))
 
 
 def test_a_graph_beyond_what_exact_can_do_is_known_by_the_backend_that_made_it(root, monkeypatch):

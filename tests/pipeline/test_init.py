@@ -86,3 +86,39 @@ def test_the_name_may_stand_alone(project):
     assert result.exit_code == 0, result.output
     assert load_params("params.yaml", "mine").extract.image_encoder == "none"
     assert Path("data/mine/raw").is_dir()
+
+
+def test_in_a_folder_without_parameters_it_begins_a_project_with_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(init, ["mine", "--image-encoder", "none"])
+    assert result.exit_code == 0, result.output
+    given = (PROJECT / "params.yaml").read_text().splitlines()
+    assert Path("params.yaml").read_text().splitlines()[: len(given)] == given
+    assert load_params("params.yaml", "mine").extract.image_encoder == "none"
+    assert Path("data/mine/raw").is_dir()
+
+
+def test_a_new_project_may_begin_with_a_data_set_of_which_the_defaults_speak(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = run("--source", "mimic", dataset="wikimel")
+    assert "overrides.wikimel is there already" in refused.output
+    assert not Path("params.yaml").exists()
+    assert run(dataset="wikimel").exit_code == 0
+    assert Path("params.yaml").read_bytes() == (PROJECT / "params.yaml").read_bytes()
+    assert Path("data/wikimel/raw").is_dir()
+    assert run(dataset="wikimel").exit_code == 1
+
+
+def test_a_begun_project_says_how_the_demo_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run(dataset="demo").output
+    assert "python -m pipeline.demo --dataset demo\n" in said
+    assert "put the source" not in said
+
+
+def test_parameters_that_are_named_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("--params", "nowhere.yaml")
+    assert result.exit_code == 1
+    assert "nowhere.yaml: no such parameter file" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,4 @@ def test_a_step_takes_its_arguments_and_ends_as_it_does_by_itself(tmp_path):
             for way in ways
         )
         assert one.returncode == other.returncode == code
-        said = other.stderr.replace("python -m pipeline.graph [", "melov graph [")
-        assert one.stderr == said.replace(
-            "'python -m pipeline.graph --help'", "'melov graph --help'"
-        )
+        assert one.stderr == other.stderr.replace("python -m pipeline.", "melov ")

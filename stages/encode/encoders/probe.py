@@ -102,6 +102,4 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _unfit(message: str) -> CheckpointError:
-    return CheckpointError(
-        message, "take a checkpoint of a model that is listed in docs/encoders.md, unchanged"
-    )
+    return CheckpointError(message, "take the model's checkpoint as it was published, unchanged")
