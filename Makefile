@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-wheel test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test: $(STAMP)  ## The tests, under ten minutes on two cores
 
 test-slow: $(STAMP)  ## The tests that take long, or that the fault campaign has, too
 	$(BIN)/python -m pytest -m slow
+
+test-wheel: $(STAMP)  ## Build the package, install it into a fresh environment, use it in an empty folder
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 test-browser: $(STAMP)  ## The pages of report, service and documentation in headless Chromium (to be installed)
 	$(BIN)/python -m pytest -m browser

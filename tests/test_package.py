@@ -1,9 +1,14 @@
-"""What an installed package holds."""
+"""What an installed package holds; `test_wheel.py` builds and installs one."""
 
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from click.testing import CliRunner
+
+from pipeline import defaults
+from pipeline.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +30,24 @@ def test_every_data_file_beside_the_code_is_package_data():
     }
     assert {"words.yaml", "page.html"} <= {path.name for path in there}
     assert sorted(there - shipped) == []
+
+
+def test_the_defaults_and_grids_of_the_package_are_those_at_the_top():
+    """By links, which an archive or a copy may have replaced by files."""
+    assert defaults.PARAMS.read_bytes() == (ROOT / "params.yaml").read_bytes()
+    grids = {path.stem: path.read_bytes() for path in (ROOT / "grids").iterdir()}
+    assert {name: path.read_bytes() for name, path in defaults.GRIDS.items()} == grids
+
+
+@pytest.mark.parametrize("package", ["cache", "stages", "pipeline"])
+def test_a_package_tells_type_checkers_of_its_types(package):
+    assert (ROOT / package / "py.typed").is_file()
+
+
+def test_the_version_stands_in_one_place():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = CliRunner().invoke(main, ["--version"]).output
+    assert said == f"melov, version {declared['version']}\n"
 
 
 def test_the_citation_is_of_this_version():
