@@ -45,5 +45,22 @@ def test_the_workflow_covers_the_supported_versions_of_python():
     assert all(f"Python :: {version}" in classifiers for version in pythons)
 
 
+FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [p for p in FORMS if p.stem != "config"], ids=lambda p: p.stem)
+def test_an_issue_form_is_one_that_the_forge_shows(path):
+    """The keys that it must have, fields that are told apart, something that must be filled in."""
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert form.keys() <= {"name", "description", "title", "labels", "assignees", "body"}
+    assert form["name"]
+    assert form["description"]
+    fields = form["body"]
+    assert {field["type"] for field in fields} <= {"input", "textarea", "dropdown", "checkboxes"}
+    assert all(field["attributes"]["label"] for field in fields)
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in fields)
+
+
 def test_hooks_fetch_nothing():
     assert {repo["repo"] for repo in HOOKS} == {"local"}

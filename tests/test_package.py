@@ -44,6 +44,13 @@ def test_a_package_tells_type_checkers_of_its_types(package):
     assert (ROOT / package / "py.typed").is_file()
 
 
+def test_the_changelog_begins_with_this_version():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[0].startswith((f"## {declared['version']}, ", "## Unreleased"))
+
+
 def test_the_version_stands_in_one_place():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     said = CliRunner().invoke(main, ["--version"]).output

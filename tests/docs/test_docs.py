@@ -16,7 +16,7 @@ from stages.ablation.grid import load_grid
 from stages.config import SECTIONS, Params, load_params
 from tests.support import makefile
 from tests.support.commands import COMMANDS
-from tests.support.documents import DOCUMENTS, ROOT, Snippet, blocks, commands, spans
+from tests.support.documents import AT_TOP, DOCUMENTS, ROOT, Snippet, blocks, commands, spans
 from tests.support.tiny_project import run
 from tests.support.tiny_world import tiny_world
 
@@ -173,6 +173,24 @@ def test_files_and_modules_that_sentences_name_exist():
         if not fine:
             wrong.append(f"{span.place}: {span.code}")
     assert wrong == []
+
+
+def anchors(document: Path) -> set[str]:
+    """GitHub's, of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", AT_TOP, ids=lambda document: document.name)
+def test_links_of_the_pages_at_the_top_lead_somewhere(document):
+    """The site's build checks those of docs/."""
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    links = [link for link in links if "://" not in link]
+    assert links
+    for link in links:
+        name, _, anchor = link.partition("#")
+        assert (ROOT / name).is_file(), link
+        assert not anchor or anchor in anchors(ROOT / name), link
 
 
 def test_names_of_code_in_sentences_are_defined():

@@ -1,4 +1,4 @@
-"""What the README and docs/ say in code: fenced blocks, inline code, command lines."""
+"""What the pages at the top and docs/ say in code: fenced blocks, inline code, command lines."""
 
 import re
 import shlex
@@ -8,7 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+AT_TOP = tuple(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))
+DOCUMENTS = (*AT_TOP, *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
