@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-wheel test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-wheel test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs diagram bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ format: $(STAMP)  ## Let ruff mend what it can
 # Not --quiet: MkDocs would then neither show warnings nor count them.
 docs: $(STAMP)  ## The documentation as a site in site/: every link is checked, every warning an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+diagram: $(STAMP)  ## Draw the README's diagram again, out of docs/hooks/diagram.py
+	$(BIN)/python docs/hooks/diagram.py
 
 bench: $(STAMP)  ## Side-by-side timings, quick size
 	$(BIN)/python -m benchmarks --rounds 3
