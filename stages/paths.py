@@ -115,6 +115,11 @@ class DatasetPaths:
         since `dvc exp apply` removes the folder of an untracked file with all that is in it."""
         return self.root / "metrics" / self.dataset / f"{variant}-s{seed}.json"
 
+    @property
+    def overall(self) -> Path:
+        """What a report says first, for DVC's tables; beside the runs' figures, for Git as well."""
+        return self.root / "metrics" / self.dataset / "overall.json"
+
     def index(self, variant: str, seed: int) -> Path:
         """A run's entities as `link` reads them. Not in `runs/`: DVC's report stage depends on all
         of that folder, and a new index would make it stale."""

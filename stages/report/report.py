@@ -1,9 +1,10 @@
-"""A data set's report: five files from the runs' files, and report.json, which vouches for them."""
+"""A data set's report: five files from the runs' files, and report.json, which vouches for them;
+what it says first is in DVC's metrics, too."""
 
 from pathlib import Path
 from typing import Any
 
-from cache.files import replacing_files
+from cache.files import atomic_path, replacing_files
 from cache.sealed import write_sealed
 from stages.config import EvaluateConfig, ReportConfig
 from stages.datasets.records import Records
@@ -13,6 +14,7 @@ from stages.report.facts import graph_facts, picture_facts
 from stages.report.grids import load_grids
 from stages.report.insight import look_inside
 from stages.report.load_results import load_results
+from stages.report.overall import file_of, overall
 from stages.report.page import render_errors, render_page
 from stages.report.results import Results
 from stages.report.table import csv_report, markdown_report, text_report
@@ -26,7 +28,8 @@ def write_report(
     config: ReportConfig,
     evaluate: EvaluateConfig | None = None,
 ) -> str:
-    """Write `reports/<dataset>/`; the same files give the same bytes. Returns table.txt's text.
+    """Write `reports/<dataset>/` and `metrics/<dataset>/overall.json`; the same files give the same
+    bytes. Returns table.txt's text.
 
     Where something is missing (grids, a graph, a run of `mimic`, the feature store), the page
     leaves its part out and says so.
@@ -67,6 +70,8 @@ def write_report(
             (scratch / name).write_bytes(content.encode("utf-8"))
         beside = sorted(scratch.iterdir())
         write_sealed(scratch / REPORT, made_from(results, records), beside, atomic=False)
+    with atomic_path(paths.overall) as temporary:
+        temporary.write_bytes(file_of(overall(results)))
     return contents["table.txt"]
 
 

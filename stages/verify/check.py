@@ -24,6 +24,7 @@ from stages.paths import REPORT, DatasetPaths, run_named
 from stages.problems import Problem
 from stages.progress import byte_progress
 from stages.ranking.pieces import pieces_in
+from stages.report.overall import require_whole
 from stages.runs.folder import TABLES, RunFolder
 from stages.verify.named import named_by
 
@@ -55,7 +56,7 @@ def parts_of(paths: DatasetPaths) -> list[Part]:
         Part("graph", paths.graph, lambda: sealed(paths.graph / GRAPH_INDEX, graph)),
         *runs_of(paths),
         *grids_of(paths),
-        Part("report", paths.report, lambda: sealed(paths.report / REPORT, report)),
+        Part("report", paths.report, lambda: of_report(paths, report)),
         *indexes_of(paths),
     ]
     there = [part for part in found if part.path.exists()]
@@ -133,6 +134,15 @@ def grids_of(paths: DatasetPaths) -> list[Part]:
                 Part(f"tables of {grid.name}", grid, partial(sealed, grid / TABLES, again))
             )
     return found
+
+
+def of_report(paths: DatasetPaths, mend: str) -> Iterator[Problem]:
+    """Its files, and the figures for DVC that are in Git; those may be of another time."""
+    yield from sealed(paths.report / REPORT, mend)
+    try:
+        require_whole(paths.overall)
+    except (OSError, DamagedError) as error:
+        yield Problem(paths.overall, said(error, paths.overall), mend)
 
 
 def of_run(run: RunFolder) -> Iterator[Problem]:

@@ -198,7 +198,8 @@ class Pairs:
         known = [self.everything, self.updated[WHOLE], self.forced[WHOLE], self.early]
         wrong = {}
         for name, content in digests(place).items():
-            partly = trial.start != "whole" and name.startswith("reports/")  # says what is missing
+            reported = name.startswith("reports/") or name.endswith("/overall.json")
+            partly = trial.start != "whole" and reported  # says what is missing
             if is_volatile(name) or partly or "/.partial" in name:
                 continue
             if not any(files.get(name) == content for files in known):

@@ -71,6 +71,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "graph": ("data/tiny/graph/", ("evaluate", "train", "link", "report", "ablate", "graph")),
     "run": ("runs/tiny/melov-s0/", ("evaluate", "link", "bundle", "report", "train")),
     "other runs": ("runs/tiny/", ("report",)),
+    "overall": ("metrics/tiny/overall.json", ("report",)),
     "figures": ("metrics/tiny/", ("evaluate",)),
     "grid": ("ablations/tiny/", ("ablate", "report")),
     "report": ("reports/tiny/", ("report",)),

@@ -38,7 +38,13 @@ for out in map(Path, sys.argv[1:]):
     # Only what trains and what follows is another for other parameters.
     changes = out.parts[0] in ("runs", "metrics", "reports")
     new = out.with_name(f".{out.name}.new")  # what is there may be linked to, so it is replaced
-    new.write_text('{"made": %d}\\n' % (sum(text.encode()) if changes else 0))
+    made = sum(text.encode()) if changes else 0
+    said = '{"made": %d}\\n' % made
+    if out.name == "overall.json":
+        rates = '{"H@1": %.2f, "MRR": %.2f}' % (made % 97, made % 89)
+        said = '{"%s": {"melov": %s, "mimic": %s}, "_checksum": ["%d"]}\\n'
+        said %= (out.parent.name, rates, rates, made)
+    new.write_text(said)
     new.replace(out)
 """
 
@@ -67,6 +73,9 @@ class DvcProject:
         (folder / "dvc.yaml").write_text(
             (ROOT / "dvc.yaml").read_text() if real else yaml.safe_dump(_quick(), sort_keys=False)
         )
+        bed = folder / "data/demo/dvc.yaml"  # its stages run where they are named, and never here
+        bed.parent.mkdir()
+        bed.write_text(yaml.safe_dump(_quick_demo(), sort_keys=False))
         if real:
             for name in CODE:
                 ignored = shutil.ignore_patterns("__pycache__")
@@ -152,7 +161,19 @@ def _params() -> dict[str, Any]:
 
 def _quick() -> dict[str, Any]:
     """dvc.yaml without its dependencies on code, its commands replaced by ones that write."""
-    declared: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    return _written(ROOT / "dvc.yaml")
+
+
+def _quick_demo() -> dict[str, Any]:
+    """The test bed's own stages likewise, the optional ones among them."""
+    declared = _written(ROOT / "data/demo/dvc.yaml")
+    for stage in declared["stages"].values():
+        stage["params"] = [name for name in stage["params"] if not name.startswith("overrides.")]
+    return declared
+
+
+def _written(file: Path) -> dict[str, Any]:
+    declared: dict[str, Any] = yaml.safe_load(file.read_text())
     for name, stage in declared["stages"].items():
         stage["deps"] = [dep for dep in stage["deps"] if dep.startswith(("data/", "runs/"))]
         if name != "encoders":

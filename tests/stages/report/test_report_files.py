@@ -1,13 +1,18 @@
 """Files of runs under right checksums whose numbers no run can have."""
 
+import json
+
 import numpy as np
 import pytest
 
 from cache.errors import MelovError
 from cache.sealed import Sealed
+from stages.config import ReportConfig
 from stages.datasets.records import read_digest
 from stages.report.grids import load_grids
 from stages.report.load_results import load_results
+from stages.report.overall import require_whole
+from stages.report.report import write_report
 from stages.runs.folder import MADE_FROM
 from tests.support import made_runs
 from tests.support.resealed import reseal
@@ -32,6 +37,22 @@ def reseal_run(run) -> None:
         run / "metrics.json",
         lambda content: {**content, MADE_FROM: {**content[MADE_FROM], "run": seal}},
     )
+
+
+def test_dvc_gets_what_the_table_says_of_each_variant(made):
+    paths = made[0]
+    text = write_report(paths, ("melov", "mimic"), (0, 1), ReportConfig())
+    rows = [line.split() for line in text.splitlines()]
+    columns = next(row for row in rows if row[:1] == ["variant"])
+    require_whole(paths.overall)
+    figures = json.loads(paths.overall.read_text())["tiny"]
+    assert list(figures) == ["melov", "mimic"]
+    for variant, found in figures.items():
+        row = next(row for row in rows if row[:1] == [variant])
+        means = [word for at, word in enumerate(row) if word != "±" and row[at - 1] != "±"]
+        shown = dict(zip(columns, means, strict=True))
+        assert list(found) == ["H@1", "MRR"]
+        assert {title: f"{value:.2f}" for title, value in found.items()}.items() <= shown.items()
 
 
 HISTORIES = {
