@@ -129,6 +129,7 @@ GOOD_GRIDS = {
     "hard-negatives": 5,
     "options": 3,
     "parts": 3,
+    "five-seeds": 5,
     "precision": 3,
     "strong": 5,
     "richpedia-text": 3,
