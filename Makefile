@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-wheel test-browser test-service test-gpu bench-gpu test-faults faults-of-workers faults-of-one lint format docs diagram bench bench-full tables joint reproduce clean
+.PHONY: help setup demo test test-slow test-wheel test-browser test-service test-gpu bench-gpu test-cluster test-faults faults-of-workers faults-of-one lint format docs diagram bench bench-full tables joint reproduce clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ test-browser: $(STAMP)  ## The pages of report, service and documentation in hea
 
 test-service: $(STAMP)  ## Ten minutes of requests of every kind to the service
 	SERVICE_EXAMPLES=8000 $(BIN)/python -m pytest --timeout 3600 tests/stages/serving/test_description.py
+
+test-cluster: $(STAMP)  ## Extraction by a Ray cluster on this machine, of which a worker and a node are killed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 # Both take the Python that has torch for the GPU, and whatever packages it has: nothing is installed.
 GPU_PYTHON ?= python3

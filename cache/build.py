@@ -87,6 +87,10 @@ class Build:
         self._partial = work.home.parent
         self.specs = work.specs
 
+    def absolute(self) -> Build:
+        """The same build by absolute paths, for processes in another working directory."""
+        return Build(self.target.absolute(), self.work.absolute())
+
     def done(self, unit: str) -> bool:
         """Whether the unit is on the disk, written by whichever process."""
         return unit in self._entries()

@@ -100,6 +100,11 @@ class FeatureStore:
             store.fingerprint.require_equal(expect, path, hint)
         return store
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the store again, and takes no other one for it."""
+        path = self.path.absolute() if isinstance(self.path, Path) else self.path
+        return _same, (path, self.identity, self.hint)
+
     @cached_property
     def identity(self) -> str:
         """16 hexadecimal digits of what it was made from and what it holds: two stores of one
@@ -199,6 +204,13 @@ class FeatureStore:
     def _rewritten(self) -> zarr.Group:
         """The group as zarr opens it, for arrays that do not lie as this package writes them."""
         return _zarr_group(self.path)
+
+
+def _same(path: Path | str, identity: str, hint: str | None) -> FeatureStore:
+    store = FeatureStore.open(path, hint=hint)
+    if store.identity != identity:
+        raise StoreError(f"{path}: another store has taken the place of the one asked for", hint)
+    return store
 
 
 def _attributes(folder: OpenFolder) -> dict[str, Any]:

@@ -4,6 +4,8 @@ It holds the group `features.zarr`, `plan.json` (fingerprint and arrays) and `le
 units). Rows are written straight into the chunk files. cache/finish.py has the names around it.
 """
 
+from __future__ import annotations
+
 import errno
 import logging
 import shutil
@@ -63,6 +65,12 @@ class WorkFolder:
             while not self._found():
                 self._lay_out()
         self.ledger.verify()
+
+    def absolute(self) -> WorkFolder:
+        """The same folder by absolute paths; its ledger is read anew."""
+        same = WorkFolder(self.home.absolute(), self.fingerprint, list(self.specs.values()))
+        same._set_path(self.path.absolute())
+        return same
 
     def place(self, name: str, start: int, rows: int, data: np.ndarray) -> None:
         """Write `data`, the bytes (uint8) of whole chunks of rows, down to the disk, and zeros

@@ -1,8 +1,9 @@
 """Frozen features into the store:  python -m pipeline.extract --dataset wikimel"""
 
 import json
+import re
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -19,6 +20,7 @@ from stages.encode.extract import Extraction, extract
 from stages.encode.extract_further import extract_further
 from stages.encode.further import further_as_before, further_encoders
 from stages.encode.summary import write_summary
+from stages.encode.ways import Doers, Part, Workers
 from stages.paths import DatasetPaths
 
 
@@ -38,27 +40,99 @@ from stages.paths import DatasetPaths
     help="Share the work with other processes, on this machine or others that share the folder, "
     "that were started with --together and the same settings.",
 )
-def main(params: Params, paths: DatasetPaths, force: bool, replace: bool, together: bool) -> None:
+@click.option(
+    "--workers",
+    callback=lambda _, __, said: None if said is None else workers_of(said),
+    metavar="N|cuda|ray",
+    help="Lead workers that do the units: N processes of this machine, one process a GPU (cuda), "
+    "or actors of a Ray cluster (ray).",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="With --workers ray: the cluster's.  [default: the one that Ray finds, else one started "
+    "here]",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="With --workers ray: GPUs of each actor, such as 1, 0.5 or 0.  [default: 1 where the "
+    "cluster has some]",
+)
+@click.option(
+    "--part",
+    callback=lambda _, __, said: None if said is None else part_of(said),
+    metavar="I/N",
+    help="Do the I-th of N shares of the units, as in an array of jobs; the last part that ends "
+    "finishes the store, or an extract without --part does.",
+)  # fmt: skip
+def main(
+    params: Params, paths: DatasetPaths, force: bool, replace: bool, together: bool,
+    workers: int | Literal["cuda", "ray"] | None, address: str | None,
+    gpus_per_worker: float | None, part: Part | None,
+) -> None:  # fmt: skip
     config = params.extract
+    if sum((together, workers is not None, part is not None)) > 1:
+        raise click.UsageError("--together, --workers and --part exclude each other: give one")
+    if workers != "ray" and (address, gpus_per_worker) != (None, None):
+        raise click.UsageError("--address and --gpus-per-worker go with --workers ray")
+    if part is not None and force:
+        raise click.UsageError(
+            "--part with --force: a part that begins when others have finished the store would "
+            "begin another one; remove the store instead"
+        )
+    led = None if workers is None else Workers(workers, address, gpus_per_worker)
+    doers = Doers(together, part, led)
     if not replace:  # DVC replaces: a store then is what the parameters say, whatever was before
         said = params.said(paths.dataset, "extract")
         config = further_as_before(paths, as_before(paths, config, said), said)
-    extraction = extract(paths, config, force, replace, together)
+    extraction = extract(paths, config, force, replace, doers)
     timings = paths.extract / "timings.json"
     if extraction.did_work or not timings.exists():
         with atomic_path(timings) as path:
             path.write_text(json.dumps(extraction.timings, indent=1) + "\n")
+    show(paths, extraction)
+    whole = not extraction.left
+    for name in further_encoders(config):
+        made = extract_further(paths, config, name, force, replace, doers)
+        show_further(made)
+        whole = whole and not made.left
+    if whole:
+        list_further(paths, list(further_encoders(config)))
+
+
+def workers_of(said: str) -> int | Literal["cuda", "ray"]:
+    """What --workers says."""
+    if said == "cuda":
+        return "cuda"
+    if said == "ray":
+        return "ray"
+    if re.fullmatch(r"[1-9][0-9]{0,3}", said):
+        return int(said)
+    raise click.BadParameter(f"{said!r}: expected a number from 1 to 9999, cuda or ray")
+
+
+def part_of(said: str) -> Part:
+    """What --part says."""
+    number, _, of = said.partition("/")
+    wrong = f"{said!r}: expected I/N with I from 1 to N, such as 2/8"
+    if not all(re.fullmatch("[0-9]{1,6}", figure) for figure in (number, of)):
+        raise click.BadParameter(wrong)
+    try:
+        return Part(int(number), int(of))
+    except ValueError:
+        raise click.BadParameter(wrong) from None
+
+
+def show(paths: DatasetPaths, extraction: Extraction) -> None:
+    """What the first encoder's store holds; a summary of it is written where there is none."""
+    if extraction.left:
+        show_left(extraction)
+        return
     summary = summarised(paths)
     if not extraction.did_work:
         echo(f"{paths.store}: finished already, nothing to do")
-    show(paths, summary, extraction)
-    for name in further_encoders(config):
-        show_further(extract_further(paths, config, name, force, replace, together))
-    list_further(paths, list(further_encoders(config)))
-
-
-def show(paths: DatasetPaths, summary: dict[str, Any], extraction: Extraction) -> None:
-    """What the first encoder's store holds."""
     texts, pictures = summary["texts"], summary["pictures"]
     if extraction.reused is not None:
         echo(
@@ -81,8 +155,16 @@ def show(paths: DatasetPaths, summary: dict[str, Any], extraction: Extraction) -
         echo(f"without a picture: {count} of {group}")
 
 
+def show_left(made: Extraction) -> None:
+    """What this part leaves to others."""
+    echo(f"{made.store}: this part is done; {made.left:,} units are left to other parts")
+
+
 def show_further(made: Extraction) -> None:
     """What a further encoder's store holds."""
+    if made.left:
+        show_left(made)
+        return
     store = FeatureStore.open(made.store)
     kind, state = store.attribute("reads"), "written"
     if not made.did_work:

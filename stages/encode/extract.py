@@ -7,6 +7,7 @@ from stages.encode.encoders.families import find_checkpoints
 from stages.encode.fingerprint import computed_fields, fingerprint_of
 from stages.encode.making import Extraction as Extraction
 from stages.encode.making import Target, make
+from stages.encode.ways import ALONE, Doers
 from stages.lazy import lazily
 from stages.paths import DatasetPaths
 
@@ -19,7 +20,7 @@ def extract(
     config: ExtractConfig,
     force: bool = False,
     replace: bool = False,
-    together: bool = False,
+    doers: Doers = ALONE,
 ) -> Extraction:
     """Make the feature store of a prepared data set, find it finished, or update it.
 
@@ -27,7 +28,7 @@ def extract(
     texts and pictures that it has are copied, the others encoded.
 
     Args:
-        force, replace, together: as of `making.make`.
+        force, replace, doers: as of `making.make`.
 
     Raises:
         MelovError: no records, no such encoder; what `making.make` raises.
@@ -47,4 +48,4 @@ def extract(
         recover=lambda: recover_store(paths),
         forget=(paths.extract / "timings.json",),
     )
-    return make(target, paths, config, force, replace, together)
+    return make(target, paths, config, force, replace, doers)

@@ -5,6 +5,7 @@ from stages.config import ExtractConfig
 from stages.datasets.records import read_digest
 from stages.encode.further import find_further, further_fingerprint
 from stages.encode.making import Extraction, Target, make
+from stages.encode.ways import ALONE, Doers
 from stages.lazy import lazily
 from stages.paths import DatasetPaths
 
@@ -18,13 +19,13 @@ def extract_further(
     name: str,
     force: bool = False,
     replace: bool = False,
-    together: bool = False,
+    doers: Doers = ALONE,
 ) -> Extraction:
     """Make the store of one further encoder, find it finished, or update it.
 
     Args:
         name: of `text_encoders` or `image_encoders`.
-        force, replace, together: as of `making.make`.
+        force, replace, doers: as of `making.make`.
 
     Raises:
         MelovError: no records, no such encoder; what `making.make` raises.
@@ -44,4 +45,4 @@ def extract_further(
         ),
         recover=lambda: recover(work, store),
     )
-    return make(target, paths, config, force, replace, together)
+    return make(target, paths, config, force, replace, doers)

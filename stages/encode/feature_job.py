@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.entity_columns import aliases_of
@@ -15,8 +17,9 @@ from stages.datasets.records import Records
 from stages.encode.arrays import image_arrays, image_specs, small_arrays, text_specs
 from stages.encode.decode import Loaded, decode_picture, read_picture
 from stages.encode.encoders.encoder import Encoder, ImageEncoder
-from stages.encode.encoders.families import Checkpoints, family_of, open_encoder
+from stages.encode.encoders.families import Checkpoints, family_of, find_checkpoints, open_encoder
 from stages.encode.features import encode_pictures, encode_texts
+from stages.encode.fingerprint import require_told
 from stages.encode.job import EncodingJob
 from stages.encode.plan import PicturePlan, TextPlan, plan_pictures, plan_texts, said_of, texts_of
 from stages.encode.record_arrays.registry import fit_record_arrays
@@ -93,6 +96,42 @@ def picture_work(
     )
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What units are encoded by, but for the encoder. It can be pickled.
+
+    Args:
+        pad: token id that fills a batch's shorter texts.
+        pictures_root: the folder that pictures' files are below.
+        reuse: what an older store has already.
+    """
+
+    config: ExtractConfig
+    texts: TextPlan
+    places: TokenPlaces
+    pad: int
+    pictures: PicturePlan
+    pictures_root: Path
+    reuse: Reuse | None
+
+    def works(self, encoder: Encoder) -> dict[str, Work[Any]]:
+        """All work, by the kind of its units."""
+        config, reuse = self.config, self.reuse
+        return {
+            "texts": text_work(config, encoder, self.texts, self.places, self.pad, reuse),
+            "pictures": picture_work(config, encoder, self.pictures, self.pictures_root, reuse),
+        }
+
+
+def _opened(
+    planned: Planned, root: Path, dtype: torch.dtype, device: torch.device, fingerprint: Fingerprint
+) -> dict[str, Work[Any]]:
+    """The same work in another process: `EncodingJob.opened`, but for the first three."""
+    checkpoints = find_checkpoints(planned.config, root)
+    require_told(fingerprint, text_encoder=checkpoints.text, image_encoder=checkpoints.image)
+    return planned.works(open_encoder(checkpoints, planned.config, device, dtype))
+
+
 def covered_by(unit: WorkUnit, places: TokenPlaces) -> dict[str, tuple[int, int]]:
     """The rows, [start, stop) by array, that a unit writes."""
     own = unit.lo, unit.hi
@@ -139,6 +178,9 @@ def feature_job(
     shapes = encoder.shapes
     units = units_of("texts", len(texts.ids), config.batch_texts)
     places = TokenPlaces.of(texts.lengths, units, 2 * shapes.d_local)
+    images = records.image_folder(paths.root)
+    planned = Planned(config, texts, places, tokenizer.pad, pictures, images, reuse)
+    elsewhere = replace(planned, pictures_root=images.absolute())
     fitted, columns = fit_record_arrays(said_of(records), config, aliases_of(records.entities))
     return EncodingJob(
         encoded=[
@@ -150,12 +192,8 @@ def feature_job(
             **small_arrays(records, texts, pictures, encoder),
             **fitted,
         },
-        works={
-            "texts": text_work(config, encoder, texts, places, tokenizer.pad, reuse),
-            "pictures": picture_work(
-                config, encoder, pictures, records.image_folder(paths.root), reuse
-            ),
-        },
+        works=planned.works(encoder),
+        opened=partial(_opened, elsewhere, paths.root.absolute(), dtype),
         covers=lambda unit: covered_by(unit, places),
         columns=lambda failed: image_arrays(pictures, encoder, failed),
         pictures=pictures.paths,

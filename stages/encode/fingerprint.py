@@ -1,9 +1,11 @@
 """Everything that decides what a store of features holds: other fields, other store."""
 
+import socket
 from typing import Any
 
 from cache.fingerprint import Fingerprint
 from stages.config import ExtractConfig
+from stages.encode.encoders.checkpoint import Checkpoint, CheckpointError
 from stages.encode.encoders.families import Checkpoints
 from stages.encode.encoders.models import picture_side
 from stages.encode.record_arrays.registry import RECORD_ARRAYS
@@ -42,6 +44,24 @@ def fingerprint_of(
     for array in RECORD_ARRAYS.values():
         said |= array.fingerprint(config)
     return Fingerprint(said)
+
+
+def require_told(fingerprint: Fingerprint, **found: Checkpoint | None) -> None:
+    """Compare encoders that another process has found with those that a store is made with.
+
+    Args:
+        found: by their fields of the fingerprint.
+
+    Raises:
+        CheckpointError: one has other files.
+    """
+    for field, checkpoint in found.items():
+        if checkpoint is not None and checkpoint.identity() != fingerprint.fields[field]:
+            raise CheckpointError(
+                f"{checkpoint.folder}: has other files on {socket.gethostname()} than where the "
+                "command was given",
+                "have the same encoder on every machine: a folder that all of them share",
+            )
 
 
 def computed_fields(config: ExtractConfig) -> set[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from cache.fingerprint import Fingerprint
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig
 from stages.datasets.records import Records
@@ -20,9 +22,10 @@ from stages.encode.encoders.families import Checkpoints, open_encoder
 from stages.encode.encoders.probe import look, probing_squares
 from stages.encode.feature_job import picture_work
 from stages.encode.features import encode_texts
-from stages.encode.further import further_encoders, of_further
+from stages.encode.fingerprint import require_told
+from stages.encode.further import find_further, further_encoders, of_further
 from stages.encode.job import EncodingJob
-from stages.encode.plan import TextPlan, plan_pictures, plan_texts, said_of, texts_of
+from stages.encode.plan import PicturePlan, TextPlan, plan_pictures, plan_texts, said_of, texts_of
 from stages.encode.reuse import Reuse
 from stages.encode.schedule import Work, every_row
 from stages.encode.tokens import Tokenizer, alone
@@ -52,9 +55,9 @@ def further_job(
         about["revision"] = named.revision
     try:
         if name in config.text_encoders:
-            job = _texts(records, config, name, checkpoint, device, dtype, older)
+            job = _texts(paths, records, config, name, checkpoint, device, dtype, older)
         else:
-            job = _pictures(paths, records, config, checkpoint, device, dtype, older)
+            job = _pictures(paths, records, config, name, checkpoint, device, dtype, older)
     except CheckpointError as error:
         raise of_further(error, config, name) from None
     return replace(job, attributes=about | dict(job.attributes))
@@ -91,7 +94,7 @@ def open_pictures(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
 
 
 def _texts(
-    records: Records, config: ExtractConfig, name: str, checkpoint: Checkpoint,
+    paths: DatasetPaths, records: Records, config: ExtractConfig, name: str, checkpoint: Checkpoint,
     device: torch.device, dtype: torch.dtype, older: FeatureStore | None,
 ) -> EncodingJob:  # fmt: skip
     encoder, tokenizer = open_texts(checkpoint, config, name, device, dtype)
@@ -107,6 +110,9 @@ def _texts(
         encoded=[by_unit("texts/global", (len(plan.ids), encoder.shapes.d_t), config.batch_texts)],
         arrays={"texts/keys": plan.keys, **plan.rows},
         works={"texts": _text_work(config, encoder, plan, tokenizer.pad, reuse)},
+        opened=partial(
+            _texts_elsewhere, config, name, paths.root.absolute(), dtype, plan, tokenizer.pad, reuse
+        ),
         covers=lambda unit: {"texts/global": (unit.lo, unit.hi)},
         columns=lambda _: {},
         pictures=[],
@@ -118,6 +124,17 @@ def _texts(
             "reused": _reused(older, reuse, "texts"),
         },
     )
+
+
+def _texts_elsewhere(
+    config: ExtractConfig, name: str, root: Path, dtype: torch.dtype, plan: TextPlan, pad: int,
+    reuse: Reuse | None, device: torch.device, fingerprint: Fingerprint,
+) -> dict[str, Work[Any]]:  # fmt: skip
+    """The work in another process: `EncodingJob.opened`, but for the last two."""
+    checkpoint = find_further(config, name, root)
+    require_told(fingerprint, text_encoder=checkpoint)
+    encoder, _ = open_texts(checkpoint, config, name, device, dtype)
+    return {"texts": _text_work(config, encoder, plan, pad, reuse)}
 
 
 def _text_work(
@@ -140,8 +157,8 @@ def _text_work(
 
 
 def _pictures(
-    paths: DatasetPaths, records: Records, config: ExtractConfig, checkpoint: Checkpoint,
-    device: torch.device, dtype: torch.dtype, older: FeatureStore | None,
+    paths: DatasetPaths, records: Records, config: ExtractConfig, name: str,
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, older: FeatureStore | None,
 ) -> EncodingJob:  # fmt: skip
     encoder, plan = open_pictures(checkpoint, device, dtype), plan_pictures(records, encode=True)
     reuse = None if older is None else Reuse.find(older, NO_KEYS, plan.key_rows)
@@ -151,6 +168,16 @@ def _pictures(
         encoded=[by_unit("images/global", shape, config.batch_images)],
         arrays={"images/keys": plan.key_rows},
         works={"pictures": picture_work(config, encoder, plan, root, reuse, local=False)},
+        opened=partial(
+            _pictures_elsewhere,
+            config,
+            name,
+            paths.root.absolute(),
+            dtype,
+            plan,
+            root.absolute(),
+            reuse,
+        ),
         covers=lambda unit: {"images/global": (unit.lo, unit.hi)},
         columns=lambda failed: image_arrays(plan, encoder, failed),
         pictures=plan.paths,
@@ -160,6 +187,17 @@ def _pictures(
             "reused": _reused(older, reuse, "pictures"),
         },
     )
+
+
+def _pictures_elsewhere(
+    config: ExtractConfig, name: str, root: Path, dtype: torch.dtype, plan: PicturePlan,
+    pictures: Path, reuse: Reuse | None, device: torch.device, fingerprint: Fingerprint,
+) -> dict[str, Work[Any]]:  # fmt: skip
+    """As `_texts_elsewhere`; `pictures` is the folder of their files."""
+    checkpoint = find_further(config, name, root)
+    require_told(fingerprint, image_encoder=checkpoint)
+    encoder = open_pictures(checkpoint, device, dtype)
+    return {"pictures": picture_work(config, encoder, plan, pictures, reuse, local=False)}
 
 
 def _reused(older: FeatureStore | None, reuse: Reuse | None, kind: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from stages.datasets.decoding.changed import ChangedPictureError
 from stages.datasets.pictures import KeyCache
 from stages.datasets.records import Records
 from stages.encode.older import Older, find_older
+from stages.encode.ways import Doers
 from stages.paths import DatasetPaths
 
 if TYPE_CHECKING:
@@ -59,15 +60,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Extraction:
-    """A finished store; `timings` is empty where nothing was left to do.
+    """A store, finished but for what is `left`; `timings` is empty where nothing was left to do.
 
     Args:
         reused: as in the store's attributes: what came out of an older store; None if nothing did.
+        left: units that other parts are to do; there is no store yet then.
     """
 
     store: Path
     timings: dict[str, Any]
     reused: dict[str, Any] | None = None
+    left: int = 0
 
     @property
     def did_work(self) -> bool:
@@ -76,7 +79,7 @@ class Extraction:
 
 def make(
     target: Target, paths: DatasetPaths, config: ExtractConfig, force: bool, replace: bool,
-    together: bool,
+    doers: Doers,
 ) -> Extraction:  # fmt: skip
     """Make the store, find it finished, or update it.
 
@@ -86,16 +89,17 @@ def make(
         config: device, precision and threads.
         force: encode everything, whatever is there.
         replace: encode everything where the store at hand cannot be used, instead of raising.
-        together: share the work with processes that were started so, with the same settings.
+        doers: who does the units. Commands whose doers are shared work on one store at once if
+            they have the same settings.
 
     Raises:
         MelovError: a full disk; others work together with other settings.
         StoreError: a store that can neither be used nor updated lies at the target (all differing
             fields are named), or the one to update is damaged.
     """
-    with working(target.lock, "extracts", target.asked.digest if together else None):
+    with working(target.lock, "extracts", target.asked.digest if doers.shared else None):
         try:
-            return _make(target, paths, config, force, replace)
+            return _make(target, paths, config, force, replace, doers)
         except ChangedPictureError:
             # Whatever the file system says of it: prepare reads every picture anew.
             (paths.partial / KeyCache.NAME).unlink(missing_ok=True)
@@ -103,8 +107,9 @@ def make(
 
 
 def _make(
-    target: Target, paths: DatasetPaths, config: ExtractConfig, force: bool, replace: bool
-) -> Extraction:
+    target: Target, paths: DatasetPaths, config: ExtractConfig, force: bool, replace: bool,
+    doers: Doers,
+) -> Extraction:  # fmt: skip
     target.recover()
     older = Older(target.asked, None)
     if not force:
@@ -120,28 +125,39 @@ def _make(
     # Here and not above: torch takes seconds to import, and a finished store needs none of it.
     from stages.allocator import keep_freed_memory
     from stages.device import DTYPES, resolve_device, resolve_dtype
+    from stages.encode.workers.hiring import hired
 
     begun = time.perf_counter()
-    device = resolve_device(config.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    dtype = resolve_dtype(older.asked.fields["dtype"], device)
-    asked = Fingerprint({**older.asked.fields, "dtype": dtype})
-    records = Records.load(paths.records, asked.fields["records"])
-    job = target.job(records, device, DTYPES[dtype], older.store)
-    planned = {"seconds_planning": round(time.perf_counter() - begun, 3)}
+    with hired(doers.workers, config) as team:
+        asked_dtype = older.asked.fields["dtype"]
+        if team is None:
+            device = resolve_device(config.device)
+            dtype = resolve_dtype(asked_dtype, device)
+        else:  # which encode; this process opens the encoder to plan
+            device, dtype = resolve_device("cpu"), team.dtype(asked_dtype)
+        if device.type == "cpu":
+            keep_freed_memory()
+        asked = Fingerprint({**older.asked.fields, "dtype": dtype})
+        records = Records.load(paths.records, asked.fields["records"])
+        job = target.job(records, device, DTYPES[dtype], older.store)
+        planned = {"seconds_planning": round(time.perf_counter() - begun, 3)}
 
-    # Reused rows have other last bits, so units of another mixture must not get in.
-    name = asked.digest
-    if older.store is not None:
-        name += f"-{older.store.identity}"
-    made = Extraction(target.store, {})  # by another process, unless this one finishes it
-    with building(target.store, target.partial, name, asked, job.specs) as build:
-        timings = planned | job.run(build, config.decode_threads)
-        for file in target.forget:  # a kill must not keep them beside the new store
-            file.unlink(missing_ok=True)
-        attributes = job.finish(build)
-        made = Extraction(target.store, timings, attributes["reused"])
+        # Reused rows have other last bits, so units of another mixture must not get in.
+        name = asked.digest
+        if older.store is not None:
+            name += f"-{older.store.identity}"
+        made = Extraction(target.store, {})  # by another process, unless this one finishes it
+        with building(target.store, target.partial, name, asked, job.specs) as build:
+            timings = planned | job.run(build, config.decode_threads, doers.part, team)
+            if team is not None:
+                team.close()  # nobody may still write to a store that is finished
+            left = job.left(build)
+            if left:  # of other parts
+                return Extraction(target.store, timings, left=left)
+            for file in target.forget:  # a kill must not keep them beside the new store
+                file.unlink(missing_ok=True)
+            attributes = job.finish(build)
+            made = Extraction(target.store, timings, attributes["reused"])
     del job, older  # which hold the older store open
     sweep(target.partial)
     return made

@@ -151,7 +151,8 @@ def _encode(
         done.add(unit.name)
 
     with progress(sum(map(work.size, needed)), work.counted, f"encode {kind}") as bar:
-        run_units(work, Walk(needed, done.__contains__), write, threads, bar)
+        walk = Walk(needed, done.__contains__)
+        run_units(work, walk, write, threads, lambda unit: bar.update(work.size(unit)))
 
 
 def feature_job_again(

@@ -7,15 +7,13 @@ turns, so there a batch is decoded when it is asked for, by all threads.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
-
-from tqdm import tqdm
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from cache.errors import MelovError
-from stages.encode.units import Encoded, Walk, WorkUnit
+from stages.encode.units import Encoded, WorkUnit
 
 Item = TypeVar("Item")
 
@@ -29,8 +27,18 @@ class Timing:
     writing: float = 0.0
     rows: int = 0
 
-    def rates(self) -> dict[str, float]:
-        total = self.waiting + self.forward + self.writing
+    def copy(self) -> "Timing":
+        return replace(self)
+
+    def add(self, other: "Timing") -> None:
+        self.waiting += other.waiting
+        self.forward += other.forward
+        self.writing += other.writing
+        self.rows += other.rows
+
+    def rates(self, seconds: float | None = None) -> dict[str, float]:
+        """As timings.json has them; `seconds` by the clock, where several worked at once."""
+        total = self.waiting + self.forward + self.writing if seconds is None else seconds
         return {
             "rows": self.rows,
             "seconds_waiting_for_input": round(self.waiting, 3),
@@ -139,15 +147,35 @@ class Work(Generic[Item]):
     ahead: bool = False
 
 
+class Way(Protocol):
+    """The units that are to be done, one after the other."""
+
+    def __iter__(self) -> Iterator[WorkUnit]: ...
+    def is_done(self, unit: WorkUnit) -> bool:
+        """Whether another process has done it since it was taken."""
+
+
 def run_units(
     work: Work[Any],
-    walk: Walk,
+    walk: Way,
     write: Callable[[WorkUnit, Encoded], None],
     threads: int,
-    bar: "tqdm[Any]",
+    told: Callable[[WorkUnit], object],
+    timing: Timing | None = None,
 ) -> Timing:
-    """Encode and write every unit of the walk; the first error stops all and is raised."""
-    timing = Timing()
+    """Encode and write every unit of the walk; the first error stops all and is raised.
+
+    Args:
+        told: called with each unit when it is written, or was passed over since another process
+            has done it; by the thread that writes, or by this one.
+        timing: what is added to, unit by unit; returned at the end.
+    """
+    timing = timing or Timing()
+
+    def written(unit: WorkUnit, encoded: Encoded) -> None:
+        write(unit, encoded)
+        told(unit)
+
     readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     writer = ThreadPoolExecutor(1, thread_name_prefix="write")
@@ -160,8 +188,9 @@ def run_units(
             begun = time.perf_counter()
             items, following = ahead, next(way, None)
             ahead = _submit(readers, decoders, work, following)
-            if walk.is_done(unit):  # by another process, since it was taken
+            if walk.is_done(unit):
                 items.cancel()
+                told(unit)
             else:
                 try:
                     encoded = work.encode(unit, items)
@@ -172,12 +201,11 @@ def run_units(
                 computed = time.perf_counter()
                 if writing is not None:
                     writing.result()
-                writing = writer.submit(write, unit, encoded)
                 timing.waiting += items.waited
                 timing.forward += computed - begun - items.waited
                 timing.writing += time.perf_counter() - computed
                 timing.rows += len(work.rows(unit))
-            bar.update(work.size(unit))
+                writing = writer.submit(written, unit, encoded)
         if writing is not None:
             last = time.perf_counter()
             writing.result()

@@ -19,7 +19,8 @@ def run(
     done: Callable[[str], bool] = lambda name: False,
 ) -> tuple[Any, Any]:
     with progress(None, "rows", "test") as bar:
-        return run_units(work, Walk(work.units, done), write, 3, bar), bar
+        walk = Walk(work.units, done)
+        return run_units(work, walk, write, 3, lambda unit: bar.update(work.size(unit))), bar
 
 
 @pytest.mark.parametrize("ahead", [True, False])
