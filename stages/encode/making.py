@@ -151,8 +151,7 @@ def _make(
             timings = planned | job.run(build, config.decode_threads, doers.part, team)
             if team is not None:
                 team.close()  # nobody may still write to a store that is finished
-            left = job.left(build)
-            if left:  # of other parts
+            if doers.part is not None and (left := job.left(build)):
                 return Extraction(target.store, timings, left=left)
             for file in target.forget:  # a kill must not keep them beside the new store
                 file.unlink(missing_ok=True)

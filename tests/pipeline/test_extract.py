@@ -223,6 +223,74 @@ def test_an_unknown_data_set_names_the_nearest_known_one(
     assert "python -m pipeline.prepare" in result.output
 
 
+# Workers and parts
+
+
+def test_parts_say_what_they_leave_and_the_last_one_finishes(
+    project: DatasetPaths, finished: DatasetPaths
+):
+    said = [run("--part", f"{number}/3").output for number in (3, 1, 2)]
+    assert "this part is done; 4 units are left to other parts" in said[0]
+    assert "2 units are left" in said[1]
+    assert "pictures: 17 distinct, 6 failed" in said[2]
+    assert "are left" not in said[2]
+    assert tree(project.store) == tree(finished.store)
+    assert "finished already" in run("--part", "1/3").output
+
+
+def test_parts_of_further_encoders_are_listed_when_they_are_whole(
+    project: DatasetPaths, encoders: Path
+):
+    bert = ("--set", f"extract.text_encoders={{minilm: {encoders / 'bert'}}}")
+    for number in (1, 2):
+        assert not (project.extract / "further.json").exists()
+        assert run("--part", f"{number}/2", *bert).exit_code == 0
+    assert "minilm" in (project.extract / "further.json").read_text()
+
+
+@pytest.mark.parametrize("part", ["4/3", "0/3", "x", "1", "1/", "/3", "-1/3", "1/3/5", "1.0/3", ""])
+def test_a_part_that_cannot_be_is_wrong_usage(project: DatasetPaths, part: str):
+    result = run("--part", part)
+    assert result.exit_code == 2
+    assert f"'{part}': expected I/N with I from 1 to N, such as 2/8" in result.output
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "CUDA", "1.5", ""])
+def test_workers_that_cannot_be_are_wrong_usage(project: DatasetPaths, workers: str):
+    result = run("--workers", workers)
+    assert result.exit_code == 2
+    assert f"'{workers}': expected a number from 1 to 9999, cuda or ray" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--workers", "2", "--part", "1/2"], "--together, --workers and --part exclude each"),
+        (["--together", "--part", "1/2"], "--together, --workers and --part exclude each"),
+        (["--together", "--workers", "ray"], "--together, --workers and --part exclude each"),
+        (["--address", "localhost:1"], "go with --workers ray"),
+        (["--workers", "2", "--gpus-per-worker", "0"], "go with --workers ray"),
+        (["--part", "1/2", "--force"], "remove the store instead"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    project: DatasetPaths, options: list[str], told: str
+):
+    result = run(*options)
+    assert result.exit_code == 2
+    assert told in result.output
+    assert not project.partial.exists()
+
+
+def test_without_ray_the_extra_that_brings_it_is_told(
+    project: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    told = message(run("--workers", "ray"))
+    assert "--workers ray needs ray, which is not installed" in told
+    assert "pip install 'melov-cache[ray]'" in told
+
+
 # Checkpoints that are none
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -72,6 +73,7 @@ class _Leading:
         self._ready: list[str] = []
         self._said: dict[str, dict[str, Any]] = {}
         self._timings: dict[str, dict[str, Timing]] = {}
+        self._rows: Counter[str] = Counter()
         self._begun: dict[str, float] = {}
         self._ended: dict[str, float] = {}
         self._deaths, self._team_size = 0, len(team.devices)
@@ -109,8 +111,9 @@ class _Leading:
             self._deaths = 0
             self._timings.setdefault(name, {})[said.unit.kind] = said.timing
             if self._dealing.done(said.unit):
-                kind = said.unit.kind
-                self._bar(kind).update(self._works[kind].size(said.unit))
+                kind, work = said.unit.kind, self._works[said.unit.kind]
+                self._bar(kind).update(work.size(said.unit))
+                self._rows[kind] += len(work.rows(said.unit))
                 self._ended[kind] = time.perf_counter()
         elif isinstance(said, Failed):
             raise said.error
@@ -151,6 +154,7 @@ class _Leading:
             timing = Timing()
             for of_worker in self._timings.values():
                 timing.add(of_worker.get(kind, Timing()))
+            timing.rows = self._rows[kind]  # each once, whoever did it besides
             seconds = self._ended.get(kind, 0.0) - self._begun.get(kind, 0.0)
             found[kind] = timing.rates(seconds)
         found["workers"] = {

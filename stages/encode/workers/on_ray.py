@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _SECONDS = 1.0
 """How long `hear` waits at most."""
+_LAST_SECONDS = 10.0
+"""How long `close` waits at most for word of an actor's end."""
 _PATIENCE = 30
 """So many times in a row, before it is told that no worker has begun."""
 
@@ -113,6 +115,8 @@ class RayTeam:
         """End all workers at once: what they have not finished is nowhere."""
         for actor in self._actors.values():
             self._ray.kill(actor)
+        if self._calls:  # until they are told to be lost, their units may still be written
+            self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=_LAST_SECONDS)
         self._actors.clear()
         self._calls.clear()
         if self._owns:
@@ -123,8 +127,10 @@ class RayTeam:
         """Whether the connection is ours to end."""
         if self._ray.is_initialized():
             return False
-        # Of a cluster that is started here: Ray would report its use to its makers.
+        # Of a cluster that is started here, Ray would report its use to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # An actor without a GPU is told that its device is the CPU; Ray need hide nothing from it.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             self._ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR,
