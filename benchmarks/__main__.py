@@ -31,12 +31,12 @@ NAMES = (
     "link",
     "ablation",
 )
-WITH_GPU = ("gpu",)
+BY_NAME = ("gpu", "workers")
 """Run by name alone."""
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(NAMES + WITH_GPU))
+@click.argument("names", nargs=-1, type=click.Choice(NAMES + BY_NAME))
 @click.option("--full", is_flag=True, help="WikiMEL's size instead of a quick one.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=3))
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")

@@ -89,7 +89,7 @@ def main(
         config = further_as_before(paths, as_before(paths, config, said), said)
     extraction = extract(paths, config, force, replace, doers)
     timings = paths.extract / "timings.json"
-    if extraction.did_work or not timings.exists():
+    if not extraction.left and (extraction.did_work or not timings.exists()):
         with atomic_path(timings) as path:
             path.write_text(json.dumps(extraction.timings, indent=1) + "\n")
     show(paths, extraction)

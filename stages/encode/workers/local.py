@@ -17,7 +17,7 @@ import torch
 
 from stages.device import resolve_dtype
 from stages.encode.units import WorkUnit
-from stages.encode.workers.worker import Assignment, Failed, Gone, Said, Up, here, work_on
+from stages.encode.workers.worker import Assignment, Gone, Said, Up, here, work_on
 
 _SECONDS = 1.0
 """How long `hear` waits at most."""
@@ -159,9 +159,8 @@ def _serve(pipe: Connection, device: str, threads: int) -> None:
     lock = threading.Lock()
 
     def say(said: Said) -> None:
-        data = _pickled(said)
         with lock, suppress(*_LOST):
-            pipe.send_bytes(data)
+            pipe.send(said)
 
     import stages.encode.feature_job  # noqa: F401 - takes seconds, while the leader plans
 
@@ -169,13 +168,3 @@ def _serve(pipe: Connection, device: str, threads: int) -> None:
     with suppress(*_LOST):
         assignment: Assignment = pipe.recv()
         work_on(assignment, device, threads, _Piped(pipe), say)
-
-
-def _pickled(said: Said) -> bytes:
-    try:
-        return bytes(ForkingPickler.dumps(said))
-    except Exception:  # an exception of a library may hold whatever it likes
-        if not isinstance(said, Failed):
-            raise
-        told = "\n".join([repr(said.error), *getattr(said.error, "__notes__", ())])
-        return bytes(ForkingPickler.dumps(Failed(RuntimeError(told))))

@@ -97,9 +97,8 @@ class RayTeam:
     def hear(self) -> list[tuple[str, Said]]:
         """What workers said since; waits for it for a second."""
         calls = list(self._calls)
+        self._ray.wait(calls, num_returns=1, timeout=_SECONDS)
         ended, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
-        if not ended:
-            ended, _ = self._ray.wait(calls, num_returns=1, timeout=_SECONDS)
         found = []
         for call in ended:
             if call in self._calls:  # not of an actor that another call has just told to be gone

@@ -6,6 +6,7 @@ The same for every kind of worker: they differ in how orders come and how word g
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import traceback
 from collections import defaultdict
@@ -135,7 +136,16 @@ def work_on(
         _work_on(assignment, device, threads, orders, say)
     except Exception as error:
         error.add_note(f"in a worker on {here()}:\n{traceback.format_exc()}")
-        say(Failed(error))
+        say(Failed(_portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as another process can have it: that of a library may hold whatever it likes."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("\n".join([repr(error), *error.__notes__]))
+    return error
 
 
 def _work_on(
