@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from benchmarks.compare import Mark, Result, at_most, compare
 from benchmarks.photographs import Size, write_clip, write_photographs
 from cache.reader import FeatureStore
@@ -28,6 +26,8 @@ LOCAL, ON_RAY = f"{WORKERS} processes", f"{WORKERS} Ray workers"
 
 
 def run(full: bool, rounds: int) -> Result:
+    import ray
+
     size = FULL if full else QUICK
     # The start of the cluster does not count; that of its workers does.
     ray.init(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 _SECONDS = 1.0
 """How long `hear` waits at most."""
 _LAST_SECONDS = 10.0
-"""How long `close` waits at most for word of an actor's end."""
+"""How long to wait at most for an actor's end, and for an address to answer."""
 _PATIENCE = 30
 """So many times in a row, before it is told that no worker has begun."""
 
@@ -131,11 +132,12 @@ class RayTeam:
         # An actor without a GPU is told that its device is the CPU; Ray need hide nothing from it.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
+            _require_answer(address)
             self._ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR,
                 include_dashboard=None if address else False,
             )  # fmt: skip
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise MelovError(
                 f"no Ray cluster at {address or 'the usual places'}: {reason(error)}",
                 "start one (ray start --head), or name it: --address HOST:PORT",
@@ -194,6 +196,17 @@ class RayTeam:
         self._quiet = 0 if heard else self._quiet + 1
         if self._quiet == _PATIENCE and all(begins for _, begins in self._calls.values()):
             log.warning("no worker has begun yet: does the Ray cluster have room for one?")
+
+
+def _require_answer(address: str | None) -> None:
+    """Ray itself tries for minutes before it says that nobody answers.
+
+    Raises:
+        OSError: nobody does at HOST:PORT.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and "://" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _LAST_SECONDS).close()
 
 
 _MEND = "the same command resumes; melov-cache is to be installed on every node"

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from cache.build import Build
+from cache.errors import MelovError
 from cache.fingerprint import Fingerprint
 from stages.allocator import keep_freed_memory
 from stages.encode.decode import quiet_pillow
@@ -151,6 +152,12 @@ def _portable(error: Exception) -> Exception:
 def _work_on(
     assignment: Assignment, device: str, threads: int, orders: Orders, say: Callable[[Said], None]
 ) -> None:
+    folder = assignment.build.work.home.parent
+    if not folder.is_dir():
+        raise MelovError(
+            f"{folder}: not there on {here()}",
+            "share the project's folder with every machine, under the same path",
+        )
     torch.set_num_threads(threads)  # in the thread that encodes
     on = torch.device(device)
     if on.type == "cuda":

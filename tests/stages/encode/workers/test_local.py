@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +29,7 @@ from stages.encode.ways import Doers, Part, Workers
 from stages.encode.workers import hiring, local
 from stages.paths import DatasetPaths
 from tests.support import slow_work
-from tests.support.small_project import add_entities, tree, write_project
+from tests.support.small_project import ROOT, add_entities, tree, write_project
 
 TWO = Doers(workers=Workers(2))
 
@@ -140,6 +142,35 @@ def test_a_run_whose_leader_ends_is_resumed_by_any_other(
     with caplog.at_level(logging.INFO):
         made(project, after)
     assert "resuming:" in caplog.text
+    assert tree(project.store) == straight
+
+
+COMMAND = """\
+import runpy, sys
+from stages.encode import feature_job
+from tests.support import slow_work
+feature_job._opened = slow_work.opened_slowly
+sys.argv = ["extract", "--dataset", "tiny", "--workers", "2"]
+runpy.run_module("pipeline.extract", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow  # it imports torch
+def test_a_command_that_is_killed_leaves_no_worker_and_is_resumed(
+    project: DatasetPaths, straight: dict[str, str]
+):
+    command = subprocess.Popen(
+        [sys.executable, "-c", COMMAND], cwd=project.root, env={"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until(lambda: len(slow_work.ledgers(project)) > 1)
+    writers = slow_work.ledgers(project).keys() - {command.pid}
+    command.kill()
+    command.wait()
+    assert writers
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in writers), 30)
+    assert not project.store.exists()
+    made(project, TWO)
     assert tree(project.store) == straight
 
 
