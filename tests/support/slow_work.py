@@ -3,6 +3,8 @@
 By its place, `feature_job._opened`, it reaches processes that no test can patch.
 """
 
+import errno
+import itertools
 import os
 import signal
 import time
@@ -57,6 +59,19 @@ def opened_to_fail(*arguments: Any) -> Mapping[str, Work[Any]]:
             raise error
 
     return _wrapped(_opened(*arguments), fail)
+
+
+def opened_on_a_full_disk(*arguments: Any) -> Mapping[str, Work[Any]]:
+    """The same, in a process whose disk takes a few writes and no more."""
+    real, writes = os.pwrite, itertools.count()
+
+    def pwrite(*args: Any) -> int:
+        if next(writes) > 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    os.pwrite = pwrite
+    return _opened(*arguments)
 
 
 def opened_to_hang(*arguments: Any) -> Mapping[str, Work[Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cache.errors import MelovError
+from cache.errors import MelovError, StoreError
 from cache.reader import FeatureStore
 from stages.config import ExtractConfig, load_params
 from stages.datasets.decoding.changed import ChangedPictureError
@@ -215,6 +215,19 @@ def test_an_error_of_a_worker_is_the_one_that_a_process_alone_raises(project: Da
     with pytest.raises(ChangedPictureError, match=r"6.png: changed since the records were made"):
         made(project, TWO)
     assert pids() == set()
+
+
+def test_a_workers_full_disk_ends_the_run_with_one_message_and_another_one_resumes(
+    project: DatasetPaths, straight: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_job, "_opened", slow_work.opened_on_a_full_disk)
+        with pytest.raises(StoreError, match="disk full while writing") as caught:
+            made(project, TWO)
+    assert "run the same command again" in str(caught.value)
+    assert sum(slow_work.ledgers(project).values()) > 1
+    made(project, TWO)
+    assert tree(project.store) == straight
 
 
 def test_a_defect_in_a_worker_is_raised_with_its_traceback(
