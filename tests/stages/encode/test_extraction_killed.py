@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stages.paths import DatasetPaths
+from tests.support import slow_work
 from tests.support.forks import server
 from tests.support.small_project import add_entities, run_extract, tree, write_project
 
@@ -189,3 +190,23 @@ def test_two_at_once_without_locks_both_killed_and_run_again_are_byte_identical(
     assert tree(project.store) == whole
     assert not list(project.partial.glob("*"))
     assert (project.extract / "summary.json").exists()
+
+
+def test_of_parts_that_run_at_once_a_killed_one_is_run_again_and_finishes(
+    project: DatasetPaths, server: ForkServerContext, straight: tuple[dict[str, str], float]
+):
+    whole, _ = straight
+    parts = [Runner(server, project, 5 * SLOWER) for _ in range(3)]
+    for number, run in enumerate(parts, 1):
+        run.start("--part", f"{number}/3")
+    while parts[0].process.pid not in slow_work.ledgers(project):
+        assert parts[0].process.is_alive()
+        time.sleep(0.005)
+    assert parts[0].end(0) == -9
+    assert [run.end() for run in parts[1:]] == [0, 0], [run.output for run in parts]
+    assert not project.store.exists()
+    assert all("are left to other parts" in run.output for run in parts[1:])
+    assert not any("waiting until it ends" in run.output for run in parts)
+    assert parts[0](None, "--part", "1/3")[0] == 0, parts[0].output
+    assert tree(project.store) == whole
+    assert not list(project.partial.glob("*"))
