@@ -256,7 +256,10 @@ def test_an_update_by_workers_copies_what_is_there(project: DatasetPaths, tmp_pa
 def test_further_encoders_go_the_same_ways(
     project: DatasetPaths, tmp_path: Path, bert: Path, vit: Path
 ):
-    said = (f"extract.text_encoders={{minilm: {bert}}}", f"extract.image_encoders={{dino: {vit}}}")
+    said = (
+        f"extract.text_encoders={{minilm: {bert}}}", f"extract.image_encoders={{dino: {vit}}}",
+        "extract.dtype=auto",  # the workers' to decide, as a process alone would
+    )  # fmt: skip
     ways = {
         "alone": [Doers()], "led": [TWO],
         "parts": [Doers(part=Part(number, 3)) for number in (2, 3, 1)],

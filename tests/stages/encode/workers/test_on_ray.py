@@ -208,7 +208,7 @@ def test_further_encoders_and_a_cluster_that_ray_finds(
     large: DatasetPaths, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ):
     bert = build_bert(tmp_path / "bert")
-    config = config_of(large, f"extract.text_encoders={{minilm: {bert}}}")
+    config = config_of(large, f"extract.text_encoders={{minilm: {bert}}}", "extract.dtype=auto")
     alone = extract_further(large, config, "minilm")
     whole = tree(alone.store)
     shutil.rmtree(alone.store)
