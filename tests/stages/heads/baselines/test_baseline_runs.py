@@ -92,9 +92,9 @@ def test_blink_is_trained_on_hard_negatives(opened, tmp_path, monkeypatch):
     seen = []
     load = module.load_batch
 
-    def watched(inputs, rows, gold, hard):
+    def watched(inputs, rows, gold, hard, *rest):
         seen.append(hard)
-        return load(inputs, rows, gold, hard)
+        return load(inputs, rows, gold, hard, *rest)
 
     monkeypatch.setattr(module, "load_batch", watched)
     for variant, shape in (("blink", (16, 1)), ("bert", None)):
