@@ -116,7 +116,8 @@ def _large(folder: Path, trained: Trained, entities: int) -> Case:
     size = EvaluateConfig().entity_rows
     search = Search.opened(folder, "bench", trained.model, cached, views, size)
     assert isinstance(search.sides, MadeSides)
-    search.sides.texts.text_rows = cached.text_rows
+    texts_alone = search.sides.texts
+    texts_alone.text_rows, texts_alone.image_rows = cached.text_rows, cached.image_rows
     return Case(entities, search, cached.text_rows["entities"][views.rows])
 
 
