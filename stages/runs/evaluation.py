@@ -10,8 +10,9 @@ from stages.datasets.records import Records
 from stages.features.data import LinkingData
 from stages.heads.heads import Heads
 from stages.ranking.metrics import metrics, metrics_by_part
-from stages.ranking.rank import Wanted, rank_all
+from stages.ranking.rank import rank_all
 from stages.runs.folder import RANKED
+from stages.runs.ranked import gold_wanted
 
 
 def evaluate(
@@ -26,8 +27,8 @@ def ranks_of(
     model: Heads[Any, Any], data: LinkingData, config: EvaluateConfig
 ) -> dict[str, np.ndarray]:
     """Of the gold entities, by split."""
-    wanted = [Wanted(split, np.arange(len(data.gold[split])), data.gold[split]) for split in RANKED]
-    return dict(zip(RANKED, rank_all(model, data.inputs, data.views, wanted, config), strict=True))
+    found = rank_all(model, data.inputs, data.views, gold_wanted(data), config)
+    return dict(zip(RANKED, found, strict=True))
 
 
 def metrics_of(ranks: dict[str, np.ndarray], data: LinkingData, records: Records) -> dict[str, Any]:

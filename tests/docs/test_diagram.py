@@ -1,7 +1,5 @@
 """The README's diagram: it is what its description draws, and can be read in any font."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -9,19 +7,15 @@ import matplotlib
 import pytest
 from PIL import ImageFont
 
-from tests.support.documents import ROOT
+from tests.support.documents import ROOT, hook
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
 def diagram():
-    spec = spec_from_file_location("diagram", ROOT / "docs/hooks/diagram.py")
-    module = module_from_spec(spec)
-    sys.modules["diagram"] = module  # its dataclasses look there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["diagram"]
+    with hook("diagram") as module:
+        yield module
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])

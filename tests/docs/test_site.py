@@ -2,11 +2,9 @@
 of it comes from another host."""
 
 import re
-import sys
 from concurrent.futures import Future
 from html import unescape
 from html.parser import HTMLParser
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from markdown_it import MarkdownIt
 from pipeline.__main__ import STEPS
 from stages.config import SECTIONS, Params
 from stages.serving.app import make_app
-from tests.support.documents import DOCUMENTS, ROOT
+from tests.support.documents import DOCUMENTS, ROOT, hook
 
 PAGES = [page.relative_to(ROOT / "docs") for page in DOCUMENTS if page.parent != ROOT]
 WRITTEN = [
@@ -28,12 +26,8 @@ WRITTEN = [
 
 @pytest.fixture(scope="module")
 def reference():
-    spec = spec_from_file_location("reference", ROOT / "docs/hooks/reference.py")
-    module = module_from_spec(spec)
-    sys.modules["reference"] = module  # its dataclasses look there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["reference"]
+    with hook("reference") as module:
+        yield module
 
 
 class Read(HTMLParser):

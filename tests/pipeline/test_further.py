@@ -4,20 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from cache.errors import MelovError
 from cache.reader import FeatureStore
 from pipeline import Linker, Mention
 from stages.config import load_params
-from stages.datasets.records import Records
 from stages.paths import DatasetPaths
-from stages.ranking.top import top_entities
-from stages.runs.dataset import Dataset
-from stages.runs.folder import RunFolder
-from stages.runs.run import Run
+from tests.support.asked import mentions_of_test, ranked
 from tests.support.bundles import away, flip
 from tests.support.small_project import build_bert, build_vit
 from tests.support.tiny_project import call, own_world, run
@@ -78,15 +72,7 @@ def test_a_run_names_its_encoders_and_is_refused_over_others(project: Path):
 
 def test_a_test_mention_links_as_the_run_ranks_it(project: Path):
     model, _data, found = ranked()
-    records = Records.load(PATHS.records)
-    paths = records.pictures["path"].to_pylist()
-    asked = [
-        Mention(
-            m["words"], m["sentence"],
-            image=None if m["picture"] < 0 else Path(records.image_root) / paths[m["picture"]],
-        )
-        for m in records.mentions["test"].to_pylist()
-    ]  # fmt: skip
+    asked = mentions_of_test()
     for linker in (Linker.load("runs/tiny/melov-s0"), Linker.load("runs/tiny/melov-s0")):
         linked = list(linker.link(asked, top=5))  # by an index that is made, then found
         for mine, theirs in zip(linked, found, strict=True):
@@ -96,15 +82,6 @@ def test_a_test_mention_links_as_the_run_ranks_it(project: Path):
             assert mine.entities[0].units.keys() == {"text", "vision", "lexical", "further"}
     assert len({e.id for one in linked for e in one.entities}) > 5
     assert model.config.further
-
-
-@torch.inference_mode()
-def ranked():
-    opened = Run.open(RunFolder.of(PATHS, "melov", 0), torch.device("cpu"))
-    data = opened.data(Dataset.open(PATHS))
-    rows = np.arange(data.cached.n_mentions("test"))
-    side, _ = opened.model.mentions(data.inputs.batch("test", rows))
-    return opened.model, data, top_entities(opened.model, data.cached, data.views, [side], 5, 7)
 
 
 def test_another_picture_or_sentence_moves_a_further_encoders_score(project: Path):

@@ -12,13 +12,12 @@ from cache.errors import DamagedError
 from cache.reader import FeatureStore
 from pipeline import Linker, Mention
 from stages.datasets.further import open_further
-from stages.datasets.records import Records
 from stages.datasets.store import open_store
 from stages.paths import DatasetPaths
-from stages.ranking.top import top_entities
 from stages.runs.dataset import Dataset
 from stages.runs.folder import RunFolder
 from stages.runs.run import Run
+from tests.support.asked import mentions_of_test, ranked
 from tests.support.bundles import away
 from tests.support.resealed import reseal
 from tests.support.small_project import build_bert, build_vit
@@ -104,35 +103,15 @@ def test_a_run_says_what_its_graph_reads_and_takes_no_other_encoder(project: Pat
     assert "python -m pipeline.graph --dataset tiny" in stale.stderr
 
 
-def asked_of_the_test_split(root: Path) -> list[Mention]:
-    records = Records.load(PATHS.records)
-    paths = [Path(records.image_root) / p for p in records.pictures["path"].to_pylist()]
-    return [
-        Mention(
-            m["words"], m["sentence"],
-            image=None if m["picture"] < 0 else paths[m["picture"]].read_bytes(),
-        )
-        for m in records.mentions["test"].to_pylist()
-    ]  # fmt: skip
-
-
-@torch.inference_mode()
-def ranked() -> list[list[float]]:
-    opened = Run.open(RunFolder.of(PATHS, "melov", 0), torch.device("cpu"))
-    data = opened.data(Dataset.open(PATHS))
-    rows = np.arange(data.cached.n_mentions("test"))
-    side, _ = opened.model.mentions(data.inputs.batch("test", rows))
-    best = top_entities(opened.model, data.cached, data.views, [side], 5, 7)
-    return [[c.score for c in one] for one in best]
-
-
 def test_a_test_mention_links_as_the_run_ranks_it_in_place_and_from_a_bundle(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    asked, want = asked_of_the_test_split(project), ranked()
+    asked, (*_, want) = mentions_of_test(), ranked()
     found = list(Linker.load("runs/tiny/melov-s0").link(asked, top=5))
     for mine, theirs in zip(found, want, strict=True):
-        assert [e.score for e in mine.entities] == pytest.approx(theirs, abs=1e-2)
+        assert [e.score for e in mine.entities] == pytest.approx(
+            [c.score for c in theirs], abs=1e-2
+        )
     assert any(one.neighbours for one in found)
     run("bundle", "--variant", "melov", "--with-encoder", "--output", str(tmp_path / "bundle"))
     monkeypatch.chdir(tmp_path)
@@ -146,7 +125,7 @@ def test_a_test_mention_links_as_the_run_ranks_it_in_place_and_from_a_bundle(
 
 
 def test_another_further_encoder_finds_other_neighbours(project: Path):
-    asked = asked_of_the_test_split(project)
+    asked = mentions_of_test()
     both = [[n.id for n in one.neighbours] for one in linked(asked)]
     run("graph")
     run("train", *TRAIN)

@@ -2,10 +2,14 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 AT_TOP = tuple(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))
@@ -65,3 +69,18 @@ def commands(block: Snippet) -> Iterator[list[str]]:
             command = re.sub(r"\$(\w+)", lambda match: values[match[1]], command)
             if words := shlex.split(command, comments=True):
                 yield words
+
+
+@contextmanager
+def hook(name: str) -> Iterator[ModuleType]:
+    """A module of docs/hooks, which is no package."""
+    spec = spec_from_file_location(name, ROOT / f"docs/hooks/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # its dataclasses look there
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules[name]
